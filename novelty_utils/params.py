@@ -1,0 +1,152 @@
+"""The typed, strict parameters of a run: one schema for notebook, papermill, command line and docs.
+
+This is the lowest room: it imports neither torch nor any other room, so a wrong value is refused within a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+DIGITS = tuple("0123456789")
+CLASSES = {
+    "digits": DIGITS,
+    "mnist": DIGITS,
+    "fashion_mnist": (
+        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot",
+    ),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}  # fmt: skip
+CLASSES["cifar10_jpeg"] = CLASSES["cifar10"]
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used: one line that names the value, what is allowed and what to do."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for this: a notebook shows the line, not the stack
+        return [f"{type(self).__name__}: {self}"]
+
+
+def class_names(dataset: str) -> tuple[str, ...]:
+    """The class names of a data set, in label order, without loading an image.
+
+    `folder:PATH` has one class per sub-folder of PATH (or of PATH/train, where PATH/train and PATH/test exist).
+    Raises InputError for an unknown name, a path that is no folder, and a folder with fewer than two classes.
+    """
+    if dataset in CLASSES:
+        return CLASSES[dataset]
+    if not dataset.startswith("folder:"):
+        raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(CLASSES)} or folder:PATH")
+    root = Path(dataset.removeprefix("folder:")).expanduser()
+    if not root.is_dir():
+        raise InputError(f"dataset={dataset!r}: {root} is not a folder; give the folder that holds one folder per class")
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        names = {p.name for part in ("train", "test") for p in (root / part).iterdir() if _is_class(p)}
+    else:
+        names = {p.name for p in root.iterdir() if _is_class(p)}
+    if len(names) < 2:
+        raise InputError(f"dataset={dataset!r}: {root} needs at least two class folders, found {len(names)}")
+    return tuple(sorted(names))
+
+
+def _is_class(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+class RunParameters(BaseModel):
+    """What every notebook takes; a paper adds its own fields in a subclass. Values are checked, never converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    dataset: str = Field(description="digits, mnist, fashion_mnist, cifar10, cifar10_jpeg or folder:PATH")
+    normal_class: Text = Field(description="the normal class: its name, its number, or all (every class in turn)")
+    tier: Literal["smoke", "demo", "paper"] = Field(description="smoke (a minute), demo (minutes), paper (as printed)")
+    seed: int = Field(ge=0, lt=2**31, description="seed of the training subset, the weights and the batches")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="where to train; auto takes a GPU if there is one")
+    results: str = Field(min_length=1, description="folder that the record of this run is written to")
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        class_names(value)
+        return value
+
+    @model_validator(mode="after")
+    def _known_class(self) -> RunParameters:
+        self.normal_classes()
+        return self
+
+    @field_validator("results")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        path = Path(value).expanduser()
+        if path.exists() and not path.is_dir():
+            raise InputError(f"results={value!r} is a file: give a folder")
+        return value
+
+    def normal_classes(self) -> tuple[int, ...]:
+        """The labels meant by `normal_class`: one, or every label for `all`."""
+        names = class_names(self.dataset)
+        if self.normal_class == "all":
+            return tuple(range(len(names)))
+        if self.normal_class in names:
+            return (names.index(self.normal_class),)
+        if self.normal_class.isdecimal() and int(self.normal_class) < len(names):
+            return (int(self.normal_class),)
+        allowed = ", ".join(names) + f", 0 to {len(names) - 1}, or all"
+        raise InputError(f"normal_class={self.normal_class!r} is not a class of {self.dataset}: choose {allowed}")
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> RunParameters:
+        """Validate a namespace (a notebook's `globals()`): only the schema's names are looked at.
+
+        Raises InputError, one line, if a value is missing, of the wrong type or not allowed.
+        """
+        with _one_line(cls):
+            return cls.model_validate({name: values[name] for name in cls.model_fields if name in values})
+
+    @classmethod
+    def parse(cls, defaults: Mapping[str, Any], text: Mapping[str, str]) -> RunParameters:
+        """Validate command-line text over the notebook's defaults; an unknown name is refused.
+
+        Raises InputError, one line. `defaults` holds Python values, `text` the strings as typed.
+        """
+        unknown = [name for name in text if name not in cls.model_fields]
+        if unknown:
+            raise InputError(f"unknown parameter {unknown[0]!r}: choose from {', '.join(cls.model_fields)}")
+        words = {name: str(value) for name, value in defaults.items() if name in cls.model_fields} | dict(text)
+        with _one_line(cls):
+            return cls.model_validate_strings(words, strict=False)
+
+
+class _one_line:  # noqa: N801
+    """Turn pydantic's report into one InputError line about the first fault."""
+
+    def __init__(self, schema: type[RunParameters]):
+        self.schema = schema
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, ValidationError):
+            return
+        fault = error.errors(include_url=False)[0]
+        inner = fault.get("ctx", {}).get("error")
+        if isinstance(inner, InputError):
+            raise inner from None
+        name = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "missing":
+            raise InputError(f"parameter {name!r} is missing: {self.schema.model_fields[name].description}") from None
+        about = self.schema.model_fields[name].description if name in self.schema.model_fields else ""
+        raise InputError(f"{name}={fault['input']!r}: {fault['msg'].lower()} ({about})") from None
