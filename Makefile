@@ -1,20 +1,45 @@
-# `make book` and `make test` do all of their own set-up: git, make and Python >= 3.11 are enough.
+# Every target does all of its own set-up: git, make and Python >= 3.11 are enough.
 PYTHON ?= python3
 BIN := .venv/bin
-export UV_NO_CONFIG_WARNINGS := 1
-export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup book test bench pair lint clean
+.PHONY: help setup book test bench pair lint requirements clean
 
-help:            ## list these targets
-	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed  ## create .venv from the pinned requirements
 
 .venv/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed, $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	touch $@
+	@echo "installing the pinned requirements into .venv (some minutes the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+book: setup  ## run the notebooks in their smallest tier and build the book into _build/html
+	@$(BIN)/python tools/book.py
+
+test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the browser check
+	@$(BIN)/python tools/browser.py
+	@$(BIN)/python -m pytest --ignore=tests/book
+	@$(BIN)/python tools/book.py
+	@$(BIN)/python -m pytest tests/book
+
+bench: setup  ## measure the trainer against bare PyTorch and against PyOD
+	@$(BIN)/python tools/bench.py
+
+pair: setup  ## write notebooks/*.ipynb from notebooks/*.py
+	@$(BIN)/python tools/pair.py
+
+lint: setup  ## check style, format and that the paired notebooks are in step
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/python tools/pair.py --check
+
+requirements: setup  ## pin anew what pyproject.toml asks for, keeping the other pins
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.txt
+
+clean:  ## remove everything that was built, but not .venv
+	rm -rf _build .pytest_cache .ruff_cache

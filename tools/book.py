@@ -1,0 +1,149 @@
+"""Build the book: run every notebook in its smallest tier, then let jupyter-book render the pages.
+
+    python tools/book.py
+
+Everything lands in _build: executed/ (runs, kept while nothing they depend on changes), results/ (their records),
+src/ (what jupyter-book reads) and html/ (the book).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill  # noqa: F401  its progress bar is set up before TQDM_DISABLE is
+from crossref import ROOT
+
+from novelty_utils import records, runs
+from novelty_utils.params import InputError
+
+BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
+STAGE, EXECUTED, HTML = BUILD / "src", BUILD / "executed", BUILD / "html"
+SMOKE = {"dataset": "digits", "tier": "smoke", "results": str(BUILD / "results")}
+
+
+class BookError(RuntimeError):
+    """The book could not be built: one line that says why."""
+
+
+def execute(source: Path) -> Path:
+    """Run one notebook with MyST kept, or find the run of exactly this state of affairs again.
+
+    Returns the executed .ipynb; its metadata has the entry `run` (see `_describe`). Raises RunError or InputError.
+    """
+    done = EXECUTED / f"{source.stem}-{_key(source)}.ipynb"
+    if done.exists():
+        print(f"{source}: nothing has changed since its last run", flush=True)
+        return done
+    for old in EXECUTED.glob(f"{source.stem}-*.ipynb"):
+        old.unlink()
+    shutil.rmtree(SMOKE["results"], ignore_errors=True)  # no checkpoint of other code may be resumed
+    plain = EXECUTED / f"{source.stem}.ipynb"
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
+    _, values = runs.check(plain, SMOKE)
+    print(f"{source}: running it with {_show(values)} (a minute or two) ...", flush=True)
+    started = time.perf_counter()
+    runs.run_papermill(plain, values, EXECUTED / "unfinished.ipynb")
+    _describe(EXECUTED / "unfinished.ipynb", source, values, time.perf_counter() - started).replace(done)
+    return done
+
+
+def _key(source: Path) -> str:
+    """Changes with everything that can change the outcome of a run."""
+    digest = hashlib.sha256(f"{sys.version} {sorted(SMOKE.items())}".encode())
+    for path in [source, Path("requirements.txt"), Path(__file__), *_files("novelty_utils"), *_files("results")]:
+        digest.update(f"\n{path.name} ".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _files(folder: str) -> Iterator[Path]:
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in path.parts):
+            yield path
+
+
+def _describe(path: Path, source: Path, values: dict[str, Any], seconds: float) -> Path:
+    """Replace papermill's metadata (times, file names of this machine) by what a reader wants to know."""
+    notebook, machine = nbformat.read(path, as_version=4), records.machine()
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata["run"] = {
+        "notebook": str(source),
+        "parameters": _show(values),
+        "seconds": round(seconds),
+        "python": machine["python"],
+        "torch": machine["torch"],
+        "hardware": machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads",
+        "commit": (records.code(source.stem)["commit"] or "unknown")[:7],
+    }
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("hide-input")
+    nbformat.write(notebook, path)
+    return path
+
+
+def _show(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items() if name != "results")
+
+
+def stage(executed: dict[str, Path]) -> None:
+    """Lay out in _build/src what jupyter-book reads: pages, configuration, executed notebooks, table of runtimes."""
+    shutil.rmtree(STAGE, ignore_errors=True)
+    shutil.copytree("book", STAGE / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(name, STAGE)
+    (STAGE / "notebooks").mkdir()
+    for name, path in executed.items():
+        shutil.copy(path, STAGE / "notebooks" / f"{name}.ipynb")
+    (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
+
+
+def _runtimes(executed: Iterable[Path]) -> str:
+    head = ["notebook", "parameters", "seconds", "python", "torch", "hardware", "commit"]
+    found = [nbformat.read(path, as_version=4).metadata["run"] for path in executed]
+    lines = [head, ["---"] * len(head), *([run[name] for name in head] for run in found)]
+    return "".join(f"| {' | '.join(str(word).replace('|', '/') for word in line)} |\n" for line in lines)
+
+
+def render() -> None:
+    """Let jupyter-book make the pages, every warning an error. Raises BookError with the warnings."""
+    print("rendering the pages ...", flush=True)
+    for old in (HTML, BUILD / ".doctrees"):
+        shutil.rmtree(old, ignore_errors=True)
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", STAGE, "--path-output", "."]
+    done = subprocess.run([*command, "-W", "-n", "--keep-going", "--all"], capture_output=True, text=True)
+    if done.returncode:
+        lines = (done.stdout + done.stderr).splitlines()
+        shown = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-20:]
+        raise BookError("\n".join([*shown, "jupyter-book found faults, see above"]))
+
+
+def main() -> int:
+    os.chdir(ROOT)
+    os.environ["TQDM_DISABLE"] = "1"  # for the kernels: a progress bar has no place on a page
+    try:
+        sources = sorted(Path("notebooks").glob("*.py"))
+        stage({source.stem: execute(source) for source in sources})
+        render()
+    except (InputError, runs.RunError, BookError) as error:
+        print(f"make book: {error}", file=sys.stderr)
+        return 1
+    print(f"\nThe book is ready: open {HTML}/index.html, or, so that search works too,")
+    print(f"    python3 -m http.server --directory {HTML} 8000    and then http://localhost:8000")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
