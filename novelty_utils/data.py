@@ -248,7 +248,7 @@ def _cifar10_jpeg() -> Arrays:
 def _read_kept(path: Path, digest: str) -> Arrays | None:
     """The arrays decoded earlier; None if there are none or they are damaged or of another archive: made anew then."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if kept["archive"] != digest:
                 return None
             return tuple(torch.from_numpy(kept[key]) for key in ("images", "labels", "is_test"))
