@@ -1,0 +1,108 @@
+"""`novelty run NAME` and `novelty params NAME`; bad input is one line on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from novelty_utils import __version__, runs
+from novelty_utils.params import InputError
+
+BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 the notebook failed, 2 the input was refused, 130 interrupted."""
+    try:
+        chosen = _parser().parse_args(arguments)
+        chosen.command(chosen)
+    except InputError as error:
+        return _say(error, 2)
+    except runs.RunError as error:
+        return _say(error, 1)
+    except KeyboardInterrupt as error:
+        return _say(str(error) or "interrupted", 130)
+    return 0
+
+
+def _say(message: object, code: int) -> int:
+    print("novelty:", " ".join(str(message).split()), file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="novelty", description="Run the notebooks of the novelty-detection book.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"novelty {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run a notebook with parameters", allow_abbrev=False)
+    run.description = "Run a notebook with parameters. They are checked before anything is loaded."
+    run.epilog = "example: novelty run ics -p dataset=mnist -p normal_class=3 -p tier=demo"
+    run.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
+    run.add_argument("--headless", action="store_true", help="run the cells without Jupyter; no notebook is written")
+    run.add_argument("--output", type=Path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
+    run.set_defaults(command=_run)
+
+    params = commands.add_parser("params", help="list the parameters of a notebook", allow_abbrev=False)
+    params.description = "List the parameters of a notebook: type or allowed values, default, meaning."
+    params.set_defaults(command=_params)
+
+    for command in (run, params):
+        command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
+    return parser
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    if chosen.headless and chosen.output:
+        raise InputError("--headless writes no notebook: leave out --output or --headless")
+    notebook = runs.find_notebook(chosen.name)
+    parameters, values = runs.check(notebook, _split(chosen.pairs))
+    if chosen.headless:
+        runs.run_headless(notebook, values)
+    else:
+        output = chosen.output or runs.default_output(notebook, parameters)
+        print(f"notebook: {runs.run_papermill(notebook, values, output)}")
+    print(f"records:  {Path(parameters.results)}")
+
+
+def _split(pairs: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise InputError(f"-p {pair!r} is not a parameter: write -p KEY=VALUE")
+        if name in values:
+            raise InputError(f"parameter {name!r} is given twice, {values[name]!r} and {value!r}: give it once")
+        values[name] = value
+    return values
+
+
+def _params(chosen: argparse.Namespace) -> None:
+    schema, defaults = runs.read_schema(runs.find_notebook(chosen.name))
+    rows = [("name", "type or allowed", "default", "description")]
+    for name, about in schema.model_json_schema()["properties"].items():
+        rows.append((name, _allowed(about), str(defaults.get(name, "")), about.get("description", "")))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        print("  ".join([*(word.ljust(width) for word, width in zip(row, widths, strict=False)), row[3]]).rstrip())
+
+
+def _allowed(about: Mapping[str, Any]) -> str:
+    if "enum" in about:
+        return " | ".join(str(value) for value in about["enum"])
+    if "anyOf" in about:
+        return " or ".join(_allowed(kind) for kind in about["anyOf"])
+    bounds = [f"{sign} {about[key]}" for key, sign in BOUNDS.items() if key in about]
+    return ", ".join([about.get("type", "any"), *bounds])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The command line: what it refuses, what it says, and that both ways of running do the same."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_runs import write_notebook
+
+from novelty_utils import __version__, cli, runs
+
+
+@pytest.fixture(autouse=True)
+def clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_notebook(tmp_path)
+    Path("file").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("walk tiny", "invalid choice: 'walk'"),
+        ("run", "required: NAME"),
+        ("run tiny --head", "unrecognized arguments: --head"),
+        ("run icz", "notebook 'icz' is not known: choose one of tiny"),
+        ("params icz", "notebook 'icz' is not known"),
+        ("run tiny -p beta", "-p 'beta' is not a parameter"),
+        ("run tiny -p =1", "-p '=1' is not a parameter"),
+        ("run tiny -p beta=1 -p beta=1", "parameter 'beta' is given twice"),
+        ("run tiny -p betta=1", "unknown parameter 'betta'"),
+        ("run tiny -p seed=one", "seed='one'"),
+        ("run tiny -p normal_class=dress", "not a class of digits"),
+        ("run tiny -p dataset=folder:nowhere", "nowhere is not a folder"),
+        ("run tiny -p results=file", "results='file' is a file"),
+        ("run tiny -p tier=huge --headless", "tier='huge'"),
+        ("run tiny -p tier=huge --output new/out.ipynb", "tier='huge'"),
+        ("run tiny --output new/out.html", "output='new/out.html' is not a notebook"),
+        ("run tiny --output file/out.ipynb", "its folder cannot be made"),
+        ("run tiny --output notebooks/tiny.ipynb", "is the notebook itself"),
+        ("run tiny --output new/out.ipynb --headless", "--headless writes no notebook"),
+    ],
+)
+def test_refusal_is_one_line_and_writes_nothing(line, message, capsys):
+    before = sorted(Path().rglob("*"))
+    assert cli.main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("novelty: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_papermill_and_headless_do_the_same(capsys):
+    arguments = ["run", "tiny", "-p", "beta=1e-3", "-p", "normal_class=3", "-p", 'note=it\'s "a=b"\\n']
+    records = []
+    Path("new").mkdir()
+    Path("new/out.failed.ipynb").touch()  # of an earlier run
+    for way, folder in (["--output", "new/out.ipynb"], "with"), (["--headless"], "without"):
+        assert cli.main([*arguments, "-p", f"results={folder}", *way]) == 0
+        parameters, *rest = json.loads(Path(folder, "record.json").read_text())
+        assert parameters.pop("results") == folder
+        records.append((parameters, rest))
+    assert records[0] == records[1]
+    assert records[0][0]["note"] == 'it\'s "a=b"\\n'
+    assert records[0][1] == [1e-3, "3", "__main__"]
+    out, err = capsys.readouterr()
+    assert out == "notebook: new/out.ipynb\nrecords:  with\n{'beta': 0.001}\nrecords:  without\n"
+    assert err == ""
+    assert [path.name for path in Path("new").iterdir()] == ["out.ipynb"]
+    assert "{'beta': 0.001}" in Path("new/out.ipynb").read_text()
+
+
+def test_a_failing_cell_is_exit_code_1_and_one_line_after_its_traceback(capsys):
+    assert cli.main(["run", "tiny", "--headless", "-p", "act=leave"]) == 1
+    trace, line = capsys.readouterr().err.split("novelty: ")
+    assert '[cell 3]", line 12, in <module>\n    sys.exit(0)\n' in trace
+    assert trace.endswith("SystemExit: 0\n")
+    assert line == "tiny.ipynb[cell 3] failed: SystemExit: 0\n"
+
+
+def test_a_dead_kernel_is_exit_code_1_and_one_line():
+    command = [sys.executable, "-m", "novelty_utils.cli", "run", "tiny", "-p", "act=die", "--output", "out.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    line = "novelty: tiny.ipynb failed: DeadKernelError: Kernel died; what ran is in out.failed.ipynb\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
+    assert not Path("out.ipynb").exists()
+
+
+def test_the_default_output_is_passed_on(monkeypatch, capsys):
+    monkeypatch.setattr(runs, "run_papermill", lambda notebook, values, output: output)
+    assert cli.main(["run", "tiny", "-p", "seed=4"]) == 0
+    assert capsys.readouterr().out == "notebook: runs/tiny-digits-0-smoke-s4.ipynb\nrecords:  results\n"
+
+
+def test_ctrl_c_is_exit_code_130(clone, capsys):
+    write_notebook(clone, "raise KeyboardInterrupt")
+    assert cli.main(["run", "tiny", "--headless"]) == 130
+    assert capsys.readouterr().err == "novelty: interrupted\n"
+
+
+def test_params_lists_type_default_and_description(capsys):
+    assert cli.main(["params", "tiny"]) == 0
+    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    table = {row[0]: [word.strip() for word in row[1:] if word.strip()] for row in rows}
+    assert list(table)[:2] == ["name", "dataset"]
+    assert table["beta"] == ["number, >= 0", "0.5", "weight of a loss, eq. 1"]
+    assert table["tier"][:2] == ["smoke | demo | paper", "smoke"]
+    assert table["seed"][:2] == ["integer, >= 0, < 2147483648", "0"]
+
+
+@pytest.mark.parametrize(("line", "text"), [("--version", f"novelty {__version__}\n"), ("--help", "run a notebook")])
+def test_version_and_help(line, text, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([line])
+    assert caught.value.code == 0
+    assert text in capsys.readouterr().out
+
+
+def test_the_command_line_loads_nothing_heavy():
+    script = """\
+import sys
+from novelty_utils import cli
+code = cli.main(["params", "tiny"])
+heavy = {"torch", "torchvision", "numpy", "pandas", "sklearn", "matplotlib", "papermill", "nbformat", "IPython"}
+print(code, sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
