@@ -1,0 +1,69 @@
+"""Open the pages of the built book in a Chromium that reaches nothing but this machine."""
+
+import functools
+import http.server
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlparse
+
+from crossref import ROOT
+from playwright.sync_api import Browser, Page
+
+HTML = ROOT / "_build" / "html"
+SHOTS = ROOT / "_build" / "shots"
+PAGES = sorted(
+    path.relative_to(HTML).as_posix() for part in ("book", "notebooks") for path in HTML.glob(f"{part}/*.html")
+)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A file server that does not write a line for every file."""
+
+    def log_message(self, *_):
+        pass
+
+
+@dataclass
+class Visit:
+    """An open page, and what it complained about or asked of the world outside."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Reader:
+    """Opens pages of the book."""
+
+    browser: Browser
+    address: str
+
+    def open(self, name: str, width: int = 1300, dark: bool = False) -> Visit:
+        """Open one page, wait until its formulas are set, and write down what went wrong."""
+        context = self.browser.new_context(
+            viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light"
+        )
+        visit = Visit(context.new_page())
+        context.route("**/*", functools.partial(self._let_through, visit))
+        visit.page.on("console", lambda line: visit.errors.append(line.text) if line.type == "error" else None)
+        visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
+        visit.page.goto(self.address + name, wait_until="load")
+        if visit.page.locator("article .math").count():
+            visit.page.wait_for_function("window.MathJax?.startup?.promise !== undefined")
+            visit.page.evaluate("window.MathJax.startup.promise.then(() => true)")
+        return visit
+
+    def _let_through(self, visit: Visit, route) -> None:
+        if urlparse(route.request.url).hostname in ("127.0.0.1", None):
+            route.continue_()
+        else:
+            visit.outside.append(route.request.url)
+            route.abort()
+
+
+def shot(visit: Visit, name: str) -> Path:
+    """Keep a picture of the whole page under _build/shots."""
+    path = SHOTS / f"{name.replace('/', '_').removesuffix('.html')}.png"
+    visit.page.screenshot(path=path, full_page=True)
+    return path
