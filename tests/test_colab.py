@@ -1,0 +1,104 @@
+"""The way through Colab without Colab: one notebook file in an empty folder and a Python that lacks the package."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from crossref import ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "ics.ipynb"
+CONFIGURED = {"COLAB_RELEASE_TAG", "NOVELTY_UTILS_SOURCE", "PYTHONPATH"}
+
+
+@dataclass(frozen=True)
+class Away:
+    """A Python that has every dependency but not novelty_utils, and an empty folder with the notebook."""
+
+    python: Path
+    folder: Path
+    wheel: Path
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run this Python in the folder, with none of the clone's settings."""
+        kept = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
+        command = [str(self.python), *words]
+        return subprocess.run(command, cwd=self.folder, env=kept | environment, capture_output=True, text=True)
+
+    def has_package(self) -> str:
+        """The file that `import novelty_utils` finds, or ""."""
+        return self.run("-c", "import novelty_utils; print(novelty_utils.__file__)").stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The package as a wheel, built without the network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], cwd=ROOT, check=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture
+def away(tmp_path, wheel) -> Iterator[Away]:
+    """A fresh virtual environment that borrows our dependencies one by one, all but the package itself."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    borrowed = tmp_path / "borrowed"
+    borrowed.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith(("novelty_utils", "_editable_impl_novelty_utils", "__pycache__", "pip")):
+            (borrowed / path.name).symlink_to(path)
+    asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    own = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    (Path(own) / "borrowed.pth").write_text(f"{borrowed}\n")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / NOTEBOOK.name).write_bytes(NOTEBOOK.read_bytes())
+    yield Away(python, folder, wheel)
+
+
+def install_cell() -> str:
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    (cell,) = [cell for cell in cells if "colab" in cell.metadata.get("tags", [])]
+    return cell.source
+
+
+def test_the_install_cell_is_the_first_code_cell_and_comes_before_any_import_of_the_package():
+    code = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
+    assert "colab" in code[0].metadata.tags
+
+
+def test_without_the_package_and_outside_colab_one_line_says_what_to_do(away):
+    assert away.has_package() == ""
+    done = away.run("-c", install_cell())
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: novelty_utils is missing")
+    assert "pip install" in last
+
+
+def test_an_address_that_cannot_be_installed_stops_the_notebook(away):
+    done = away.run("-c", install_cell(), NOVELTY_UTILS_SOURCE="./nowhere.whl", COLAB_RELEASE_TAG="x")
+    assert done.returncode != 0
+    assert away.has_package() == ""
+
+
+def test_the_install_cell_installs_once_and_the_whole_notebook_then_runs(away):
+    done = away.run("-c", install_cell(), NOVELTY_UTILS_SOURCE=str(away.wheel))
+    assert done.returncode == 0, done.stderr
+    found = away.has_package()
+    assert found.startswith(str(away.python.parents[1])), found
+    assert away.run("-c", install_cell()).returncode == 0  # the package is there now: nothing to install, no complaint
+
+    kernel = away.run("-m", "ipykernel", "install", "--sys-prefix")
+    assert kernel.returncode == 0, kernel.stderr
+    words = ["-m", "papermill", NOTEBOOK.name, "out.ipynb", "-k", "python3", "--no-progress-bar"]
+    done = away.run(*words, "-p", "tier", "smoke", "-p", "normal_class", "0", TQDM_DISABLE="1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert list((away.folder / "results").rglob("*.json")), "the run left no record"
+    assert str(ROOT) not in (away.folder / "out.ipynb").read_text(encoding="utf-8")
