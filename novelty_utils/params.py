@@ -5,6 +5,7 @@ This is the lowest room: it imports neither torch nor any other room, so a wrong
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,7 +43,7 @@ def class_names(dataset: str) -> tuple[str, ...]:
         raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(CLASSES)} or folder:PATH")
     root = Path(dataset.removeprefix("folder:")).expanduser()
     if not root.is_dir():
-        raise InputError(f"dataset={dataset!r}: {root} is not a folder; give the folder that holds one folder per class")
+        raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
     if (root / "train").is_dir() and (root / "test").is_dir():
         names = {p.name for part in ("train", "test") for p in (root / part).iterdir() if _is_class(p)}
     else:
@@ -89,9 +90,12 @@ class RunParameters(BaseModel):
     @field_validator("results")
     @classmethod
     def _folder(cls, value: str) -> str:
-        path = Path(value).expanduser()
-        if path.exists() and not path.is_dir():
-            raise InputError(f"results={value!r} is a file: give a folder")
+        path = Path(value).expanduser().absolute()
+        existing = next(p for p in (path, *path.parents) if p.exists())
+        if not existing.is_dir():
+            raise InputError(f"results={value!r}: {existing} is a file; give a folder")
+        if not os.access(existing, os.W_OK):
+            raise InputError(f"results={value!r}: {existing} cannot be written to; give a folder that can")
         return value
 
     def normal_classes(self) -> tuple[int, ...]:

@@ -1,0 +1,72 @@
+"""One figure style, and the figures that several papers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+from torch import Tensor
+
+NORMAL, NOVEL, TYPICAL, ATYPICAL = "#0072b2", "#d55e00", "#009e73", "#e69f00"  # told apart by colour-blind readers
+
+
+def set_style() -> None:
+    """White background, readable sizes, one palette: figures look alike on every page and in dark mode."""
+    sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
+    plt.rcParams.update({"figure.dpi": 110, "savefig.facecolor": "white", "figure.constrained_layout.use": True})
+
+
+def gallery(rows: Mapping[str, Tensor], colours: Sequence[str] | None = None) -> Figure:
+    """One labelled row of pictures per entry: tensors (m, c, h, w), uint8 or float in [0, 1], at most 10 shown."""
+    count = max(min(10, len(pictures)) for pictures in rows.values())
+    figure, axes = plt.subplots(len(rows), count, figsize=(count * 0.8, len(rows) * 0.95), squeeze=False)
+    for number, (line, (name, pictures)) in enumerate(zip(axes, rows.items(), strict=True)):
+        for axis in line:
+            axis.set_axis_off()
+        for axis, picture in zip(line, pictures, strict=False):
+            shown = picture.permute(1, 2, 0).numpy()
+            grey = shown.shape[-1] == 1
+            axis.imshow(shown.squeeze(-1) if grey else shown, cmap="gray" if grey else None)
+        colour = colours[number] if colours else "black"
+        line[0].set_title(name, loc="left", fontsize=9, color=colour)
+    return figure
+
+
+def curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Loss terms over epochs: one panel per method."""
+    figure, axes = plt.subplots(1, len(histories), figsize=(3.4 * len(histories), 3), squeeze=False)
+    for axis, (name, terms) in zip(axes[0], histories.items(), strict=True):
+        for term, values in terms.items():
+            axis.plot(np.arange(1, len(values) + 1), np.abs(values), label=term)
+        axis.set(title=name, xlabel="epoch", yscale="log")
+        axis.legend(fontsize=8)
+    axes[0][0].set_ylabel("size of the term")
+    return figure
+
+
+def score_histograms(y: np.ndarray, scores: Mapping[str, np.ndarray]) -> Figure:
+    """Scores of normal and novel test images, one panel per method, each scaled to unit area."""
+    figure, axes = plt.subplots(1, len(scores), figsize=(3.2 * len(scores), 2.8), squeeze=False)
+    for axis, (name, s) in zip(axes[0], scores.items(), strict=True):
+        bins = np.histogram_bin_edges(s, bins=40)
+        axis.hist(s[y == 0], bins=bins, density=True, alpha=0.65, color=NORMAL, label="normal")
+        axis.hist(s[y == 1], bins=bins, density=True, alpha=0.65, color=NOVEL, label="novel")
+        axis.set(title=name, xlabel="score", yticks=[])
+    axes[0][0].legend(fontsize=8)
+    return figure
+
+
+def roc(y: np.ndarray, scores: Mapping[str, np.ndarray]) -> Figure:
+    """ROC curves of several methods on the same test images."""
+    figure, axis = plt.subplots(figsize=(4.6, 4.2))
+    for name, s in scores.items():
+        false_positive, true_positive, _ = roc_curve(y, s)
+        axis.plot(false_positive, true_positive, label=name)
+    axis.plot([0, 1], [0, 1], ":", color="gray", label="chance")
+    axis.set(xlabel="normal images called novel", ylabel="novel images called novel", aspect="equal")
+    axis.legend(fontsize=8, loc="lower right")
+    return figure

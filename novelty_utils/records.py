@@ -1,0 +1,217 @@
+"""One result with its provenance: a small JSON file per run and class, written whole or not at all.
+
+The file's name is a function of what was asked for, so repeating a run finds its own record instead of adding one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from novelty_utils.data import Dataset
+from novelty_utils.files import write_atomically
+from novelty_utils.params import InputError, RunParameters
+
+VERSION = 1
+NOT_THE_EXPERIMENT = {"device", "results", "normal_class"}  # where it ran, not what was run
+
+
+class Result(BaseModel):
+    """One metric of one method; the interval is over test images where there is one."""
+
+    model_config = ConfigDict(extra="forbid")
+    method: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+class Record(BaseModel):
+    """Everything needed to trust, repeat or doubt one run."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: int
+    paper: str
+    tier: str
+    dataset: str
+    class_name: str
+    seed: int
+    parameters: dict[str, Any]
+    data: dict[str, Any]
+    results: list[Result]
+    training: dict[str, dict[str, Any]]
+    machine: dict[str, Any]
+    code: dict[str, Any]
+    seconds: float
+    peak_memory_mb: int
+    created: str
+
+    def path(self, folder: str | Path) -> Path:
+        """Where this record lives: FOLDER/PAPER/DATASET/CLASS-TIER-sSEED-KEY.json."""
+        asked = json.dumps([self.parameters, self.class_name, self.data["checksum"]], sort_keys=True)
+        key = hashlib.sha256(asked.encode()).hexdigest()[:10]
+        dataset = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.dataset)
+        class_name = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.class_name)
+        return Path(folder) / self.paper / dataset / f"{class_name}-{self.tier}-s{self.seed}-{key}.json"
+
+
+class Stopwatch:
+    """Seconds since it was made, and the peak memory of this process or of the GPU."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+    def seconds(self) -> float:
+        return round(time.perf_counter() - self.started, 2)
+
+    def peak_memory_mb(self) -> int:
+        if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+            return torch.cuda.max_memory_allocated() // 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def make(
+    paper: str,
+    parameters: RunParameters,
+    data: Dataset,
+    class_name: str,
+    results: list[Result],
+    training: dict[str, dict[str, Any]],
+    seconds: float,
+    peak_memory_mb: int,
+) -> Record:
+    """A record of a run that has just happened, with machine and code looked up now."""
+    values = parameters.model_dump(exclude=NOT_THE_EXPERIMENT)
+    return Record(
+        version=VERSION,
+        paper=paper,
+        tier=parameters.tier,
+        dataset=parameters.dataset,
+        class_name=class_name,
+        seed=parameters.seed,
+        parameters=values,
+        data={"name": data.name, "checksum": data.checksum, "images": len(data.images)},
+        results=results,
+        training=training,
+        machine=machine(),
+        code=code(paper),
+        seconds=round(seconds, 2),
+        peak_memory_mb=peak_memory_mb,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def write(record: Record, folder: str | Path) -> Path:
+    """Write the record; one with the same results that is already there is left untouched (a repeated run)."""
+    path = record.path(folder)
+    if path.exists() and _load(path).results == record.results:
+        return path
+    text = record.model_dump_json(indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def read(paper: str, *folders: str | Path) -> list[Record]:
+    """All records of a paper in these folders, each file once, in a fixed order; a missing folder holds none.
+
+    Raises InputError for a file that is no record or was written by a newer version.
+    """
+    files = {file.resolve() for folder in folders for file in Path(folder).glob(f"{paper}/*/*.json")}
+    return [_load(file) for file in sorted(files)]
+
+
+def frame(records: list[Record]) -> pd.DataFrame:
+    """One row per result, with the parameters that tell runs apart as further columns."""
+    rows = [
+        {"dataset": r.dataset, "class_name": r.class_name, "tier": r.tier, "seed": r.seed}
+        | {k: v for k, v in r.parameters.items() if k not in ("dataset", "tier", "seed")}
+        | result.model_dump()
+        | {"seconds": r.seconds, "commit": r.code["commit"]}
+        for r in records
+        for result in r.results
+    ]
+    return pd.DataFrame(rows)
+
+
+def _load(path: Path) -> Record:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("version", 0) > VERSION:
+            raise InputError(f"{path} was written by a newer version of novelty_utils: update the package to read it")
+        return Record.model_validate(content)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, ValidationError) as error:
+        raise InputError(f"{path} is not a record of a run: restore it from git or delete it") from error
+
+
+def machine() -> dict[str, Any]:
+    """Processor or GPU, threads and the versions that can move a number."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")}
+    versions |= {"scikit-image": metadata.version("scikit-image"), "python": platform.python_version()}
+    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, **versions}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def code(paper: str) -> dict[str, Any]:
+    """The commit (with `dirty` if a tracked file differs) and hashes of the package and of the notebook's code."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return {
+        "version": metadata.version("novelty-utils"),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
+        "package": digest.hexdigest()[:16],
+        "notebook": _notebook_hash(paper),
+    }
+
+
+def _git(*words: str) -> str | None:
+    clone = Path(__file__).parents[1]
+    if not (clone / ".git").exists():  # installed from a wheel: another project's commit would be a lie
+        return None
+    try:
+        done = subprocess.run(["git", *words], cwd=clone, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _notebook_hash(paper: str) -> str | None:
+    file = Path(__file__).parents[1] / "notebooks" / f"{paper}.ipynb"
+    if not file.exists():
+        return None
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
+
+
+def scratch(parameters: RunParameters) -> Path:
+    """The folder for the checkpoints of one run: the same parameters find it again; the caller deletes it."""
+    digest = hashlib.sha256(parameters.model_dump_json().encode()).hexdigest()[:10]
+    return Path(parameters.results) / ".checkpoints" / digest

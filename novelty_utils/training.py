@@ -1,0 +1,395 @@
+"""Train one detector or many: the engine of all four papers.
+
+A notebook writes a plain network and plain loss functions for *one* detector. `fit` trains a list of them, as one
+stacked program on a GPU and one after the other on a CPU, where stacking would only cost time. Nothing random is
+drawn from a state that has to be carried along: batches and draws are functions of (seed, step), so a resumed run
+ends in the same weights as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import pickle
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from novelty_utils.engines import Batch, Loss, Single, Stacked
+from novelty_utils.files import write_atomically
+from novelty_utils.params import InputError
+
+Draws = Callable[[torch.Generator, int], Batch]
+
+CHECKPOINT_SECONDS = 60.0
+DIVERGED = 1e4  # a loss that has grown by this factor over its first value will not come back
+
+
+class DivergedError(RuntimeError):
+    """Training produced a loss that is not finite, or one that has run away."""
+
+
+@dataclass
+class Detector:
+    """One network to train and the images it may see.
+
+    `sets` names the sub-batches of its loss: int64 (m,) indices into the images, for example
+    ``{"typical": ..., "atypical": ...}``. An epoch is one pass over the first of them.
+    """
+
+    model: nn.Module
+    sets: dict[str, Tensor]
+    seed: int
+    name: str = "detector"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One Adam update per batch: minimise ``loss(model, batch)["loss"]`` over the sub-modules named in `updates`.
+
+    `loss` returns scalar tensors by name; all of them are logged. No name in `updates` means every parameter.
+    Several steps alternate on the same batch, in order, each with its own optimiser (a GAN has two or three).
+    """
+
+    loss: Loss
+    updates: tuple[str, ...] = ()
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass
+class History:
+    """What `fit` saw of one detector: per-epoch means of each loss term, and what the training cost."""
+
+    terms: dict[str, list[float]]
+    images: int
+    seconds: float
+    precision: str
+    device: str
+    stacked: int = field(default=1)
+
+
+def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A network whose initial weights, drawn on the CPU, depend on `seed` alone; the global random state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        _seed_everything(seed, torch.device("cpu"))
+        return make()
+
+
+def _seed_everything(seed: int, device: torch.device) -> None:
+    # Not torch.manual_seed: it reaches every device of the machine, and formats a stack trace while CUDA is asleep,
+    # which costs more than a small network's whole step.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is a CUDA GPU where there is one. Raises InputError if `cuda` is asked for and missing."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device={name!r}: choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device='cuda': this machine shows no CUDA GPU to PyTorch; choose device=cpu or auto")
+    return torch.device("cuda" if name in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 where the hardware multiplies bf16 matrices (recent GPUs, CPUs with AMX), else fp32."""
+    if name not in ("auto", "fp32", "bf16"):
+        raise InputError(f"precision={name!r}: choose auto, fp32 or bf16")
+    if name != "auto":
+        return name
+    if device.type == "cuda":  # older GPUs only emulate bf16, slower than fp32
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def fit(
+    detectors: Sequence[Detector],
+    images: Tensor,
+    steps: Sequence[Step],
+    *,
+    epochs: int,
+    batch: int,
+    device: str = "auto",
+    precision: str = "auto",
+    draws: Draws | None = None,
+    checkpoint: str | Path | None = None,
+    stack: bool | None = None,
+    label: str = "train",
+) -> list[History]:
+    """Train the detectors in place; afterwards they are in evaluation mode, on the device.
+
+    images: uint8 (n, c, h, w), shared by all detectors; batches reach the loss as float32 in [0, 1], one entry per
+    set, at most `batch` images each. `draws(generator, size)` adds random tensors (noise, latent codes) to each batch,
+    `size` being the images of the first set in it. With `checkpoint`, a folder, an interrupted call resumes when it is
+    repeated; the folder is the caller's to delete. `stack` overrides the choice between one program (GPU) and one
+    detector after the other (CPU); in one program, dropout differs from what separate training would draw.
+
+    Raises InputError for an empty or out-of-range set, DivergedError when a loss is not finite or runs away.
+    """
+    _check_images(images)
+    _check_sets(detectors, images, steps, epochs, batch)
+    chosen = pick_device(device)
+    precision = pick_precision(precision, chosen)
+    stack = chosen.type == "cuda" if stack is None else stack
+    context = [epochs, batch, precision, chosen.type, stack, _digest([images]) if checkpoint else None]
+    resident = images.to(chosen)
+    groups = _groups(detectors, batch, stack)
+    plans = [[_plan(detectors[i], epochs, batch) for i in group] for group in groups]
+    total = sum(max(plan.steps for plan in group) for group in plans)
+    histories: dict[int, History] = {}
+    with tqdm(total=total, desc=label, unit="step", leave=False) as bar:
+        for group, plan in zip(groups, plans, strict=True):
+            members = [detectors[i] for i in group]
+            file = _checkpoint_file(checkpoint, members, steps, context) if checkpoint else None
+            engine = (Stacked if stack else Single)([d.model for d in members], chosen, precision)
+            histories |= zip(group, _Run(members, plan, engine, resident, steps, draws, file, bar).train(), strict=True)
+    return [histories[i] for i in range(len(detectors))]
+
+
+def _check_images(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise InputError(f"images must be uint8 (n, c, h, w), not {images.dtype} {tuple(images.shape)}")
+
+
+def _check_sets(detectors: Sequence[Detector], images: Tensor, steps: Sequence[Step], epochs: int, batch: int) -> None:
+    counts = {"detectors": len(detectors), "steps": len(steps), "epochs": epochs, "batch": batch}
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"fit needs at least one of each, but {name} is {count}")
+    for detector in detectors:
+        if not detector.sets:
+            raise InputError(f"detector {detector.name}: no set of images; name at least one")
+        for name, index in detector.sets.items():
+            where = f"detector {detector.name}: the set {name!r}"
+            if index.dtype != torch.int64 or index.ndim != 1:
+                raise InputError(f"{where} must hold indices, int64 (m,), not {index.dtype} {tuple(index.shape)}")
+            if not len(index):
+                raise InputError(f"{where} is empty; give it at least one image")
+            if int(index.min()) < 0 or int(index.max()) >= len(images):
+                raise InputError(f"{where} points outside the {len(images)} images")
+
+
+def _groups(detectors: Sequence[Detector], batch: int, stack: bool) -> list[list[int]]:
+    """Which detectors make one program: those with batches of the same shape; without stacking, each its own."""
+    if not stack:
+        return [[i] for i in range(len(detectors))]
+    alike: dict[tuple, list[int]] = {}
+    for i, detector in enumerate(detectors):
+        shape = tuple((name, min(batch, len(index))) for name, index in detector.sets.items())
+        alike.setdefault(shape, []).append(i)
+    return list(alike.values())
+
+
+@dataclass
+class _Plan:
+    """Which images a detector sees at which step: int32 (steps, batch) per set."""
+
+    orders: dict[str, Tensor]
+    per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        return len(next(iter(self.orders.values())))
+
+    @property
+    def size(self) -> int:
+        return next(iter(self.orders.values())).shape[1]
+
+
+def _plan(detector: Detector, epochs: int, batch: int) -> _Plan:
+    # Permutations follow each other without a cut, so the remainder of an epoch opens the next one: no image is lost.
+    first = next(iter(detector.sets.values()))
+    per_epoch = max(1, len(first) // min(batch, len(first)))
+    generator = torch.Generator().manual_seed(detector.seed)
+    orders = {}
+    for name, index in detector.sets.items():
+        size = min(batch, len(index))
+        need = epochs * per_epoch * size
+        rounds = [torch.randperm(len(index), generator=generator) for _ in range(math.ceil(need / len(index)))]
+        orders[name] = index[torch.cat(rounds)[:need]].to(torch.int32).view(-1, size)
+    return _Plan(orders, per_epoch)
+
+
+class _Run:
+    """One engine from its first step to its last, with log, checks and checkpoint."""
+
+    def __init__(self, group, plans, engine, images, steps, draws, file, bar):
+        self.group, self.plans, self.engine, self.images = group, plans, engine, images
+        self.steps, self.draws, self.file, self.bar = steps, draws, file, bar
+        self.last = max(plan.steps for plan in plans)
+        self.round = max(plan.per_epoch for plan in plans)
+        self.optimisers = [self._adam(step) for step in steps]
+        self.orders = {n: [p.orders[n].to(images.device) for p in plans] for n in plans[0].orders}
+        self.generators = [torch.Generator(images.device) for _ in group]
+        self.log: list[dict[str, Tensor]] = []  # per step: term -> (detectors,)
+        self.finished: dict[int, dict[str, Tensor]] = {}
+        self.seconds = 0.0
+
+    def _adam(self, step: Step) -> torch.optim.Adam:
+        parameters = self.engine.parameters
+        for part in step.updates:
+            if not any(_inside(name, part) for name in parameters):
+                there = ", ".join(sorted({name.split(".")[0] for name in parameters}))
+                raise InputError(f"updates={step.updates}: the model has no parameters in {part!r}; it has {there}")
+        chosen = [n for n in parameters if not step.updates or any(_inside(n, part) for part in step.updates)]
+        mine = [parameters[name] for name in chosen if parameters[name].requires_grad]
+        if not mine:
+            raise InputError(f"updates={step.updates}: every parameter there is frozen (requires_grad is False)")
+        return torch.optim.Adam(mine, lr=step.lr, betas=step.betas, fused=True)
+
+    def train(self) -> list[History]:
+        at = self._resume()
+        self.bar.update(at)
+        started = saved = time.perf_counter()
+        with torch.random.fork_rng(devices=[self.images.device] if self.images.is_cuda else []):
+            while at < self.last:
+                stop = min(at + self.round, self.last)
+                for t in range(at, stop):
+                    self._step(t)
+                    self.bar.update(1)
+                at = stop
+                self._check(at)
+                now = time.perf_counter()
+                if self.file and (now - saved >= CHECKPOINT_SECONDS or at == self.last):
+                    self.seconds, started, saved = self.seconds + now - started, now, now
+                    self._save(at)
+        self.seconds += time.perf_counter() - started
+        for i, detector in enumerate(self.group):
+            _write_state(_named_state(detector.model), self.finished[i])
+            detector.model.eval()
+        return [self._history(i) for i in range(len(self.group))]
+
+    def _step(self, t: int) -> None:
+        batch = {name: self._gather(orders, t) for name, orders in self.orders.items()}
+        _seed_everything(_step_seed(self.group[0], t), self.images.device)  # for dropout and the like
+        if self.draws:
+            batch |= self._draw(t)
+        terms: dict[str, Tensor] = {}
+        for s, (step, adam) in enumerate(zip(self.steps, self.optimisers, strict=True)):
+            mine = adam.param_groups[0]["params"]
+            adam.zero_grad()
+            values = self.engine.terms(step.loss, batch)
+            values["loss"].sum().backward(inputs=mine)
+            adam.step()
+            terms |= {name if name not in terms else f"{name}_{s + 1}": v.detach() for name, v in values.items()}
+        self.log.append(terms)
+        for i, plan in enumerate(self.plans):
+            if t + 1 == plan.steps:  # the others may go on; this one is taken out as it is now
+                self.finished[i] = self._slice(i)
+
+    def _gather(self, orders: list[Tensor], t: int) -> Tensor:
+        index = torch.stack([order[t % len(order)] for order in orders])
+        return self.images[index].float().div_(255)
+
+    def _draw(self, t: int) -> Batch:
+        drawn = []
+        size = self.plans[0].size
+        for generator, detector in zip(self.generators, self.group, strict=True):
+            generator.manual_seed(_step_seed(detector, t) + 1)  # the same seed would repeat the dropout's numbers
+            drawn.append(self.draws(generator, size))
+        return {name: torch.stack([d[name] for d in drawn]) for name in drawn[0]}
+
+    def _state(self) -> dict[str, Tensor]:
+        return {**self.engine.parameters, **self.engine.buffers}
+
+    def _slice(self, i: int) -> dict[str, Tensor]:
+        single = isinstance(self.engine, Single)
+        return {n: (v if single else v[i]).detach().clone() for n, v in self._state().items()}
+
+    def _epochs(self, i: int, upto: int) -> dict[str, list[float]]:
+        per, count = self.plans[i].per_epoch, min(upto, self.plans[i].steps) // self.plans[i].per_epoch
+        table = {n: torch.stack([row[n][i] for row in self.log[: count * per]]).cpu() for n in self.log[0]}
+        return {name: values.view(count, per).mean(1).tolist() for name, values in table.items()}
+
+    def _check(self, at: int) -> None:
+        begin = (at - 1) // self.round * self.round
+        for name, first in self.log[0].items():
+            rows = torch.stack([row[name] for row in self.log[begin:at]]).cpu()
+            for i, (detector, plan) in enumerate(zip(self.group, self.plans, strict=True)):
+                mine = rows[: max(0, plan.steps - begin), i]  # steps after its last one are nobody's
+                value = float(mine.mean()) if len(mine) else 0.0
+                if not math.isfinite(value) or abs(value) > DIVERGED * (1 + abs(float(first[i]))):
+                    epoch = -(-min(at, plan.steps) // plan.per_epoch)
+                    raise DivergedError(
+                        f"detector {detector.name}: the term {name!r} reached {value:g} in epoch {epoch}; "
+                        "lower the learning rate, or train with precision='fp32'"
+                    )
+
+    def _history(self, i: int) -> History:
+        size = sum(order[i].shape[1] for order in self.orders.values())
+        share = self.seconds / len(self.group)
+        device, precision = self.images.device.type, self.engine.precision
+        return History(
+            self._epochs(i, self.last), size * self.plans[i].steps, share, precision, device, len(self.group)
+        )
+
+    def _save(self, at: int) -> None:
+        payload = {
+            "at": at,
+            "seconds": self.seconds,
+            "state": {name: value.detach() for name, value in self._state().items()},
+            "adam": [adam.state_dict() for adam in self.optimisers],
+            "finished": self.finished,
+            "log": {name: torch.stack([row[name] for row in self.log]) for name in self.log[0]},
+        }
+        write_atomically(self.file, lambda file: torch.save(payload, file))
+
+    def _resume(self) -> int:
+        saved = _read_checkpoint(self.file, self.images.device) if self.file and self.file.exists() else None
+        if saved is None:
+            return 0
+        _write_state(self._state(), saved["state"])
+        for adam, state in zip(self.optimisers, saved["adam"], strict=True):
+            adam.load_state_dict(state)
+        self.finished, self.seconds = saved["finished"], saved["seconds"]
+        self.log = [{n: v[t] for n, v in saved["log"].items()} for t in range(saved["at"])]
+        return saved["at"]
+
+
+def _inside(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
+
+
+def _step_seed(detector: Detector, t: int) -> int:
+    return 2 * (detector.seed * 1_000_003 + t)
+
+
+def _named_state(model: nn.Module) -> dict[str, Tensor]:
+    return dict([*model.named_parameters(), *model.named_buffers()])
+
+
+@torch.no_grad()
+def _write_state(state: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        tensor.copy_(values[name])
+
+
+def _read_checkpoint(file: Path, device: torch.device) -> dict | None:
+    try:
+        return torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError):
+        warnings.warn(f"the checkpoint {file} is damaged: training starts anew", stacklevel=2)
+        return None
+
+
+def _checkpoint_file(folder: str | Path, group: list[Detector], steps: Sequence[Step], context: list) -> Path:
+    """Named after everything that decides the outcome but the code of the losses, which the folder must stand for."""
+    asked = [context, [(s.updates, s.lr, s.betas) for s in steps], [(d.name, d.seed, list(d.sets)) for d in group]]
+    tensors = [t for d in group for t in [*d.sets.values(), *_named_state(d.model).values()]]
+    return Path(folder) / f"{hashlib.sha256(f'{asked} {_digest(tensors)}'.encode()).hexdigest()[:16]}.pt"
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()
