@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import yaml
+
 from crossref import ROOT, read_book
 
 BOOK = read_book()

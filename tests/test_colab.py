@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from crossref import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "ics.ipynb"

@@ -5,10 +5,11 @@ import tomllib
 
 import pytest
 import yaml
-from crossref import ROOT
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from crossref import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")

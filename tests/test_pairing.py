@@ -7,11 +7,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from pybtex.database import parse_string
+
 from crossref import ROOT, Book, read_book
 from lower import RefusedMystError, lower_cells
-from nbformat.v4 import new_code_cell, new_markdown_cell
 from pair import pair, render
-from pybtex.database import parse_string
 
 REFERENCES = r"""
 @misc{one, author = {M{\"u}ller, Ada}, year = {2001}, eprint = {2001.00001}, archiveprefix = {arXiv}}

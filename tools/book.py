@@ -2,8 +2,8 @@
 
     python tools/book.py
 
-Everything lands in _build: executed/ (runs, kept while nothing they depend on changes), results/ (their records),
-src/ (what jupyter-book reads) and html/ (the book).
+Everything lands in _build: executed/ (runs with their records, kept while nothing they depend on changes), src/ (what
+jupyter-book reads) and html/ (the book).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 import jupytext
 import nbformat
 import papermill  # noqa: F401  its progress bar is set up before TQDM_DISABLE is
-from crossref import ROOT
 
+from crossref import ROOT
 from novelty_utils import records, runs
 from novelty_utils.params import InputError
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
 STAGE, EXECUTED, HTML = BUILD / "src", BUILD / "executed", BUILD / "html"
-SMOKE = {"dataset": "digits", "tier": "smoke", "results": str(BUILD / "results")}
+SMOKE = {"dataset": "digits", "tier": "smoke"}
 
 
 class BookError(RuntimeError):
@@ -40,22 +40,21 @@ def execute(source: Path) -> Path:
 
     Returns the executed .ipynb; its metadata has the entry `run` (see `_describe`). Raises RunError or InputError.
     """
-    done = EXECUTED / f"{source.stem}-{_key(source)}.ipynb"
+    folder = EXECUTED / source.stem
+    done = folder / f"{_key(source)}.ipynb"
     if done.exists():
         print(f"{source}: nothing has changed since its last run", flush=True)
         return done
-    for old in EXECUTED.glob(f"{source.stem}-*.ipynb"):
-        old.unlink()
-    shutil.rmtree(SMOKE["results"], ignore_errors=True)  # no checkpoint of other code may be resumed
-    plain = EXECUTED / f"{source.stem}.ipynb"
-    plain.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # with its checkpoints: none made by other code may be resumed
+    folder.mkdir(parents=True)
+    plain, run = folder / f"{source.stem}.ipynb", folder / "run.ipynb"
     nbformat.write(jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
-    _, values = runs.check(plain, SMOKE)
-    print(f"{source}: running it with {_show(values)} (a minute or two) ...", flush=True)
+    _, values = runs.check(plain, SMOKE | {"results": str(folder / "results")})
+    print(f"{source}: running it with {_show(values)} ...", flush=True)
     started = time.perf_counter()
-    runs.run_papermill(plain, values, EXECUTED / "unfinished.ipynb")
-    _describe(EXECUTED / "unfinished.ipynb", source, values, time.perf_counter() - started).replace(done)
-    return done
+    runs.run_papermill(plain, values, run)
+    _describe(run, source, values, round(time.perf_counter() - started))
+    return run.replace(done)
 
 
 def _key(source: Path) -> str:
@@ -72,14 +71,14 @@ def _files(folder: str) -> Iterator[Path]:
             yield path
 
 
-def _describe(path: Path, source: Path, values: dict[str, Any], seconds: float) -> Path:
+def _describe(path: Path, source: Path, values: dict[str, Any], seconds: int) -> None:
     """Replace papermill's metadata (times, file names of this machine) by what a reader wants to know."""
     notebook, machine = nbformat.read(path, as_version=4), records.machine()
     notebook.metadata.pop("papermill", None)
     notebook.metadata["run"] = {
         "notebook": str(source),
         "parameters": _show(values),
-        "seconds": round(seconds),
+        "seconds": seconds,
         "python": machine["python"],
         "torch": machine["torch"],
         "hardware": machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads",
@@ -91,7 +90,6 @@ def _describe(path: Path, source: Path, values: dict[str, Any], seconds: float) 
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata["tags"].append("hide-input")
     nbformat.write(notebook, path)
-    return path
 
 
 def _show(values: dict[str, Any]) -> str:

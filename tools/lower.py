@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from crossref import PARSER, Book, cite
 from docutils.nodes import make_id
 from markdown_it.token import Token
+
+from crossref import PARSER, Book, cite
 
 TITLED_BY_NAME = {"note", "tip", "hint", "important", "warning"}
 MYST_BLOCKS = {"fence", "colon_fence", "math_block", "math_block_label", "myst_target", "html_block"}

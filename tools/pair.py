@@ -15,11 +15,11 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from crossref import ROOT, Book, read_book
-from lower import RefusedMystError, lower_cells
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
+from crossref import ROOT, Book, read_book
+from lower import RefusedMystError, lower_cells
 from novelty_utils.files import write_atomically
 
 # No jupytext entry: saving the paired notebook in JupyterLab must never overwrite the source.

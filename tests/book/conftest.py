@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from browser import find
 from pages import HTML, PAGES, SHOTS, Quiet, Reader, Visit
 from playwright.sync_api import sync_playwright
+
+from browser import find
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
 
-from crossref import ROOT
 from playwright.sync_api import Browser, Page
+
+from crossref import ROOT
 
 HTML = ROOT / "_build" / "html"
 SHOTS = ROOT / "_build" / "shots"

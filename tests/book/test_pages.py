@@ -5,8 +5,9 @@ import re
 
 import nbformat
 import pytest
-from crossref import ROOT, read_book
 from pages import HTML, PAGES, SHOTS, shot
+
+from crossref import ROOT, read_book
 
 BOOK = read_book()
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
