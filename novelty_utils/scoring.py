@@ -15,6 +15,6 @@ def apply(network: nn.Module, images: Tensor, index: Tensor, batch: int = 500) -
     """
     if any(module.training for module in network.modules()):
         raise RuntimeError("the network is in training mode; call .eval() before scoring")
-    device = next(network.parameters()).device
+    device = next(network.parameters(), images).device
     parts = [network(images[part].to(device).float() / 255).cpu() for part in index.split(batch)]
     return torch.cat(parts)

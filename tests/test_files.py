@@ -1,0 +1,66 @@
+"""A file is there whole or not at all."""
+
+import pytest
+
+from novelty_utils.files import write_atomically
+from novelty_utils.params import InputError
+
+
+def half_then(error: BaseException):
+    def write(file) -> None:
+        file.write(b"half")
+        raise error
+
+    return write
+
+
+def test_it_writes_makes_the_folder_and_replaces(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    write_atomically(path, lambda file: file.write(b"first"))
+    write_atomically(str(path), lambda file: file.write(b"second"))
+    assert path.read_bytes() == b"second"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+    assert path.stat().st_mode & 0o777 == 0o644  # others can read it, although temporary files are private
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)):
+        write_atomically(path, half_then(error))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nobody_sees_half_a_file(tmp_path):
+    path = tmp_path / "a.txt"
+    seen = []
+
+    def write(file) -> None:
+        file.write(b"half")
+        file.flush()
+        seen.append(path.exists())
+
+    write_atomically(path, write)
+    assert seen == [False]
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match="No space left on device; choose a folder") as refused:
+        write_atomically(tmp_path / "a.txt", half_then(OSError(28, "No space left on device")))
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot write .*file/a\.txt"):
+        write_atomically(tmp_path / "file" / "a.txt", lambda file: None)
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(InputError, match="cannot write"):
+        write_atomically(tmp_path / "a.txt", lambda file: None)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

@@ -1,0 +1,154 @@
+"""AUROC, its interval and the thresholds, against hand-worked numbers, brute force, a bootstrap and scikit-learn."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from novelty_utils import metrics
+
+Y = np.array([1, 1, 1, 0, 0, 0, 0])
+SCORES = np.array([0.9, 0.6, 0.3, 0.7, 0.3, 0.2, 0.1])  # one tie, 0.3, between a novel and a normal image
+
+
+def sample(novel: int, normal: int, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Normal scores N(0, 1) and novel scores N(shift, 1), in random order."""
+    generator = np.random.default_rng(seed)
+    y = generator.permutation(np.repeat([1, 0], [novel, normal]))
+    return y, generator.normal(size=len(y)) + shift * y
+
+
+# --- AUROC ---------------------------------------------------------------------------------------------------------
+
+
+def test_auroc_counts_the_pairs_in_the_right_order_and_half_of_the_ties():
+    # 0.9 beats all four normal scores, 0.6 beats three, 0.3 beats two and ties with one: (4 + 3 + 2.5) / 12
+    assert metrics.auroc(Y, SCORES)[0] == pytest.approx(9.5 / 12)
+
+
+def test_the_interval_on_the_tiny_example_worked_by_hand():
+    of_novel = np.array([4, 3, 2.5]) / 4  # share of normal scores below each novel one
+    of_normal = np.array([1, 2.5, 3, 3]) / 3  # share of novel scores above each normal one
+    half = 1.959964 * np.sqrt(of_novel.var(ddof=1) / 3 + of_normal.var(ddof=1) / 4)
+    value, low, high = metrics.auroc(Y, SCORES)
+    assert low == pytest.approx(value - half, abs=1e-6)
+    assert value + half > 1  # so it is cut off there
+    assert high == 1.0
+
+
+@pytest.mark.parametrize("shift", [-1.0, 0.0, 0.5, 2.0])
+def test_auroc_is_that_of_scikit_learn(shift):
+    y, scores = sample(60, 140, shift)
+    for s in (scores, np.round(scores), scores.astype(np.float32)):  # without ties, with many, in single precision
+        assert metrics.auroc(y, s)[0] == pytest.approx(roc_auc_score(y, s), abs=1e-12)
+
+
+def test_the_interval_agrees_with_a_bootstrap():
+    y, scores = sample(80, 200, 1.0)
+    novel, normal = scores[y == 1], scores[y == 0]
+    generator = np.random.default_rng(1)
+    drawn = [
+        (generator.choice(novel, len(novel))[:, None] > generator.choice(normal, len(normal))).mean()
+        for _ in range(2000)
+    ]
+    _, low, high = metrics.auroc(y, scores)
+    assert (high - low) / 2 == pytest.approx(norm.ppf(0.975) * np.std(drawn), rel=0.08)
+    assert np.quantile(drawn, [0.025, 0.975]) == pytest.approx([low, high], abs=0.012)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    truth = norm.cdf(1 / np.sqrt(2))  # of N(1, 1) against N(0, 1)
+    intervals = [metrics.auroc(*sample(60, 60, 1.0, seed))[1:] for seed in range(300)]
+    covered = np.mean([low <= truth <= high for low, high in intervals])
+    assert 0.90 < covered < 0.99  # 0.95 within four standard errors
+
+
+def test_perfect_and_inverted_scores():
+    y = np.array([0, 0, 1, 1])
+    assert metrics.auroc(y, np.array([1, 2, 3, 4])) == (1.0, 1.0, 1.0)
+    assert metrics.auroc(y, np.array([4, 3, 2, 1])) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("y", "scores"),
+    [([0, 0, 0], [1, 2, 3]), ([1, 1], [1, 2]), ([0, 1], [0, np.nan]), ([0, 1, 1], [0, 1, np.inf])],
+)
+def test_auroc_refuses_one_class_and_scores_that_are_not_finite(y, scores):
+    with pytest.raises(ValueError, match=r"both classes|NaN|infinity"):
+        metrics.auroc(np.array(y), np.array(scores))
+
+
+# --- thresholds ----------------------------------------------------------------------------------------------------
+
+
+def test_balanced_accuracy_worked_by_hand():
+    # above 0.5: novel 0.9 and 0.6 of three, normal 0.7 of four: (2/3 + 3/4) / 2
+    assert metrics.balanced_accuracy(Y, SCORES, 0.5) == pytest.approx((2 / 3 + 3 / 4) / 2)
+
+
+def test_a_score_at_the_threshold_is_normal():
+    assert metrics.balanced_accuracy(np.array([1, 0]), np.array([2.0, 1.0]), 2.0) == 0.5
+    assert metrics.balanced_accuracy(np.array([1, 0]), np.array([2.0, 1.0]), 1.0) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("decimals", [0, 1, 16])
+def test_no_threshold_is_better_than_the_oracle_s(seed, decimals):
+    y, scores = sample(12, 25, 0.8, seed)
+    scores = scores.round(decimals)
+    everywhere = [scores.min() - 1, *scores, scores.max() + 1]
+    best = max(balanced_accuracy_score(y, scores > threshold) for threshold in everywhere)
+    assert metrics.balanced_accuracy(y, scores, metrics.oracle_threshold(y, scores)) == pytest.approx(best)
+
+
+def test_the_oracle_stands_halfway_between_the_classes():
+    assert metrics.oracle_threshold(np.array([0, 0, 1, 1]), np.array([1.0, 2.0, 4.0, 5.0])) == 3.0
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_oracle_separates_neighbouring_floats(kind):
+    low = kind(0.1)
+    scores = np.array([low, np.nextafter(low, kind(1))])  # codes that nearly coincide give such scores
+    y = np.array([0, 1])
+    assert metrics.balanced_accuracy(y, scores, metrics.oracle_threshold(y, scores)) == 1.0
+
+
+def test_the_oracle_is_finite_where_nothing_can_be_told_apart():
+    for scores in ([2.0, 2.0, 2.0, 2.0], [4.0, 3.0, 2.0, 1.0]):  # constant, and novel images with the lowest scores
+        threshold = metrics.oracle_threshold(np.array([0, 0, 1, 1]), np.array(scores))
+        assert np.isfinite(threshold)
+        assert metrics.balanced_accuracy(np.array([0, 0, 1, 1]), np.array(scores), threshold) == 0.5
+
+
+def test_tuning_on_test_images_never_scores_the_tuned_ones(monkeypatch):
+    y, scores = sample(100, 100, 1.0)
+    scores = scores.round(6)
+    assert len(set(scores)) == 200  # so a score tells which image it belongs to
+    tuned, scored = [], []
+
+    def oracle(y, s):
+        tuned.extend(s)
+        return 0.0
+
+    def accuracy(y, s, threshold):
+        scored.extend(s)
+        return 0.0
+
+    monkeypatch.setattr(metrics, "oracle_threshold", oracle)
+    monkeypatch.setattr(metrics, "balanced_accuracy", accuracy)
+    metrics.tuned_on_test(y, scores, seed=3)
+    assert len(tuned) == 40
+    assert len(scored) == 160
+    assert set(tuned) | set(scored) == set(scores)
+
+
+def test_tuning_on_test_images_is_seeded_and_close_to_the_oracle():
+    y, scores = sample(2000, 2000, 1.0)
+    found = [metrics.tuned_on_test(y, scores, seed) for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]
+    best = norm.cdf(0.5)  # the threshold halfway between the two means, for an endless sample
+    assert found == pytest.approx([best] * 3, abs=0.03)
+
+
+def test_tuning_needs_both_classes_in_both_parts():
+    assert np.isnan(metrics.tuned_on_test(np.array([1, 0, 0, 0, 0, 0]), np.arange(6.0), seed=0))
