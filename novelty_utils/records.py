@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from novelty_utils import __version__
 from novelty_utils.data import Dataset
 from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters
@@ -183,7 +184,7 @@ def code(paper: str) -> dict[str, Any]:
     for file in sorted(package.rglob("*.py")):
         digest.update(file.read_bytes())
     return {
-        "version": metadata.version("novelty-utils"),
+        "version": __version__,
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
         "package": digest.hexdigest()[:16],
