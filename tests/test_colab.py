@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +35,7 @@ class Away:
         return self.run("-c", "import novelty_utils; print(novelty_utils.__file__)").stdout.strip()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """The package as a wheel, built without the network."""
     folder = tmp_path_factory.mktemp("wheel")
@@ -44,9 +43,13 @@ def wheel(tmp_path_factory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-@pytest.fixture
-def away(tmp_path, wheel) -> Iterator[Away]:
-    """A fresh virtual environment that borrows our dependencies one by one, all but the package itself."""
+@pytest.fixture(scope="module")
+def away(tmp_path_factory, wheel) -> Away:
+    """A fresh virtual environment that borrows our dependencies one by one, all but the package itself.
+
+    Shared by the tests below: only the last one installs anything.
+    """
+    tmp_path = tmp_path_factory.mktemp("away")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
     python = tmp_path / "env" / "bin" / "python"
     borrowed = tmp_path / "borrowed"
@@ -60,7 +63,7 @@ def away(tmp_path, wheel) -> Iterator[Away]:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / NOTEBOOK.name).write_bytes(NOTEBOOK.read_bytes())
-    yield Away(python, folder, wheel)
+    return Away(python, folder, wheel)
 
 
 def install_cell() -> str:

@@ -45,6 +45,7 @@ class Reader:
         context = self.browser.new_context(
             viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light"
         )
+        context.set_default_timeout(120_000)  # a busy machine is slow, not broken
         visit = Visit(context.new_page())
         context.route("**/*", functools.partial(self._let_through, visit))
         visit.page.on("console", lambda line: visit.errors.append(line.text) if line.type == "error" else None)
