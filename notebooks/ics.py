@@ -782,10 +782,6 @@ pd.DataFrame({"before": before, "after": spread(collapsing)}).T.rename_axis("mea
 
 # %% tags=["hide-input"]
 printed = published.read("ics")
-every = records.frame(records.read("ics", p.results, "results"))
-ours = every[every.tier != "smoke"].drop_duplicates(
-    ["dataset", "class_name", "tier", "seed", "rho", "alpha", "beta", "rec", "start", "method", "metric"]
-)
 DEFAULTS = {"rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
 ORDER = ["Original", "PCA", "HOG", "ImageNet", "CAE", "CLS", "ICS", "Control"]
 
@@ -794,6 +790,18 @@ def with_settings(table, **settings):
     for name, value in (DEFAULTS | settings).items():
         table = table[table[name] == value]
     return table
+
+
+def one_tier(table):
+    """Of each data set the tier with most classes recorded, the paper's at a tie: tiers are never averaged."""
+    count = with_settings(table).groupby(["dataset", "tier"]).class_name.nunique().reset_index()
+    best = count.sort_values(["class_name", "tier"]).groupby("dataset").tier.last()
+    return table[table.tier == table.dataset.map(best)]
+
+
+every = records.frame(records.read("ics", p.results, "results"))
+same = ["dataset", "class_name", "tier", "seed", *DEFAULTS, "method", "metric"]
+ours = one_tier(every[every.tier != "smoke"].drop_duplicates(same))
 
 
 def beside(dataset, table, metric):

@@ -1,0 +1,723 @@
+"""The trainer: exact against a hand-written loop, exact after an interruption, one detector or many, four papers."""
+
+import copy
+import warnings
+from collections import Counter
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from novelty_utils import training
+from novelty_utils.params import InputError
+from novelty_utils.training import Detector, DivergedError, Step
+
+L = 6
+IMAGES = torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On networks this small, threads only wait for each other: on a busy machine ten times as long as they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Autoencoder(nn.Module):
+    """Images (B, 1, 8, 8) -> codes (B, L) -> images. No bias before BatchNorm: its gradient would be rounding alone."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(256, L),
+        )
+        self.decoder = nn.Sequential(nn.Linear(L, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.decoder(self.encoder(X))
+
+
+class Adversarial(Autoencoder):
+    """An autoencoder with a discriminator of codes."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
+        self.discriminator = nn.Sequential(nn.Linear(L, 5), nn.ReLU(), nn.Linear(5, 1))
+
+
+def detector(make=Autoencoder, images: int = 40, seed: int = 0, **more: int) -> Detector:
+    """A detector with fresh weights on `images` images, in the set `all` or in the sets given by size."""
+    sets = more or {"all": images}
+    drawn = {
+        name: torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(seed))[:size]
+        for name, size in sets.items()
+    }
+    return Detector(training.build(make, seed), drawn, seed, name=f"number {seed}")
+
+
+def fit(detectors, steps, **options) -> list[training.History]:
+    detectors = [detectors] if isinstance(detectors, Detector) else detectors
+    steps = [Step(steps)] if callable(steps) else steps
+    options = {"epochs": 3, "batch": 8, "device": "cpu", "precision": "fp32"} | options
+    return training.fit(detectors, IMAGES, steps, **options)
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+# --- losses shaped like those of the four papers -------------------------------------------------------------------
+
+
+def squared_error(model, batch):
+    X = batch["all"]
+    l_rec = (model(X) - X).square().mean()
+    return {"loss": l_rec, "rec": l_rec}
+
+
+def reconstruct(model, batch):
+    X = batch["all"] + 0.1 * batch["noise"]
+    l_rec = (model(X) - batch["all"]).square().mean()
+    return {"loss": l_rec, "rec": l_rec}
+
+
+def discriminate(model, batch):
+    real, fake = (model.discriminator(z) for z in (batch["prior"], model.encoder(batch["all"])))
+    return {"loss": F.softplus(-real).mean() + F.softplus(fake).mean()}
+
+
+def generate(model, batch):
+    return {"loss": F.softplus(-model.discriminator(model.encoder(batch["all"]))).mean()}
+
+
+AAE = [
+    Step(reconstruct, ("encoder", "decoder"), lr=2e-3),
+    Step(discriminate, ("discriminator",), lr=1e-3, betas=(0.5, 0.999)),
+    Step(generate, ("encoder",), lr=5e-4, betas=(0.5, 0.999)),
+]
+
+
+def aae_draws(generator, size):
+    how = {"generator": generator, "device": generator.device}
+    return {"prior": torch.randn(size, L, **how), "noise": torch.randn(size, 1, 8, 8, **how)}
+
+
+def rms(a, b):
+    return ((a - b).square().mean(1) + 1e-12).sqrt().mean()
+
+
+def intra_class_split(model, batch):
+    X = torch.cat([batch["typical"], batch["atypical"]])
+    z = model.encoder(X)
+    z_typ, z_aty = z.split([len(batch["typical"]), len(batch["atypical"])])
+    n = min(len(z_typ), len(z_aty))
+    l_rec, l_cls = (model.decoder(z) - X).square().mean(), rms(z_typ, z_typ.roll(1, 0))
+    disp = -rms(z_aty, z_aty.roll(1, 0)) - rms(z_aty[:n], z_typ[:n])
+    penalty = 1e-6 * sum(w.square().sum() for w in model.parameters() if w.ndim == 4)
+    return {"loss": l_rec + l_cls + 1e-2 * disp + penalty, "rec": l_rec, "cls": l_cls, "disp": disp}
+
+
+class Variational(Autoencoder):
+    """The encoder's codes are means; deviations come from a second head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_variance = nn.Linear(64, L)
+
+
+def negative_elbo(model, batch):
+    X = batch["all"]
+    mu, log_variance = model.encoder(X), model.log_variance(X.flatten(1))
+    z = mu + batch["epsilon"] * (log_variance / 2).exp()
+    kl = 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+    rec = (model.decoder(z) - X).square().flatten(1).sum(1).mean()
+    return {"loss": rec + kl, "rec": rec, "kl": kl}
+
+
+# --- exact ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_weights_and_history_bit_for_bit():
+    outcomes = []
+    for seed in (1, 1, 2):
+        one = detector(lambda: Adversarial(dropout=0.3), seed=seed)
+        torch.rand(seed)  # whatever else used the global random state
+        history = fit(one, AAE, draws=aae_draws)[0]
+        outcomes.append((state(one.model), history.terms))
+    assert same(outcomes[0][0], outcomes[1][0])
+    assert outcomes[0][1] == outcomes[1][1]
+    assert not same(outcomes[0][0], outcomes[2][0])
+
+
+def test_fit_is_a_plain_loop_bit_for_bit():
+    seen = []
+
+    def spying(model, batch):
+        seen.append(batch["all"].clone())
+        return squared_error(model, batch)
+
+    ours = detector()
+    bare = copy.deepcopy(ours.model).to(memory_format=torch.channels_last).train()
+    history = fit(ours, spying)[0]
+
+    adam, losses = torch.optim.Adam(bare.parameters(), lr=1e-3, fused=True), []
+    for X in seen:
+        adam.zero_grad()
+        loss = (bare(X) - X).square().mean()
+        loss.backward()
+        adam.step()
+        losses.append(loss.detach())
+    assert len(seen) == 3 * 5
+    assert same(state(ours.model), state(bare))
+    assert history.terms["rec"] == torch.stack(losses).view(3, 5).mean(1).tolist()
+
+
+def test_alternating_steps_are_a_plain_loop_bit_for_bit():
+    seen = []
+
+    def spying(model, batch):
+        seen.append({name: value.clone() for name, value in batch.items()})
+        return reconstruct(model, batch)
+
+    ours = detector(Adversarial)
+    bare = copy.deepcopy(ours.model).to(memory_format=torch.channels_last).train()
+    fit(ours, [Step(spying, AAE[0].updates, AAE[0].lr), *AAE[1:]], draws=aae_draws)
+
+    parts = [[*bare.encoder.parameters(), *bare.decoder.parameters()]]
+    parts += [list(bare.discriminator.parameters()), list(bare.encoder.parameters())]
+    adams = [torch.optim.Adam(p, lr=s.lr, betas=s.betas, fused=True) for p, s in zip(parts, AAE, strict=True)]
+    for batch in seen:
+        for step, adam, mine in zip(AAE, adams, parts, strict=True):
+            gradients = torch.autograd.grad(step.loss(bare, batch)["loss"], mine)
+            for weight, gradient in zip(mine, gradients, strict=True):
+                weight.grad = gradient
+            adam.step()
+    assert same(state(ours.model), state(bare))
+
+
+def test_batches_are_the_images_in_0_to_1_and_every_image_comes_equally_often():
+    seen = []
+
+    def spying(model, batch):
+        seen.append(batch["all"])
+        return squared_error(model, batch)
+
+    one = detector(images=10)
+    history = fit(one, spying, epochs=5, batch=4)[0]  # 5 x 2 batches of 4: four rounds of ten
+    assert {(x.dtype, tuple(x.shape)) for x in seen} == {(torch.float32, (4, 1, 8, 8))}
+    rows = {tuple((IMAGES[i].flatten().float() / 255).tolist()) for i in one.sets["all"]}
+    count = Counter(tuple(row.tolist()) for x in seen for row in x.flatten(1))
+    assert count == dict.fromkeys(rows, 4)
+    assert history.images == 40
+    assert len(history.terms["rec"]) == 5
+
+
+def test_a_set_smaller_than_the_batch_is_taken_whole():
+    shapes = set()
+
+    def spying(model, batch):
+        shapes.add((len(batch["typical"]), len(batch["atypical"]), len(batch["noise"])))
+        return intra_class_split(model, batch)
+
+    fit(detector(typical=20, atypical=3), spying, batch=16, draws=lambda g, size: {"noise": torch.rand(size)})
+    fit(detector(typical=5, atypical=30), spying, batch=16, draws=lambda g, size: {"noise": torch.rand(size)})
+    assert shapes == {(16, 3, 16), (5, 16, 5)}
+
+
+def test_dropout_and_draws_are_not_the_same_numbers():
+    seen = []
+
+    def loss(model, batch):
+        seen.append((batch["noise"], torch.rand(8)))
+        return squared_error(model, batch)
+
+    fit(detector(), loss, draws=lambda generator, size: {"noise": torch.rand(size, generator=generator)})
+    assert not any(torch.equal(drawn, inside) for drawn, inside in seen)
+    assert len({tuple(drawn.tolist()) for drawn, _ in seen}) == len(seen)  # and each step has its own
+
+
+# --- the global random state, evaluation mode, what is updated -----------------------------------------------------
+
+
+def test_the_global_random_state_is_left_alone():
+    one = detector(lambda: Adversarial(dropout=0.3))
+    before = torch.random.get_rng_state()
+    fit(one, AAE, draws=aae_draws)
+    training.build(Autoencoder, 7)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    first = state(training.build(Autoencoder, 7))
+    torch.rand(3)
+    assert same(first, state(training.build(Autoencoder, 7)))
+    assert not same(first, state(training.build(Autoencoder, 8)))
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_models_come_back_in_evaluation_mode(stack):
+    ones = [detector(seed=s) for s in (0, 1)]
+    fit(ones, squared_error, stack=stack)
+    assert not any(module.training for one in ones for module in one.model.modules())
+
+
+@pytest.mark.parametrize("stack", [False, True])
+@pytest.mark.parametrize("updates", [("discriminator",), ("encoder", "decoder"), ("encoder.5", "decoder.0.bias")])
+def test_only_the_named_parts_are_updated(updates, stack):
+    def every_part(model, batch):
+        z = model.encoder(batch["all"])
+        return {"loss": model.decoder(z).square().mean() + model.discriminator(z).square().mean()}
+
+    one = detector(Adversarial)
+    before = dict(copy.deepcopy(one.model).named_parameters())
+    fit(one, [Step(every_part, updates)], stack=stack)
+    changed = {name for name, value in one.model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if any(f"{name}.".startswith(f"{part}.") for part in updates)}
+
+
+def test_frozen_parameters_and_tied_weights_and_buffers_that_are_not_saved():
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(64, 64)
+            self.b = nn.Linear(64, 64)
+            self.b.weight = self.a.weight
+            self.a.bias.requires_grad_(False)
+            self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+        def forward(self, X):
+            self.calls += 1
+            return self.b(self.a(X.flatten(1))).view_as(X)
+
+    for stack in (False, True):
+        one = detector(Odd)
+        before = copy.deepcopy(one.model)
+        fit(one, squared_error, stack=stack)
+        assert one.model.b.weight is one.model.a.weight
+        assert not torch.equal(one.model.a.weight, before.a.weight)
+        assert torch.equal(one.model.a.bias, before.a.bias)
+        assert one.model.calls == 15
+
+
+# --- interrupted and resumed ---------------------------------------------------------------------------------------
+
+
+class InterruptionError(Exception):
+    pass
+
+
+class Counting:
+    """A first step that counts its calls and fails after some of them."""
+
+    def __init__(self, stop_after: float = float("inf")) -> None:
+        self.calls, self.stop_after = 0, stop_after
+
+    def __call__(self, model, batch):
+        if self.calls >= self.stop_after:
+            raise InterruptionError
+        self.calls += 1
+        return reconstruct(model, batch)
+
+
+def run_aae(detectors, loss, folder, **options):
+    steps = [Step(loss, AAE[0].updates, options.pop("lr", AAE[0].lr)), *AAE[1:]]
+    return fit(detectors, steps, draws=aae_draws, checkpoint=folder, **options)
+
+
+def dropping() -> Adversarial:
+    return Adversarial(dropout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("stack", "stop_after", "saved"),
+    [
+        (False, 3, 0),  # nothing is saved within the first epoch, of 5 steps
+        (False, 5, 5),
+        (False, 12, 10),
+        (False, 19, 15 + 3),  # the first detector is finished, the second, with 3 steps an epoch, has begun
+        (True, 3, 0),
+        (True, 7, 5),
+        (True, 12, 10),  # one of the two has already been taken out
+    ],
+)
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, stack, stop_after, saved):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+
+    def run(stop_after, folder):
+        pair = [detector(dropping, images, seed) for images, seed in ((40, 0), (24, 1))]
+        loss = Counting(stop_after)
+        return pair, run_aae(pair, loss, folder, stack=stack), loss.calls
+
+    whole, histories, steps = run(float("inf"), None)
+    with pytest.raises(InterruptionError):
+        run(stop_after, tmp_path)
+    resumed, again, further = run(float("inf"), tmp_path)
+    assert further == steps - saved
+    for one, other in zip(whole, resumed, strict=True):
+        assert same(state(one.model), state(other.model))
+    assert [h.terms for h in histories] == [h.terms for h in again]
+    assert [h.images for h in histories] == [h.images for h in again]
+
+
+def test_a_finished_run_is_not_repeated(tmp_path):
+    first, second, count = detector(dropping), detector(dropping), Counting()
+    history = run_aae(first, Counting(), tmp_path)[0]
+    again = run_aae(second, count, tmp_path)[0]
+    assert count.calls == 0
+    assert same(state(first.model), state(second.model))
+    assert again.terms == history.terms
+    assert again.images == history.images
+    assert not second.model.training
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lr": 3e-3}, {"epochs": 4}, {"batch": 10}, {"precision": "bf16"}, {"stack": True}, "seed", "set", "weights"],
+)
+def test_a_changed_run_does_not_pick_up_the_checkpoint(tmp_path, change):
+    one, count = detector(Adversarial), Counting()
+    run_aae(copy.deepcopy(one), Counting(), tmp_path)
+    if change == "seed":
+        one.seed = 9
+    elif change == "set":
+        one.sets["all"] = one.sets["all"].flip(0)
+    elif change == "weights":
+        one.model.decoder[0].bias.data[0] += 1
+    options = change if isinstance(change, dict) else {}
+    run_aae(one, count, tmp_path, **options)
+    epochs, batch = options.get("epochs", 3), options.get("batch", 8)
+    assert count.calls == epochs * (40 // batch)
+
+
+def test_other_images_do_not_pick_up_the_checkpoint(tmp_path):
+    count = Counting()
+    options = {"epochs": 3, "batch": 8, "device": "cpu", "precision": "fp32", "checkpoint": tmp_path}
+    for images in (IMAGES, 255 - IMAGES):
+        training.fit([detector(Adversarial)], images, [Step(count, AAE[0].updates)], draws=aae_draws, **options)
+    assert count.calls == 2 * 15
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_said_and_training_starts_anew(tmp_path, keep):
+    first, second, count = detector(Adversarial), detector(Adversarial), Counting()
+    run_aae(first, Counting(), tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
+    with pytest.warns(UserWarning, match="is damaged: training starts anew"):
+        run_aae(second, count, tmp_path)
+    assert count.calls == 15
+    assert same(state(first.model), state(second.model))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the damaged file has been replaced
+        run_aae(detector(Adversarial), Counting(), tmp_path)
+
+
+def test_a_checkpoint_of_somebody_s_code_is_not_executed(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (InterruptionError, ())
+
+    run_aae(detector(Adversarial), Counting(), tmp_path)
+    (file,) = tmp_path.iterdir()
+    torch.save({"at": Trap()}, file)
+    with pytest.warns(UserWarning, match="is damaged"):
+        run_aae(detector(Adversarial), Counting(), tmp_path)
+
+
+def test_a_checkpoint_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot write"):
+        run_aae(detector(Adversarial), Counting(), tmp_path / "file")
+
+
+# --- many detectors as one program ---------------------------------------------------------------------------------
+
+
+class Double(Adversarial):
+    """In double precision rounding stays far below what a wrong gradient would do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.double()
+
+
+def doubled(loss):
+    return lambda model, batch: loss(model, {name: value.double() for name, value in batch.items()})
+
+
+TASKS = {
+    "one step": ([Step(squared_error)], None, [{"all": 40}, {"all": 40}, {"all": 40}]),
+    "one finishes earlier": ([Step(squared_error)], None, [{"all": 40}, {"all": 17}, {"all": 25}]),
+    "sets smaller than the batch": (
+        [Step(intra_class_split)], None,
+        [{"typical": 30, "atypical": 4}, {"typical": 40, "atypical": 5}, {"typical": 20, "atypical": 4}],
+    ),
+    "three alternating steps": (AAE, aae_draws, [{"all": 40}, {"all": 16}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("make", "tolerance"), [(Adversarial, 1e-4), (Double, 1e-7)])
+def test_one_program_for_all_is_each_by_itself(task, make, tolerance):
+    steps, draws, sets = TASKS[task]
+    if make is Double:
+        steps = [Step(doubled(s.loss), s.updates, s.lr, s.betas) for s in steps]
+    apart, together = ([detector(make, seed=s, **size) for s, size in enumerate(sets)] for _ in range(2))
+    before = [state(one.model) for one in apart]
+    histories = fit(apart, steps, draws=draws, stack=False), fit(together, steps, draws=draws, stack=True)
+    for one, other, start in zip(apart, together, before, strict=True):
+        one, other = state(one.model), state(other.model)
+        assert not same(one, start)
+        for name, value in one.items():
+            torch.testing.assert_close(other[name], value, rtol=tolerance, atol=tolerance, msg=name)
+    for one, other in zip(*histories, strict=True):
+        assert one.images == other.images
+        assert one.terms.keys() == other.terms.keys()
+        for name, values in one.terms.items():
+            assert other.terms[name] == pytest.approx(values, rel=1e-4, abs=1e-5)
+
+
+def test_histories_come_back_in_the_order_of_the_detectors():
+    sizes = (4, 40, 5, 30)  # two programs, as batches of 4 and of 5 differ from those of 8
+    ones = [detector(images=size, seed=s) for s, size in enumerate(sizes)]
+    histories = fit(ones, squared_error, stack=True)
+    assert [h.images for h in histories] == [12, 120, 15, 72]
+    assert [h.stacked for h in histories] == [1, 2, 1, 2]
+
+
+# --- losses that are not finite, bad input -------------------------------------------------------------------------
+
+
+class Breaking:
+    """A loss whose term `cls` becomes `value` at a given call."""
+
+    def __init__(self, at: int, value: float) -> None:
+        self.at, self.value, self.calls = at, value, 0
+
+    def __call__(self, model, batch):
+        self.calls += 1
+        l_rec = squared_error(model, batch)["loss"]
+        l_cls = l_rec * (self.value if self.calls >= self.at else 1.0)
+        return {"loss": l_rec, "rec": l_rec, "cls": l_cls}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e7, -1e7])
+@pytest.mark.parametrize(("at", "epoch"), [(3, 1), (8, 2), (15, 3)])
+def test_a_term_that_is_not_finite_or_runs_away_names_detector_term_and_epoch(value, at, epoch):
+    with pytest.raises(
+        DivergedError, match=rf"detector number 0: the term 'cls' reached .* in epoch {epoch};"
+    ) as found:
+        fit(detector(), Breaking(at, value))
+    assert "\n" not in str(found.value)
+
+
+def test_a_learning_rate_that_is_far_too_high_is_noticed():
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(64, 8), nn.Linear(8, 64)
+
+        def forward(self, X):
+            return self.b(self.a(X.flatten(1))).view_as(X)
+
+    with pytest.raises(DivergedError, match="the term 'loss'"):
+        fit(detector(Linear), [Step(squared_error, lr=100.0)])
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_in_one_program_the_broken_detector_is_named(broken):
+    def loss(model, batch):
+        l_rec = squared_error(model, batch)["loss"]
+        return {"loss": l_rec, "ratio": 1 / model.decoder[0].bias.square().sum()}
+
+    ones = [detector(seed=s, images=n) for s, n in ((0, 40), (1, 17))]
+    ones[broken].model.decoder[0].bias.data.zero_()
+    with pytest.raises(DivergedError, match=f"detector number {broken}: the term 'ratio' reached inf in epoch 1"):
+        fit(ones, loss, stack=True)
+
+
+def test_a_nan_in_the_very_last_steps_of_a_shorter_detector_is_noticed():
+    step = {0: 0}
+
+    def loss(model, batch):
+        step[0] += 1
+        l_rec = squared_error(model, batch)["loss"]
+        return {"loss": l_rec, "rec": l_rec * (float("nan") if step[0] == 6 else 1.0)}
+
+    ones = [detector(images=40, seed=0), detector(images=16, seed=1)]  # 15 steps, and 6 in rounds of 5
+    with pytest.raises(DivergedError):
+        fit(ones, loss, stack=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sets": {"all": torch.arange(0)}}, r"number 0: the set 'all' is empty"),
+        ({"sets": {"all": torch.arange(61)}}, r"number 0: the set 'all' points outside the 60 images"),
+        ({"sets": {"all": torch.tensor([-1, 3])}}, r"points outside the 60 images"),
+        ({"sets": {"all": torch.ones(60, dtype=torch.bool)}}, r"must hold indices, int64 \(m,\), not torch.bool"),
+        ({"sets": {"all": torch.arange(6).view(2, 3)}}, r"must hold indices"),
+        ({"sets": {}}, r"no set of images"),
+        ({"device": "cuda"}, r"device='cuda': this machine shows no CUDA GPU"),
+        ({"device": "gpu"}, r"device='gpu': choose auto, cpu or cuda"),
+        ({"precision": "fp16"}, r"precision='fp16': choose auto, fp32 or bf16"),
+        ({"steps": [Step(squared_error, ("decoders",))]}, r"no parameters in 'decoders'; it has decoder, encoder"),
+        ({"steps": [Step(squared_error, ("encoder", "decoders"))]}, r"no parameters in 'decoders'"),
+        ({"steps": []}, r"steps is 0"),
+        ({"epochs": 0}, r"epochs is 0"),
+        ({"batch": 0}, r"batch is 0"),
+        ({"detectors": []}, r"detectors is 0"),
+        ({"images": IMAGES.float()}, r"images must be uint8 \(n, c, h, w\), not torch.float32"),
+        ({"images": IMAGES[:, 0]}, r"images must be uint8 \(n, c, h, w\), not torch.uint8 \(60, 8, 8\)"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_before_anything_is_trained(monkeypatch, change, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    one = detector()
+    one.sets = change.pop("sets", one.sets)
+    before = state(one.model)
+    options = {"detectors": [one], "images": IMAGES, "steps": [Step(squared_error)], "epochs": 1, "batch": 8}
+    with pytest.raises(InputError, match=message) as refused:
+        training.fit(**options | change)
+    assert "\n" not in str(refused.value)
+    assert same(before, state(one.model))
+
+
+def test_a_model_with_nothing_to_train():
+    one = detector()
+    one.model.requires_grad_(False)
+    with pytest.raises(InputError, match="every parameter there is frozen"):
+        fit(one, squared_error)
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_loss_that_is_not_a_number_is_refused_at_once(stack):
+    with pytest.raises(RuntimeError, match="shape"):
+        fit(detector(), lambda model, batch: {"loss": model(batch["all"]).flatten(1).mean(1)}, stack=stack)
+
+
+# --- precision and device ------------------------------------------------------------------------------------------
+
+
+def test_bf16_computes_in_bf16():
+    seen = set()
+
+    def loss(model, batch):
+        z = model.encoder(batch["all"])
+        seen.add(z.dtype)
+        return {"loss": (model.decoder(z) - batch["all"]).square().mean()}
+
+    # not in one program on a CPU: there autocast does not reach a convolution inside vmap, on a GPU it does
+    history = fit(detector(), loss, precision="bf16", stack=False)[0]
+    assert seen == {torch.bfloat16}
+    assert history.precision == "bf16"
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_bf16_keeps_the_weights_in_float32(stack):
+    one = detector()
+    before = state(one.model)
+    fit(one, squared_error, precision="bf16", stack=stack)
+    after = state(one.model)
+    for name, value in after.items():
+        assert value.dtype == before[name].dtype
+        assert value.isfinite().all()
+    assert not torch.equal(after["encoder.0.weight"], after["encoder.0.weight"].bfloat16().float())
+
+
+def test_auto_takes_bf16_only_where_the_hardware_has_it(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    for there, chosen in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda there=there: there)
+        assert training.pick_precision("auto", cpu) == chosen
+    # an older GPU, such as Colab's free one, supports bf16 by emulation, which is slow
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert training.pick_precision("auto", cuda) == "fp32"
+    assert training.pick_precision("bf16", cuda) == "bf16"
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
+    for there, chosen in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert training.pick_device("auto").type == chosen
+        assert training.pick_device("cpu").type == "cpu"
+
+
+# --- the four papers -----------------------------------------------------------------------------------------------
+
+
+def test_intra_class_splitting():
+    one = detector(typical=30, atypical=4)
+    history = fit(one, intra_class_split, epochs=20, batch=10)[0]
+    assert set(history.terms) == {"loss", "rec", "cls", "disp"}
+    assert history.images == 20 * 3 * (10 + 4)
+    assert history.terms["rec"][-1] < history.terms["rec"][0]
+
+
+def test_an_adversarial_autoencoder_logs_each_step_by_its_number():
+    history = fit(detector(Adversarial), AAE, draws=aae_draws, epochs=20)[0]
+    assert list(history.terms) == ["loss", "rec", "loss_2", "loss_3"]
+    assert history.terms["loss"] == history.terms["rec"]
+    assert history.terms["rec"][-1] < history.terms["rec"][0]
+
+
+def test_a_variational_autoencoder():
+    def draws(generator, size):
+        return {"epsilon": torch.randn(size, L, generator=generator)}
+
+    history = fit(detector(Variational), negative_elbo, draws=draws, epochs=20)[0]
+    assert history.terms["loss"][-1] < history.terms["loss"][0]
+    assert all(kl >= 0 for kl in history.terms["kl"])
+
+
+def test_a_second_network_learns_from_a_first_that_stays_as_it_is():
+    first = detector(seed=0)
+    fit(first, squared_error)
+    before = state(first.model)
+
+    def bounded(model, batch):
+        with torch.no_grad():
+            target = first.model(batch["all"])
+        return {"loss": (model(batch["all"]) - target).square().mean()}
+
+    second = detector(seed=1)
+    history = fit(second, bounded, epochs=20)[0]
+    assert same(before, state(first.model))
+    assert not first.model.training
+    assert history.terms["loss"][-1] < 0.5 * history.terms["loss"][0]
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_many_second_networks_each_with_its_own_frozen_first_one(stack):
+    class Pair(nn.Module):
+        def __init__(self, first: nn.Module) -> None:
+            super().__init__()
+            self.first, self.second = first.requires_grad_(False), Autoencoder()
+
+    def bounded(model, batch):
+        target = model.first.eval()(batch["all"])
+        return {"loss": (model.second(batch["all"]) - target).square().mean()}
+
+    firsts = [detector(seed=s, images=n) for s, n in ((0, 40), (1, 24))]
+    fit(firsts, squared_error)
+    before = [state(first.model) for first in firsts]
+    pairs = [
+        Detector(training.build(lambda f=first: Pair(f.model), 5), first.sets, seed=5, name=first.name)
+        for first in firsts
+    ]
+    histories = fit(pairs, bounded, epochs=20, stack=stack)
+    for pair, kept, history in zip(pairs, before, histories, strict=True):
+        assert same(kept, state(pair.model.first))
+        assert history.terms["loss"][-1] < 0.5 * history.terms["loss"][0]
