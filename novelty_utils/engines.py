@@ -1,4 +1,7 @@
-"""How one step reaches the network: `Single` calls it as written, `Stacked` runs many as one program."""
+"""How one step reaches the network: on which device, in which precision, alone or many as one program.
+
+`Single` calls the network as the notebook wrote it, `Stacked` runs many of them as one program.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,30 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from novelty_utils.params import InputError
+
 Batch = dict[str, Tensor]
 Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is a CUDA GPU where there is one. Raises InputError if `cuda` is asked for and missing."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device={name!r}: choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device='cuda': this machine shows no CUDA GPU to PyTorch; choose device=cpu or auto")
+    return torch.device("cuda" if name in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 where the hardware multiplies bf16 matrices (recent GPUs, CPUs with AMX), else fp32."""
+    if name not in ("auto", "fp32", "bf16"):
+        raise InputError(f"precision={name!r}: choose auto, fp32 or bf16")
+    if name != "auto":
+        return name
+    if device.type == "cuda":  # older GPUs only emulate bf16, slower than fp32
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

@@ -8,11 +8,8 @@ ends in the same weights as an uninterrupted one.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import pickle
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from novelty_utils.engines import Batch, Loss, Single, Stacked
-from novelty_utils.files import write_atomically
+from novelty_utils import checkpoints
+from novelty_utils.engines import Batch, Loss, Single, Stacked, pick_device, pick_precision
 from novelty_utils.params import InputError
 
 Draws = Callable[[torch.Generator, int], Batch]
@@ -90,26 +87,6 @@ def _seed_everything(seed: int, device: torch.device) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is a CUDA GPU where there is one. Raises InputError if `cuda` is asked for and missing."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device={name!r}: choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device='cuda': this machine shows no CUDA GPU to PyTorch; choose device=cpu or auto")
-    return torch.device("cuda" if name in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
-
-
-def pick_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 where the hardware multiplies bf16 matrices (recent GPUs, CPUs with AMX), else fp32."""
-    if name not in ("auto", "fp32", "bf16"):
-        raise InputError(f"precision={name!r}: choose auto, fp32 or bf16")
-    if name != "auto":
-        return name
-    if device.type == "cuda":  # older GPUs only emulate bf16, slower than fp32
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
-
-
 def fit(
     detectors: Sequence[Detector],
     images: Tensor,
@@ -139,7 +116,7 @@ def fit(
     chosen = pick_device(device)
     precision = pick_precision(precision, chosen)
     stack = chosen.type == "cuda" if stack is None else stack
-    context = [epochs, batch, precision, chosen.type, stack, _digest([images]) if checkpoint else None]
+    context = [epochs, batch, precision, chosen.type, stack, checkpoints.digest([images]) if checkpoint else None]
     resident = images.to(chosen)
     groups = _groups(detectors, batch, stack)
     plans = [[_plan(detectors[i], epochs, batch) for i in group] for group in groups]
@@ -317,7 +294,7 @@ class _Run:
                 mine = rows[: max(0, plan.steps - begin), i]  # steps after its last one are nobody's
                 value = float(mine.mean()) if len(mine) else 0.0
                 if not math.isfinite(value) or abs(value) > DIVERGED * (1 + abs(float(first[i]))):
-                    epoch = -(-min(at, plan.steps) // plan.per_epoch)
+                    epoch = (begin + int((~mine.isfinite()).float().argmax())) // plan.per_epoch + 1
                     raise DivergedError(
                         f"detector {detector.name}: the term {name!r} reached {value:g} in epoch {epoch}; "
                         "lower the learning rate, or train with precision='fp32'"
@@ -340,10 +317,10 @@ class _Run:
             "finished": self.finished,
             "log": {name: torch.stack([row[name] for row in self.log]) for name in self.log[0]},
         }
-        write_atomically(self.file, lambda file: torch.save(payload, file))
+        checkpoints.write(self.file, payload)
 
     def _resume(self) -> int:
-        saved = _read_checkpoint(self.file, self.images.device) if self.file and self.file.exists() else None
+        saved = checkpoints.read(self.file, self.images.device) if self.file else None
         if saved is None:
             return 0
         _write_state(self._state(), saved["state"])
@@ -372,24 +349,8 @@ def _write_state(state: dict[str, Tensor], values: dict[str, Tensor]) -> None:
         tensor.copy_(values[name])
 
 
-def _read_checkpoint(file: Path, device: torch.device) -> dict | None:
-    try:
-        return torch.load(file, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError):
-        warnings.warn(f"the checkpoint {file} is damaged: training starts anew", stacklevel=2)
-        return None
-
-
 def _checkpoint_file(folder: str | Path, group: list[Detector], steps: Sequence[Step], context: list) -> Path:
     """Named after everything that decides the outcome but the code of the losses, which the folder must stand for."""
     asked = [context, [(s.updates, s.lr, s.betas) for s in steps], [(d.name, d.seed, list(d.sets)) for d in group]]
     tensors = [t for d in group for t in [*d.sets.values(), *_named_state(d.model).values()]]
-    return Path(folder) / f"{hashlib.sha256(f'{asked} {_digest(tensors)}'.encode()).hexdigest()[:16]}.pt"
-
-
-def _digest(tensors: Sequence[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy())
-    return digest.hexdigest()
+    return checkpoints.path(folder, asked, tensors)
