@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import resource
@@ -19,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from novelty_utils import __version__
 from novelty_utils.data import Dataset
@@ -40,6 +41,11 @@ class Result(BaseModel):
     low: float | None = None
     high: float | None = None
     note: str = ""
+
+    @field_validator("value", "low", "high")
+    @classmethod
+    def _nan_is_none(cls, number: float | None) -> float | None:  # JSON has no NaN, and NaN is not equal to itself
+        return None if number is None or math.isnan(number) else number
 
 
 class Record(BaseModel):
@@ -157,7 +163,7 @@ def _load(path: Path) -> Record:
         if content.get("version", 0) > VERSION:
             raise InputError(f"{path} was written by a newer version of novelty_utils: update the package to read it")
         return Record.model_validate(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, ValidationError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, ValidationError) as error:
         raise InputError(f"{path} is not a record of a run: restore it from git or delete it") from error
 
 

@@ -1,0 +1,209 @@
+"""The typed, strict parameters of a run: what is accepted, and the one line with which the rest is refused."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import Field
+
+from novelty_utils import params
+from novelty_utils.params import InputError, RunParameters
+
+GOOD = {"dataset": "digits", "normal_class": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "results"}
+
+
+class Parameters(RunParameters):
+    beta: float = Field(ge=0, lt=1, description="weight of a loss, eq. 1")
+
+
+def check(**changes) -> RunParameters:
+    return Parameters.check(GOOD | {"beta": 0.5} | changes)
+
+
+def line_of(call, *arguments, **changes) -> str:
+    with pytest.raises(InputError) as refused:
+        call(*arguments, **changes)
+    line = str(refused.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """folder:PATH with two classes."""
+    for name in ("cat", "dog", ".cache"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+    (tmp_path / "pictures" / "readme.txt").write_text("no class")
+    return tmp_path / "pictures"
+
+
+# --- accepted ------------------------------------------------------------------------------------------------------
+
+
+def test_good_values_come_back_as_they_are():
+    assert check().model_dump() == GOOD | {"beta": 0.5}
+
+
+def test_other_names_in_the_notebook_are_not_looked_at():
+    assert check(np="a module", betta=3) == check()
+
+
+@pytest.mark.parametrize("value", [3, "3"])
+def test_the_class_of_digits_can_be_a_number_as_papermill_makes_it(value):
+    assert check(normal_class=value).normal_class == "3"
+    assert check(normal_class=value).normal_classes() == (3,)
+
+
+def test_a_class_by_name_by_number_and_all_of_them():
+    for dataset, value, labels in (
+        ("fashion_mnist", "trouser", (1,)),
+        ("fashion_mnist", "1", (1,)),
+        ("cifar10", "truck", (9,)),
+        ("digits", "all", tuple(range(10))),
+    ):
+        assert check(dataset=dataset, normal_class=value).normal_classes() == labels
+
+
+def test_a_whole_number_will_do_for_a_weight():
+    assert check(beta=0).beta == 0.0
+
+
+def test_checked_values_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        check().seed = 3
+
+
+def test_text_of_the_command_line_goes_over_the_defaults():
+    found = Parameters.parse(GOOD | {"beta": 0.5}, {"beta": "1e-3", "seed": "7", "normal_class": "all"})
+    assert (found.beta, found.seed, found.normal_class, found.tier) == (1e-3, 7, "all", "smoke")
+
+
+# --- refused -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("dataset", "mnits", "dataset='mnits' is not known: choose one of digits, mnist, "),
+        ("dataset", 5, "dataset=5: "),
+        ("dataset", "folder:/no/such/folder", "/no/such/folder is not a folder; give one with a sub-folder per class"),
+        ("normal_class", "10", "normal_class='10' is not a class of digits: choose 0, 1, "),
+        ("normal_class", -1, "normal_class='-1' is not a class of digits"),
+        ("normal_class", "three", "normal_class='three' is not a class of digits"),
+        ("normal_class", "", "normal_class='' is not a class of digits"),
+        ("normal_class", 3.0, "normal_class=3.0: "),
+        ("normal_class", True, "normal_class=True: "),
+        ("normal_class", None, "normal_class=None: "),
+        ("tier", "full", "tier='full': input should be 'smoke', 'demo' or 'paper'"),
+        ("seed", "0", "seed='0': input should be a valid integer"),
+        ("seed", 0.0, "seed=0.0: "),
+        ("seed", True, "seed=True: "),
+        ("seed", -1, "seed=-1: input should be greater than or equal to 0"),
+        ("seed", 2**31, "seed=2147483648: input should be less than 2147483648"),
+        ("device", "gpu", "device='gpu': input should be 'auto', 'cpu' or 'cuda'"),
+        ("results", "", "results='': "),
+        ("results", 3, "results=3: "),
+        ("beta", "0.5", "beta='0.5': input should be a valid number"),
+        ("beta", -1e-9, "beta=-1e-09: input should be greater than or equal to 0 (weight of a loss, eq. 1)"),
+        ("beta", 1.0, "beta=1.0: input should be less than 1"),
+        ("beta", float("nan"), "beta=nan: input should be a finite number"),
+        ("beta", float("inf"), "beta=inf: "),
+        ("beta", None, "beta=None: "),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_that_names_it(name, value, told):
+    assert told in line_of(check, **{name: value})
+
+
+def test_the_first_fault_is_told_where_there_are_several():
+    assert line_of(check, seed=-1, beta=-1.0).startswith("seed=-1: ")
+
+
+@pytest.mark.parametrize("name", [*GOOD, "beta"])
+def test_a_missing_parameter_is_named_and_explained(name):
+    values = {key: value for key, value in (GOOD | {"beta": 0.5}).items() if key != name}
+    about = Parameters.model_fields[name].description
+    assert line_of(Parameters.check, values) == f"parameter {name!r} is missing: {about}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ({"betta": "1"}, "unknown parameter 'betta': choose from dataset, normal_class, "),
+        ({"beta": "much"}, "beta='much': input should be a valid number"),
+        ({"beta": "nan"}, "beta='nan': "),
+        ({"seed": "1.5"}, "seed='1.5': "),
+        ({"seed": ""}, "seed='': "),
+        ({"normal_class": "10"}, "normal_class='10' is not a class of digits"),
+        ({"dataset": "fashion_mnist", "normal_class": "Trouser"}, "choose t-shirt, trouser, "),
+    ],
+)
+def test_wrong_text_of_the_command_line_is_refused_in_one_line(text, told):
+    assert told in line_of(Parameters.parse, GOOD | {"beta": 0.5}, text)
+
+
+def test_a_notebook_shows_the_line_instead_of_a_stack():
+    assert InputError("what and why")._render_traceback_() == ["InputError: what and why"]
+
+
+# --- results and folders of images ---------------------------------------------------------------------------------
+
+
+def test_results_may_be_a_new_folder_but_not_a_file_or_below_one(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert check(results=str(tmp_path / "new" / "deeper"))
+    for value in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        assert f"{tmp_path / 'file'} is a file; give a folder" in line_of(check, results=str(value))
+
+
+def test_results_must_be_writable(tmp_path, monkeypatch):
+    monkeypatch.setattr(params.os, "access", lambda path, mode: False)  # the tests may run as root, who may do anything
+    assert "cannot be written to" in line_of(check, results=str(tmp_path / "new"))
+
+
+def test_checking_writes_nothing(tmp_path):
+    check(results=str(tmp_path / "new"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_classes_of_a_folder_are_its_sub_folders_in_order(pictures):
+    assert params.class_names(f"folder:{pictures}") == ("cat", "dog")
+    found = check(dataset=f"folder:{pictures}", normal_class="dog")
+    assert found.normal_classes() == (1,)
+    assert check(dataset=f"folder:{pictures}", normal_class=0).normal_classes() == (0,)
+    told = line_of(check, dataset=f"folder:{pictures}", normal_class="bird")
+    assert "normal_class='bird' is not a class of folder:" in told
+    assert "choose cat, dog, 0 to 1, or all" in told
+
+
+def test_a_folder_with_train_and_test_has_the_classes_of_both(tmp_path):
+    for name in ("train/cat", "test/cat", "test/dog"):
+        (tmp_path / name).mkdir(parents=True)
+    assert params.class_names(f"folder:{tmp_path}") == ("cat", "dog")
+
+
+@pytest.mark.parametrize("there", [[], ["cat"], ["cat", ".dog"]])
+def test_a_folder_needs_two_classes(tmp_path, there):
+    for name in there:
+        (tmp_path / name).mkdir()
+    told = line_of(params.class_names, f"folder:{tmp_path}")
+    assert f"needs at least two class folders, found {min(len(there), 1)}" in told
+
+
+def test_a_file_is_not_a_folder_of_images(pictures):
+    assert "is not a folder" in line_of(params.class_names, f"folder:{pictures / 'readme.txt'}")
+
+
+def test_a_class_named_like_a_number_is_meant_by_its_name(tmp_path):
+    for name in ("1", "0", "7"):
+        (tmp_path / name).mkdir()
+    assert check(dataset=f"folder:{tmp_path}", normal_class=7).normal_classes() == (2,)
+
+
+# --- fast enough to come first -------------------------------------------------------------------------------------
+
+
+def test_the_check_needs_no_torch():
+    code = "import sys, novelty_utils.params, novelty_utils.runs; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,264 @@
+"""Records: found again by what was asked for, written whole, read strictly."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import Field
+
+from novelty_utils import __version__, records
+from novelty_utils.data import Dataset
+from novelty_utils.params import InputError, RunParameters
+from novelty_utils.records import Record, Result
+
+RESULTS = [
+    Result(method="PCA", metric="auroc", value=0.9, low=0.8, high=1.0),
+    Result(method="ICS", metric="auroc", value=0.95, note="a note"),
+]
+DATA = Dataset(
+    "digits", torch.zeros(5, 1, 2, 2, dtype=torch.uint8), torch.zeros(5), torch.zeros(5), tuple("0123456789"), "abc"
+)
+ASKED = {
+    "dataset": "digits", "normal_class": "3", "tier": "smoke", "seed": 0, "device": "cpu", "results": "r",
+    "methods": "PCA,ICS", "rho": 10.0,
+}  # fmt: skip
+
+
+class Parameters(RunParameters):
+    methods: str = Field(description="methods")
+    rho: float = Field(description="a weight")
+
+
+def make(class_name="3", found=RESULTS, checksum="abc", **changes) -> Record:
+    data = Dataset(DATA.name, DATA.images, DATA.labels, DATA.is_test, DATA.classes, checksum)
+    training = {"CAE": {"terms": {"rec": 0.1}, "images": 100, "seconds": 1.5}}
+    parameters = Parameters.check(ASKED | changes)
+    return records.make("ics", parameters, data, class_name, found, training, 12.345, 200)
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    return make()
+
+
+# --- where a record lives ------------------------------------------------------------------------------------------
+
+
+def test_the_path_tells_paper_dataset_class_tier_and_seed(record):
+    assert record.path("r").parts[:3] == ("r", "ics", "digits")
+    assert record.path("r").name.startswith("3-smoke-s0-")
+
+
+@pytest.mark.parametrize("same", [{"device": "auto"}, {"results": "elsewhere"}, {"normal_class": "all"}])
+def test_where_and_how_a_run_was_started_does_not_change_its_place(record, same):
+    assert make(**same).path("r") == record.path("r")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"rho": 5.0}, {"tier": "demo"}, {"class_name": "4"}, {"checksum": "abd"}, {"methods": "PCA"}],
+)
+def test_another_experiment_has_another_place(record, other):
+    assert make(**other).path("r") != record.path("r")
+
+
+def test_neither_the_results_nor_the_order_of_the_parameters_change_the_place(record):
+    turned = record.model_copy(update={"parameters": dict(reversed(record.parameters.items())), "results": []})
+    assert turned.path("r") == record.path("r")
+
+
+def test_names_that_cannot_stand_in_a_path_are_made_harmless(record):
+    odd = record.model_copy(update={"dataset": "folder:/a/../b c", "class_name": "../x/.y"})
+    assert odd.path("r").relative_to("r/ics").parts[0] == "folder--a----b-c"
+    assert len(odd.path("r").relative_to("r").parts) == 3
+    twin = record.model_copy(update={"dataset": "folder:/a/../b c", "class_name": "---x/-y"})
+    assert twin.path("r") != odd.path("r")
+
+
+# --- what it says --------------------------------------------------------------------------------------------------
+
+
+def test_a_record_says_what_ran_on_which_data_with_which_code(record):
+    assert record.parameters == {"dataset": "digits", "tier": "smoke", "seed": 0, "methods": "PCA,ICS", "rho": 10.0}
+    assert record.data == {"name": "digits", "checksum": "abc", "images": 5}
+    assert torch.__version__.startswith(record.machine["torch"])
+    assert record.code["version"] == __version__
+    assert record.seconds == pytest.approx(12.345, abs=0.01)
+    assert str(Path(records.__file__).parents[1]) not in record.model_dump_json()  # no paths of this machine
+
+
+def test_the_commit_is_that_of_this_clone(record):
+    root = Path(records.__file__).parents[1]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+    assert records.code("ics")["commit"] == head.stdout.strip()
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """The package in a folder that is no clone."""
+    (tmp_path / "novelty_utils").mkdir()
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "novelty_utils" / "records.py"))
+    return tmp_path
+
+
+def test_without_a_clone_there_is_no_commit_and_without_a_notebook_no_hash_of_it(elsewhere):
+    code = records.code("ics")
+    assert (code["commit"], code["notebook"]) == (None, None)
+
+
+def test_the_hashes_follow_the_code_and_nothing_else(elsewhere):
+    def notebook(code: str, prose: str, **cell) -> None:
+        cells = [{"cell_type": "markdown", "source": [prose]}, {"cell_type": "code", "source": [code], **cell}]
+        (elsewhere / "notebooks").mkdir(exist_ok=True)
+        (elsewhere / "notebooks" / "ics.ipynb").write_text(json.dumps({"cells": cells}))
+
+    def hashes() -> tuple[str, str]:
+        code = records.code("ics")
+        return code["package"], code["notebook"]
+
+    notebook("a = 1", "prose")
+    first = hashes()
+    notebook("a = 1", "other prose", outputs=[1])
+    assert hashes() == first
+    notebook("a = 2", "prose")
+    second = hashes()
+    assert second[0] == first[0]
+    assert second[1] != first[1]
+    (elsewhere / "novelty_utils" / "params.py").write_text("changed = True")
+    assert hashes()[0] != first[0]
+
+
+def test_the_stopwatch_runs():
+    watch = records.Stopwatch()
+    first = watch.seconds()
+    assert 0 <= first <= watch.seconds() < 60
+    assert watch.peak_memory_mb() > 10
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read_again(tmp_path, record):
+    path = records.write(record, tmp_path)
+    assert path == record.path(tmp_path)
+    assert records.read("ics", tmp_path) == [record]
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+
+
+def test_a_repeated_run_leaves_its_record_untouched(tmp_path, record):
+    path = records.write(record, tmp_path)
+    before = path.read_bytes()
+    later = record.model_copy(update={"created": "2100-01-01T00:00:00+00:00", "seconds": 99.0})
+    assert records.write(later, tmp_path) == path
+    assert path.read_bytes() == before
+
+
+def test_a_repeated_run_with_a_value_that_could_not_be_computed_as_well(tmp_path):
+    lacking = make(found=[Result(method="PCA", metric="auroc", value=float("nan"), low=float("nan"))])
+    path = records.write(lacking, tmp_path)
+    before = path.read_bytes()
+    later = lacking.model_copy(update={"seconds": 99.0})
+    records.write(later, tmp_path)
+    assert path.read_bytes() == before
+    assert records.read("ics", tmp_path)[0].results[0].value is None
+
+
+def test_other_results_replace_the_record(tmp_path, record):
+    records.write(record, tmp_path)
+    other = record.model_copy(update={"results": [Result(method="PCA", metric="auroc", value=0.5)]})
+    records.write(other, tmp_path)
+    assert records.read("ics", tmp_path) == [other]
+
+
+def test_an_interrupted_write_leaves_the_old_record(tmp_path, record, monkeypatch):
+    records.write(record, tmp_path)
+
+    def interrupt(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        records.write(record.model_copy(update={"results": []}), tmp_path)
+    assert records.read("ics", tmp_path) == [record]
+    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path, record):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot write") as refused:
+        records.write(record, tmp_path / "file")
+    assert "\n" not in str(refused.value)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def test_folders_are_read_together_each_file_once_and_in_a_fixed_order(tmp_path, record):
+    others = [make(seed=2), make(seed=1)]
+    records.write(record, tmp_path / "a")
+    for other in others:
+        records.write(other, tmp_path / "b")
+    found = records.read("ics", tmp_path / "a", tmp_path / "b", tmp_path / "a", tmp_path / "missing")
+    assert [r.seed for r in found] == [0, 1, 2]
+    assert records.read("nln", tmp_path / "a") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"3", b'{"version": 1}', b'{"version": "new"}', b"\xff\xfe", b"<<<<<<< HEAD\n{}\n"],
+)
+def test_a_file_that_is_no_record_is_named_in_one_line(tmp_path, record, content):
+    path = records.write(record, tmp_path)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is not a record of a run: restore it from git or delete it") as refused:
+        records.read("ics", tmp_path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_record_with_a_field_that_nobody_knows_is_refused(tmp_path, record):
+    path = records.write(record, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"extra": 1}))
+    with pytest.raises(InputError, match="is not a record"):
+        records.read("ics", tmp_path)
+
+
+def test_a_record_of_a_newer_version_asks_for_an_update(tmp_path, record):
+    path = records.write(record, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": records.VERSION + 1, "new": True}))
+    with pytest.raises(InputError, match="written by a newer version of novelty_utils: update"):
+        records.read("ics", tmp_path)
+
+
+# --- as a table ----------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_one_row_per_result(record):
+    table = records.frame([record, make(seed=1, rho=5.0)])
+    assert len(table) == 4
+    assert table["method"].tolist() == ["PCA", "ICS"] * 2
+    assert table["value"].tolist() == [0.9, 0.95] * 2
+    assert table["rho"].tolist() == [10.0, 10.0, 5.0, 5.0]
+    assert table["seed"].tolist() == [0, 0, 1, 1]
+    assert table.loc[0, ["low", "high", "class_name", "dataset", "tier"]].tolist() == [0.8, 1.0, "3", "digits", "smoke"]
+    assert not table.columns.duplicated().any()
+
+
+def test_no_records_make_an_empty_table():
+    assert records.frame([]).empty
+
+
+# --- checkpoints of a run ------------------------------------------------------------------------------------------
+
+
+def test_the_scratch_folder_is_that_of_the_same_parameters_and_stays_out_of_the_way(tmp_path, record):
+    first, again, other = (
+        records.scratch(Parameters.check(ASKED | {"results": str(tmp_path), "seed": seed})) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    first.mkdir(parents=True)
+    (first / "a.json").write_text("{}")
+    records.write(record, tmp_path)
+    assert records.read("ics", tmp_path) == [record]
