@@ -1,0 +1,135 @@
+"""What every detector of the book owes its reader: scores that are finite, distinct, higher for anomalies, each an
+image's own, and worth nothing on shuffled labels. A new paper adds one entry to DETECTORS.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.svm import OneClassSVM
+from torch import Tensor, nn
+
+from novelty_utils import data, metrics, protocols, scoring, training
+
+Score = Callable[[Tensor], np.ndarray]  # index int64 (m,) -> scores float (m,), higher = more anomalous
+
+DIGITS = data.load("digits")
+INVERTED = 255 - DIGITS.images
+NOISE = torch.randint(0, 256, (500, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.cat([DIGITS.images, INVERTED, NOISE])
+SPLIT = protocols.one_class(DIGITS, 0, 4000, seed=0)
+NORMAL = SPLIT.test[torch.from_numpy(SPLIT.reveal() == 0)]
+EASY = {
+    "inverted images": NORMAL + len(DIGITS.images),
+    "noise": torch.arange(len(IMAGES) - len(NOISE), len(IMAGES)),
+}
+
+
+# --- the detectors -------------------------------------------------------------------------------------------------
+
+
+def shallow() -> Score:
+    """Principal components and a one-class SVM."""
+
+    def pixels(index: Tensor) -> np.ndarray:
+        return IMAGES[index].flatten(1).numpy() / 255
+
+    pca = PCA(20, random_state=0).fit(pixels(SPLIT.train))
+    svm = OneClassSVM(nu=0.1, gamma="auto").fit(pca.transform(pixels(SPLIT.train)))
+    return lambda index: -svm.decision_function(pca.transform(pixels(index)))
+
+
+class Autoencoder(nn.Sequential):
+    def __init__(self) -> None:
+        encoder = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 8)]
+        super().__init__(*encoder, nn.Linear(8, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))
+
+
+class SquaredError(nn.Module):
+    """Images (B, c, h, w) -> squared reconstruction error (B,)."""
+
+    def __init__(self, autoencoder: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, X: Tensor) -> Tensor:
+        return (self.autoencoder(X) - X).square().flatten(1).sum(1)
+
+
+def autoencoder() -> Score:
+    """A small autoencoder, trained and scored by the shared rooms."""
+
+    def loss(model, batch):
+        return {"loss": (model(batch["all"]) - batch["all"]).square().mean()}
+
+    one = training.Detector(training.build(Autoencoder, 0), {"all": SPLIT.train}, seed=0)
+    training.fit([one], IMAGES, [training.Step(loss)], epochs=60, batch=32, device="cpu")
+    return lambda index: scoring.apply(SquaredError(one.model).eval(), IMAGES, index).numpy()
+
+
+DETECTORS = {"PCA and one-class SVM": shallow, "autoencoder": autoencoder}
+
+
+# --- the contract --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def score(request) -> Score:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on networks this small, threads only wait for each other
+    yield DETECTORS[request.param]()
+    torch.set_num_threads(threads)
+
+
+def test_one_finite_score_per_image(score):
+    scores = score(SPLIT.test)
+    assert scores.shape == (len(SPLIT.test),)
+    assert np.isfinite(scores).all()
+
+
+def test_the_scores_are_almost_all_distinct(score):
+    scores = score(SPLIT.test)
+    distinct = len(np.unique(DIGITS.images[SPLIT.test].flatten(1).numpy(), axis=0))
+    assert len(np.unique(scores)) >= 0.95 * distinct
+
+
+@pytest.mark.parametrize("case", EASY)
+def test_an_easy_case_is_separated_and_anomalies_score_higher(score, case):
+    index = torch.cat([NORMAL, EASY[case]])
+    y = np.repeat([0, 1], [len(NORMAL), len(EASY[case])])
+    assert metrics.auroc(y, score(index))[0] > 0.9
+
+
+def test_other_digits_score_higher_than_the_normal_one(score):
+    assert metrics.auroc(SPLIT.reveal(), score(SPLIT.test))[0] > 0.9
+
+
+def test_a_score_does_not_depend_on_the_images_beside_it(score):
+    whole = score(SPLIT.test)
+    order = np.random.default_rng(0).permutation(len(whole))[:37]
+    near = {"rtol": 1e-4, "atol": 1e-5 * whole.std()}
+    np.testing.assert_allclose(score(SPLIT.test[order]), whole[order], **near)
+    np.testing.assert_allclose(score(SPLIT.test[:1]), whole[:1], **near)
+    mixed = torch.cat([EASY["noise"], SPLIT.test])
+    np.testing.assert_allclose(score(mixed)[len(EASY["noise"]) :], whole, **near)
+
+
+def test_the_same_image_has_the_same_score_every_time(score):
+    assert np.array_equal(score(SPLIT.test), score(SPLIT.test))
+
+
+def test_shuffled_labels_are_worth_nothing(score):
+    y, scores = SPLIT.reveal(), score(SPLIT.test)
+    novel, normal = y.sum(), (1 - y).sum()
+    deviation = np.sqrt((novel + normal + 1) / (12 * novel * normal))  # of the Mann-Whitney statistic by chance
+    generator = np.random.default_rng(0)
+    values = [metrics.auroc(generator.permutation(y), scores)[0] for _ in range(20)]
+    assert np.abs(np.array(values) - 0.5).max() < 4 * deviation
+    assert abs(np.mean(values) - 0.5) < 4 * deviation / np.sqrt(20)
+
+
+def test_scoring_refuses_a_network_in_training_mode():
+    with pytest.raises(RuntimeError, match="training mode"):
+        scoring.apply(SquaredError(Autoencoder()).train(), IMAGES, SPLIT.test)
