@@ -44,7 +44,9 @@ import sys
 
 if importlib.util.find_spec("novelty_utils") is None:
     if not {"COLAB_RELEASE_TAG", "NOVELTY_UTILS_SOURCE"} & set(os.environ):
-        raise ModuleNotFoundError("novelty_utils is missing: run `make setup`, or `pip install .` in the clone")
+        raise ModuleNotFoundError(
+            "novelty_utils is missing: run `make setup`, or `pip install .` in the clone"
+        )
     source = "novelty-utils @ git+https://github.com/novelty-book/novelty-book@main"
     source = os.environ.get("NOVELTY_UTILS_SOURCE", source)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
@@ -68,7 +70,9 @@ rho = 10.0  # share of the class called atypical, in percent
 alpha = 1.0  # weight of the closeness loss
 beta = 1e-5  # weight of both dispersion losses
 rec = "mean"  # reconstruction error: mean over pixels, or the sum that eq. 2 prints
-start = "continue"  # third stage: continue from the first stage's weights, or start fresh
+start = (
+    "continue"  # third stage: continue from the first stage's weights, or start fresh
+)
 
 # %% tags=["schema", "hide-input"]
 from typing import Literal
@@ -84,18 +88,26 @@ class Parameters(RunParameters):
     """The parameters of an ICS run."""
 
     methods: str = Field(description=f"comma-separated choice of {', '.join(METHODS)}")
-    rho: float = Field(gt=0, lt=100, description="share of the class called atypical, in percent")
+    rho: float = Field(
+        gt=0, lt=100, description="share of the class called atypical, in percent"
+    )
     alpha: float = Field(ge=0, description="weight of the closeness loss, eq. 1")
     beta: float = Field(ge=0, description="weight of both dispersion losses, eq. 1")
-    rec: Literal["mean", "sum"] = Field(description="squared error over pixels: mean, or sum as eq. 2 is printed")
-    start: Literal["continue", "fresh"] = Field(description="third stage: continue from the first, or start fresh")
+    rec: Literal["mean", "sum"] = Field(
+        description="squared error over pixels: mean, or sum as eq. 2 is printed"
+    )
+    start: Literal["continue", "fresh"] = Field(
+        description="third stage: continue from the first, or start fresh"
+    )
 
     @field_validator("methods")
     @classmethod
     def _known(cls, value: str) -> str:
         for name in value.split(","):
             if name not in METHODS:
-                raise InputError(f"methods: {name!r} is not one of {', '.join(METHODS)}; separate names by commas")
+                raise InputError(
+                    f"methods: {name!r} is not one of {', '.join(METHODS)}; separate names by commas"
+                )
         return value
 
 
@@ -121,11 +133,49 @@ from sklearn.svm import OneClassSVM
 from torch import nn
 from tqdm import tqdm
 
-from novelty_utils import data, metrics, plots, protocols, published, records, scoring, training
+from novelty_utils import (
+    data,
+    metrics,
+    plots,
+    protocols,
+    published,
+    records,
+    scoring,
+    training,
+)
 from novelty_utils.records import Result
 
 plots.set_style()
-pd.set_option("display.max_columns", 40, "display.width", 160, "display.max_colwidth", 80)
+pd.set_option(
+    "display.max_columns", 40, "display.width", 160, "display.max_colwidth", 80
+)
+
+# %% [markdown]
+# ## The idea in one picture
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ics-idea", "caption": "A drawing, not data. Left: the codes of an autoencoder; novel images (red) land among the normal ones. Middle: closeness pulls everything together, novel images included. Right: what intra-class splitting hopes for; atypical normal images (yellow) are pushed outwards and take the novel ones with them, so that a tight boundary (dotted) fits around the typical ones (green)."}, "image": {"alt": "Three sketches of code space: a loose cloud of normal points with novel points among them, a single small cloud of both, and a tight green cluster ringed by yellow atypical points with red novel points outside a dotted circle"}}
+draw = np.random.default_rng(1)
+typical, atypical, novel = (draw.normal(size=(n, 2)) for n in (60, 12, 25))
+far = 2.2 * atypical / np.linalg.norm(atypical, axis=1, keepdims=True)
+out = 3.4 * novel / np.linalg.norm(novel, axis=1, keepdims=True)
+panels = {
+    "autoencoder": (1.2 * typical, 1.4 * atypical, 1.6 * novel),
+    "closeness alone": (0.25 * typical, 0.25 * atypical, 0.25 * novel),
+    "closeness + dispersion": (0.4 * typical, far + 0.2 * atypical, out + 0.4 * novel),
+}
+figure, axes = plt.subplots(1, 3, figsize=(8.5, 3))
+for axis, (title, clouds) in zip(axes, panels.items(), strict=True):
+    colours = (plots.TYPICAL, plots.ATYPICAL, plots.NOVEL)
+    for cloud, colour, name in zip(
+        clouds, colours, ("typical", "atypical", "novel"), strict=True
+    ):
+        axis.scatter(*cloud.T, s=14, color=colour, label=name)
+    axis.set(
+        title=title, xlim=(-5, 5), ylim=(-5, 5), xticks=[], yticks=[], aspect="equal"
+    )
+axes[2].add_patch(plt.Circle((0, 0), 1.4, fill=False, linestyle=":", color="black"))
+axes[0].legend(fontsize=7, loc="upper left")
+plt.show()
 
 # %% [markdown]
 # ## Data and protocol
@@ -138,7 +188,9 @@ pd.set_option("display.max_columns", 40, "display.width", 160, "display.max_colw
 
 # %%
 N_TRAIN, BATCH, L, SIDE = 4000, 64, 64, 32
-EPOCHS = {"smoke": 40, "demo": 6, "paper": 100}[p.tier]  # of the first stage, and again of the third
+EPOCHS = {"smoke": 40, "demo": 6, "paper": 100}[
+    p.tier
+]  # of the first stage, and again of the third
 
 watch = records.Stopwatch()
 ds = data.load(p.dataset, side=SIDE)
@@ -146,7 +198,9 @@ images = data.to_side(ds.images, SIDE)
 C = images.shape[1]
 splits = {k: protocols.one_class(ds, k, N_TRAIN, p.seed) for k in p.normal_classes()}
 shown = next(iter(splits))  # the figures below show this class
-print(f"{ds.name}, checksum {ds.checksum}, normal class {ds.classes[shown]!r}, {EPOCHS} + {EPOCHS} epochs")
+print(
+    f"{ds.name}, checksum {ds.checksum}, normal class {ds.classes[shown]!r}, {EPOCHS} + {EPOCHS} epochs"
+)
 splits[shown].card()
 
 # %% [markdown]
@@ -260,11 +314,15 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.block1 = nn.Sequential(nn.Conv2d(C, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.block1 = nn.Sequential(
+            nn.Conv2d(C, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
+        )
         self.block2 = dilated(32, 64)
         self.block3 = dilated(64, 64)
         self.block4 = dilated(64, 128)
-        self.block5 = nn.Sequential(normalised(nn.Conv2d(128, 256, 3), 128), nn.MaxPool2d(2))
+        self.block5 = nn.Sequential(
+            normalised(nn.Conv2d(128, 256, 3), 128), nn.MaxPool2d(2)
+        )
         self.conv6 = nn.Conv2d(64 + 64 + 128 + 256, L, 1)
 
     def forward(self, X):
@@ -273,7 +331,9 @@ class Encoder(nn.Module):
         r4 = self.block4(r3)
         pooled = [r.mean((2, 3), keepdim=True) for r in (r2, r3, r4)]
         h = torch.cat([*pooled, self.block5(r4)], 1)
-        with torch.autocast(X.device.type, enabled=False):  # codes lie close together: 8 bits would merge them
+        with torch.autocast(
+            X.device.type, enabled=False
+        ):  # codes lie close together: 8 bits would merge them
             return torch.sigmoid(self.conv6(h.float())).flatten(1)
 
 
@@ -308,7 +368,10 @@ class Decoder(nn.Module):
         r8 = self.block8(r7)
         r9 = self.block9(r8)
         r10 = self.block10(r9)
-        up = [F.interpolate(r, scale_factor=float(16 // r.shape[-1])) for r in (r7, r8, r9)]
+        up = [
+            F.interpolate(r, scale_factor=float(16 // r.shape[-1]))
+            for r in (r7, r8, r9)
+        ]
         h = torch.cat([*up, r10], 1)
         return torch.sigmoid(self.block12(self.block11(h)).float())
 
@@ -331,7 +394,9 @@ assert shape(Decoder().block10, 64, 8, 8) == (64, 16, 16)
 assert shape(Decoder().block11, 512, 16, 16) == (32, 32, 32)
 assert shape(Decoder(), L) == (C, 32, 32)
 for part in (Encoder, Decoder):
-    print(f"{part.__name__}: {sum(w.numel() for w in part().parameters()):,} parameters")
+    print(
+        f"{part.__name__}: {sum(w.numel() for w in part().parameters()):,} parameters"
+    )
 
 
 # %% [markdown]
@@ -371,9 +436,13 @@ def weight_penalty(model):
     return 1e-6 * sum(w.square().sum() for w in model.parameters() if w.ndim == 4)
 
 
-z_check = torch.tensor([[0.0, 0.0], [0.6, 0.8]])  # one pair at distance 1 in L = 2 dimensions
+z_check = torch.tensor(
+    [[0.0, 0.0], [0.6, 0.8]]
+)  # one pair at distance 1 in L = 2 dimensions
 assert abs(closeness(z_check) - 0.5**0.5) < 1e-6
-assert torch.allclose(torch.stack(dispersion(z_check, z_check.flip(0))), torch.tensor(-(0.5**0.5)))
+assert torch.allclose(
+    torch.stack(dispersion(z_check, z_check.flip(0))), torch.tensor(-(0.5**0.5))
+)
 
 
 # %% [markdown]
@@ -392,9 +461,20 @@ def stage1_loss(model, batch):
 
 def fit(method, models, loss, sets):
     """Train one model per normal class; returns one history per class."""
-    detectors = [training.Detector(models[k], sets[k], p.seed, f"{method} {ds.classes[k]}") for k in splits]
-    checkpoint = None if p.tier == "smoke" else records.scratch(p) / method  # an interrupted run resumes from here
-    how = {"epochs": EPOCHS, "batch": BATCH, "device": p.device, "checkpoint": checkpoint, "label": method}
+    detectors = [
+        training.Detector(models[k], sets[k], p.seed, f"{method} {ds.classes[k]}")
+        for k in splits
+    ]
+    checkpoint = (
+        None if p.tier == "smoke" else records.scratch(p) / method
+    )  # an interrupted run resumes from here
+    how = {
+        "epochs": EPOCHS,
+        "batch": BATCH,
+        "device": p.device,
+        "checkpoint": checkpoint,
+        "label": method,
+    }
     return training.fit(detectors, images, [training.Step(loss)], **how)
 
 
@@ -419,9 +499,20 @@ def similarity(model, index):
     cut = slice(pad, SIDE - pad)
     originals = (images[index].float() / 255)[..., cut, cut].numpy()
     copies = scoring.apply(model, images, index)[..., cut, cut].numpy()
-    how = {"data_range": 1.0, "channel_axis": 0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    how = {
+        "data_range": 1.0,
+        "channel_axis": 0,
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "use_sample_covariance": False,
+    }
     pairs = zip(originals, copies, strict=True)
-    return np.array([structural_similarity(a, b, **how) for a, b in tqdm(pairs, "SSIM", len(index), leave=False)])
+    return np.array(
+        [
+            structural_similarity(a, b, **how)
+            for a, b in tqdm(pairs, "SSIM", len(index), leave=False)
+        ]
+    )
 
 
 def intra_class_split(model, train):
@@ -431,7 +522,9 @@ def intra_class_split(model, train):
     return {"typical": train[order[n_aty:]], "atypical": train[order[:n_aty]]}
 
 
-parts = {k: intra_class_split(models["CAE"][k], split.train) for k, split in splits.items()}
+parts = {
+    k: intra_class_split(models["CAE"][k], split.train) for k, split in splits.items()
+}
 
 # %% mystnb={"figure": {"name": "fig-ics-gallery", "caption": "Stage 2 at work, as in the paper's Fig. 2: the best reconstructed training images of the class (typical, green) with their reconstructions, and the worst (atypical, yellow) with theirs."}, "image": {"alt": "Four rows of small pictures of one class: typical images, their reconstructions, atypical images, their reconstructions"}}
 typical, atypical = parts[shown]["typical"].flip(0)[:10], parts[shown]["atypical"][:10]
@@ -470,7 +563,11 @@ plt.show()
 def closeness_loss(model, batch):
     z = model.encoder(batch["all"])
     l_rec, l_cls = reconstruction(batch["all"], model.decoder(z)), closeness(z)
-    return {"loss": l_rec + p.alpha * l_cls + weight_penalty(model), "rec": l_rec, "cls": l_cls}
+    return {
+        "loss": l_rec + p.alpha * l_cls + weight_penalty(model),
+        "rec": l_rec,
+        "cls": l_cls,
+    }
 
 
 def ics_loss(beta):
@@ -482,8 +579,20 @@ def ics_loss(beta):
         z_typ, z_aty = z.split([len(batch["typical"]), len(batch["atypical"])])
         l_rec, l_cls = reconstruction(X, model.decoder(z)), closeness(z_typ)
         disp1, disp2 = dispersion(z_aty, z_typ)
-        total = l_rec + p.alpha * l_cls + beta * disp1 + beta * disp2 + weight_penalty(model)
-        return {"loss": total, "rec": l_rec, "cls": l_cls, "disp1": disp1, "disp2": disp2}
+        total = (
+            l_rec
+            + p.alpha * l_cls
+            + beta * disp1
+            + beta * disp2
+            + weight_penalty(model)
+        )
+        return {
+            "loss": total,
+            "rec": l_rec,
+            "cls": l_cls,
+            "disp1": disp1,
+            "disp2": disp2,
+        }
 
     return loss
 
@@ -491,7 +600,10 @@ def ics_loss(beta):
 def third_stage(method, loss, sets):
     fresh = p.start == "fresh"
     models[method] = {
-        k: training.build(Autoencoder, p.seed) if fresh else copy.deepcopy(models["CAE"][k]) for k in splits
+        k: training.build(Autoencoder, p.seed)
+        if fresh
+        else copy.deepcopy(models["CAE"][k])
+        for k in splits
     }
     histories[method] = fit(method, models[method], loss, sets)
 
@@ -568,15 +680,27 @@ def pixels(index):
 
 
 def hog_features(index):
-    pictures = data.to_side(ds.images[index], max(16, ds.images.shape[-1])).permute(0, 2, 3, 1).numpy() / 255
-    how = {"orientations": 9, "pixels_per_cell": (8, 8), "cells_per_block": (2, 2), "channel_axis": -1}
+    pictures = (
+        data.to_side(ds.images[index], max(16, ds.images.shape[-1]))
+        .permute(0, 2, 3, 1)
+        .numpy()
+        / 255
+    )
+    how = {
+        "orientations": 9,
+        "pixels_per_cell": (8, 8),
+        "cells_per_block": (2, 2),
+        "channel_axis": -1,
+    }
     return np.stack([hog(x, **how) for x in tqdm(pictures, "HOG", leave=False)])
 
 
 def vgg19_features(index, weights=torchvision.models.VGG19_Weights.IMAGENET1K_V1):
     """float32 (n, 4096). Raises URLError or OSError where the weights are neither cached nor reachable."""
     vgg = torchvision.models.vgg19(weights=weights).eval()
-    vgg.classifier = vgg.classifier[:-1]  # without the layer of the thousand class names
+    vgg.classifier = vgg.classifier[
+        :-1
+    ]  # without the layer of the thousand class names
     prepare = torchvision.models.VGG19_Weights.IMAGENET1K_V1.transforms()
 
     class Wrapped(nn.Module):
@@ -587,14 +711,19 @@ def vgg19_features(index, weights=torchvision.models.VGG19_Weights.IMAGENET1K_V1
         def forward(self, X):
             return self.vgg(prepare(X.expand(-1, 3, -1, -1)))
 
-    return scoring.apply(Wrapped().eval().to(training.pick_device(p.device)), images, index, batch=50).numpy()
+    return scoring.apply(
+        Wrapped().eval().to(training.pick_device(p.device)), images, index, batch=50
+    ).numpy()
 
 
 def features(method, k):
     """Features of the training, held-out and test images for normal class k: three float arrays (n, d)."""
     index = (splits[k].train, splits[k].held_out, splits[k].test)
     if method in models:
-        return [scoring.apply(models[method][k].encoder, images, i).double().numpy() for i in index]
+        return [
+            scoring.apply(models[method][k].encoder, images, i).double().numpy()
+            for i in index
+        ]
     if method == "HOG":
         return [hog_features(i) for i in index]
     if method == "ImageNet":
@@ -629,7 +758,9 @@ def evaluate(method, k):
     try:
         train, held_out, test = features(method, k)
     except (URLError, OSError):
-        return None, [Result(method=method, metric="auroc", value=None, note="weights needed")]
+        return None, [
+            Result(method=method, metric="auroc", value=None, note="weights needed")
+        ]
     s_held_out, s_test = ocsvm_scores(train, held_out, test)
     y = splits[k].reveal()
     value, low, high = metrics.auroc(y, s_test)
@@ -637,17 +768,23 @@ def evaluate(method, k):
     more = {
         "bacc_tuned_on_test": metrics.tuned_on_test(y, s_test, p.seed),
         "bacc_zero": metrics.balanced_accuracy(y, s_test, 0.0),
-        "bacc_held_out": metrics.balanced_accuracy(y, s_test, np.quantile(s_held_out, 0.9)),
+        "bacc_held_out": metrics.balanced_accuracy(
+            y, s_test, np.quantile(s_held_out, 0.9)
+        ),
         "held_out_rejected": float((s_held_out > 0).mean()),
     }
     if method in models:
         scaled_train, scaled_test = standardised(train, test)
         more |= {
-            "auroc_standardised": metrics.auroc(y, ocsvm_scores(scaled_train, scaled_test)[0])[0],
+            "auroc_standardised": metrics.auroc(
+                y, ocsvm_scores(scaled_train, scaled_test)[0]
+            )[0],
             "auroc_distance": metrics.auroc(y, distance_scores(train, test)[0])[0],
             "code_spread": float(train.std(0).mean()),
         }
-    return s_test, found + [Result(method=method, metric=name, value=v) for name, v in more.items()]
+    return s_test, found + [
+        Result(method=method, metric=name, value=v) for name, v in more.items()
+    ]
 
 
 scores, found = {}, {k: [] for k in splits}
@@ -658,7 +795,8 @@ for k, method in tqdm([(k, m) for k in splits for m in wanted], "score", leave=F
 # %% tags=["hide-input"]
 for number, k in enumerate(splits):
     trained = {
-        method: vars(history[number]) | {"terms": {term: v[-1] for term, v in history[number].terms.items()}}
+        method: vars(history[number])
+        | {"terms": {term: v[-1] for term, v in history[number].terms.items()}}
         for method, history in histories.items()
     }
     cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
@@ -671,12 +809,16 @@ shutil.rmtree(records.scratch(p), ignore_errors=True)
 
 # %%
 this_run = pd.DataFrame([result.model_dump() for result in found[shown]])
-this_run.pivot(index="method", columns="metric", values="value").reindex(wanted).round(4)
+this_run.pivot(index="method", columns="metric", values="value").reindex(wanted).round(
+    4
+)
 
 # %% mystnb={"figure": {"name": "fig-ics-scores", "caption": "Scores of the normal and the novel test images."}, "image": {"alt": "Histograms of the scores of normal and novel test images, one panel per method"}}
 y = splits[shown].reveal()
 drawn = {m: scores[shown, m] for m in wanted if scores[shown, m] is not None}
-plots.score_histograms(y, {m: s for m, s in drawn.items() if m in models or len(models) == 1})
+plots.score_histograms(
+    y, {m: s for m, s in drawn.items() if m in models or len(models) == 1}
+)
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-ics-roc", "caption": "ROC curves of all methods on the test images of the class shown."}, "image": {"alt": "ROC curves of all methods with the diagonal of chance"}}
@@ -699,12 +841,24 @@ groups = [
     ("typical", parts[shown]["typical"][:400], plots.TYPICAL),
     ("atypical", parts[shown]["atypical"][:400], plots.ATYPICAL),
 ]
-figure, axes = plt.subplots(1, len(models), figsize=(3.6 * len(models), 3.4), squeeze=False)
+figure, axes = plt.subplots(
+    1, len(models), figsize=(3.6 * len(models), 3.4), squeeze=False
+)
 for axis, (method, model) in zip(axes[0], models.items(), strict=True):
-    codes = {name: scoring.apply(model[shown].encoder, images, index) for name, index, _ in groups}
+    codes = {
+        name: scoring.apply(model[shown].encoder, images, index)
+        for name, index, _ in groups
+    }
     i, j = codes["typical"].std(0).argsort(descending=True)[:2].tolist()
     for name, _, colour in groups:
-        axis.scatter(codes[name][:, i], codes[name][:, j], s=5, alpha=0.6, color=colour, label=name)
+        axis.scatter(
+            codes[name][:, i],
+            codes[name][:, j],
+            s=5,
+            alpha=0.6,
+            color=colour,
+            label=name,
+        )
     axis.set(title=method, xlabel=f"$z_{{{i}}}$", ylabel=f"$z_{{{j}}}$")
     axis.ticklabel_format(useOffset=False)
 axes[0][0].legend(fontsize=7, markerscale=2)
@@ -745,16 +899,27 @@ def closeness_only(model, batch):
     return {"loss": l_cls, "cls": l_cls}
 
 
-noise = torch.randint(0, 256, (200, C, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(p.seed))
+noise = torch.randint(
+    0,
+    256,
+    (200, C, SIDE, SIDE),
+    dtype=torch.uint8,
+    generator=torch.Generator().manual_seed(p.seed),
+)
 normal = images[splits[shown].train[:200]]
 collapsing = training.build(Encoder, p.seed).eval()
 
 
 def spread(encoder):
     both = {"normal": normal, "noise": noise}
-    codes = {name: scoring.apply(encoder, pictures, torch.arange(len(pictures))) for name, pictures in both.items()}
+    codes = {
+        name: scoring.apply(encoder, pictures, torch.arange(len(pictures)))
+        for name, pictures in both.items()
+    }
     between = rms(codes["normal"][: len(noise)], codes["noise"][: len(normal)])
-    return {f"within {name}": float(closeness(z)) for name, z in codes.items()} | {"normal to noise": float(between)}
+    return {f"within {name}": float(closeness(z)) for name, z in codes.items()} | {
+        "normal to noise": float(between)
+    }
 
 
 before = spread(collapsing)
@@ -768,7 +933,9 @@ training.fit(
     device=p.device,
     label="collapse",
 )
-pd.DataFrame({"before": before, "after": spread(collapsing)}).T.rename_axis("mean distance of codes")
+pd.DataFrame({"before": before, "after": spread(collapsing)}).T.rename_axis(
+    "mean distance of codes"
+)
 
 # %% [markdown]
 # All distances fall, those to images that look like nothing in the class included. What a detector lives on is the *ratio* of
@@ -794,7 +961,12 @@ def with_settings(table, **settings):
 
 def one_tier(table):
     """Of each data set the tier with most classes recorded, the paper's at a tie: tiers are never averaged."""
-    count = with_settings(table).groupby(["dataset", "tier"]).class_name.nunique().reset_index()
+    count = (
+        with_settings(table)
+        .groupby(["dataset", "tier"])
+        .class_name.nunique()
+        .reset_index()
+    )
     best = count.sort_values(["class_name", "tier"]).groupby("dataset").tier.last()
     return table[table.tier == table.dataset.map(best)]
 
@@ -806,25 +978,40 @@ ours = one_tier(every[every.tier != "smoke"].drop_duplicates(same))
 
 def beside(dataset, table, metric):
     """Printed and measured values of one data set, in percent: one row per class, two columns per method."""
-    paper = printed[(printed.table == table) & (printed.dataset == dataset) & (printed.class_name != "mean")]
+    paper = printed[
+        (printed.table == table)
+        & (printed.dataset == dataset)
+        & (printed.class_name != "mean")
+    ]
     mine = with_settings(ours)
     mine = mine[(mine.dataset == dataset) & (mine.metric == metric)]
     both = {
-        "paper": paper.pivot_table(index="class_name", columns="method", values="value"),
+        "paper": paper.pivot_table(
+            index="class_name", columns="method", values="value"
+        ),
         "ours": mine.pivot_table(index="class_name", columns="method", values="value"),
     }
     joined = pd.concat(both, axis=1).swaplevel(axis=1) * 100
     joined = joined.loc[[c for c in joined.index if c in both["ours"].index]]
     joined.loc["mean"] = joined.mean()
-    columns = [(m, who) for m in ORDER for who in ("paper", "ours") if (m, who) in joined.columns]
+    columns = [
+        (m, who)
+        for m in ORDER
+        for who in ("paper", "ours")
+        if (m, who) in joined.columns
+    ]
     return joined[columns].round(1).rename_axis(index="normal class", columns=["", ""])
 
 
 def runs_of(dataset):
     """One line on where the numbers come from."""
     mine = with_settings(ours)[lambda t: t.dataset == dataset]
-    seeds, tiers = sorted(mine.seed.unique()), ", ".join(sorted(mine.tier.unique()))
-    return f"{dataset}: {tiers} tier, seeds {seeds}, {mine.class_name.nunique()} classes"
+    seeds, tiers = (
+        sorted(mine.seed.unique().tolist()),
+        ", ".join(sorted(mine.tier.unique())),
+    )
+    cost = f"{mine.seconds.median():.0f} s per class on {', '.join(sorted(mine.hardware.unique()))}"
+    return f"{dataset}: {tiers} tier, seeds {seeds}, {mine.class_name.nunique()} classes, {cost}"
 
 
 def show_beside(dataset, table, metric):
@@ -870,7 +1057,12 @@ RULES = {
 }
 honest = with_settings(ours)[lambda t: t.metric.isin(list(RULES))]
 if len(honest):
-    honest = honest.pivot_table(index=["dataset", "method"], columns="metric", values="value")[list(RULES)] * 100
+    honest = (
+        honest.pivot_table(
+            index=["dataset", "method"], columns="metric", values="value"
+        )[list(RULES)]
+        * 100
+    )
     honest = honest.rename(columns=RULES).reindex(ORDER, level="method").round(1)
 honest
 
@@ -880,16 +1072,26 @@ honest
 # The same numbers as a picture: hollow for the paper, filled for ours.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ics-classes", "caption": "AUROC per class: the paper (hollow) and our recorded runs (filled), for the three trained methods."}, "image": {"alt": "Dot plot of AUROC per class for CAE, CLS and ICS, paper values hollow and our values filled"}}
-sets = [d for d in ("mnist", "fashion_mnist", "cifar10_jpeg") if d in set(with_settings(ours).dataset)]
+sets = [
+    d
+    for d in ("mnist", "fashion_mnist", "cifar10_jpeg")
+    if d in set(with_settings(ours).dataset)
+]
 colours = {"CAE": plots.NORMAL, "CLS": plots.ATYPICAL, "ICS": plots.NOVEL}
 if sets:
-    figure, axes = plt.subplots(len(sets), 1, figsize=(7.5, 2.8 * len(sets)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(sets), 1, figsize=(7.5, 2.8 * len(sets)), squeeze=False
+    )
     for axis, name in zip(axes[:, 0], sets, strict=True):
         table = beside(name, "Table 4", "auroc").drop(index="mean")
-        for shift, (method, colour) in zip((-0.2, 0, 0.2), colours.items(), strict=True):
+        for shift, (method, colour) in zip(
+            (-0.2, 0, 0.2), colours.items(), strict=True
+        ):
             x = np.arange(len(table)) + shift
             if (method, "paper") in table:
-                axis.scatter(x, table[method, "paper"], facecolors="none", edgecolors=colour)
+                axis.scatter(
+                    x, table[method, "paper"], facecolors="none", edgecolors=colour
+                )
             if (method, "ours") in table:
                 axis.scatter(x, table[method, "ours"], color=colour, label=method)
         axis.set(title=name, ylabel="AUROC in %")
@@ -909,20 +1111,32 @@ else:
 
 # %%
 def compare(better, worse, dataset):
-    table = with_settings(ours)[lambda t: (t.metric == "auroc") & (t.dataset == dataset)]
-    table = table.pivot_table(index=["class_name", "tier", "seed"], columns="method", values="value")
+    table = with_settings(ours)[
+        lambda t: (t.metric == "auroc") & (t.dataset == dataset)
+    ]
+    table = table.pivot_table(
+        index=["class_name", "tier", "seed"], columns="method", values="value"
+    )
     if not {better, worse} <= set(table.columns):
         return None
     gain = 100 * (table[better] - table[worse]).dropna()
     if len(gain) < 6:
         return None
-    paper = printed[(printed.table == "Table 4") & (printed.dataset == dataset) & (printed.class_name != "mean")]
-    paper = 100 * paper.pivot_table(index="class_name", columns="method", values="value")
+    paper = printed[
+        (printed.table == "Table 4")
+        & (printed.dataset == dataset)
+        & (printed.class_name != "mean")
+    ]
+    paper = 100 * paper.pivot_table(
+        index="class_name", columns="method", values="value"
+    )
     known = {better, worse} <= set(paper.columns)
     return {
         "data set": dataset,
         "comparison": f"{better} − {worse}",
-        "paper, points": round((paper[better] - paper[worse]).mean(), 1) if known else "–",
+        "paper, points": round((paper[better] - paper[worse]).mean(), 1)
+        if known
+        else "–",
         "ours, points": round(gain.mean(), 2),
         "±": round(2 * gain.std() / len(gain) ** 0.5, 2),
         "classes won": f"{(gain > 0).sum()} of {len(gain)}",
@@ -932,7 +1146,9 @@ def compare(better, worse, dataset):
 
 pairs = [("CLS", "CAE"), ("ICS", "CLS"), ("Control", "CLS"), ("ICS", "Control")]
 steps = [row for d in sets for a, b in pairs if (row := compare(a, b, d))]
-pd.DataFrame(steps).style.hide(axis="index").format(precision=2) if steps else print("too few recorded classes")
+pd.DataFrame(steps).style.hide(axis="index").format(precision=2) if steps else print(
+    "too few recorded classes"
+)
 
 # %% [markdown]
 # Read the last line of each data set first. It isolates the dispersion loss, and it decides what the method's name should be.
@@ -954,10 +1170,16 @@ SEES = {
 }
 seen = with_settings(ours)[lambda t: t.method.isin(["CAE", "CLS", "ICS", "Control"])]
 if len(seen):
-    rejected = 100 * seen[seen.metric == "held_out_rejected"].groupby(["dataset", "method"]).value.agg(["min", "max"])
-    seen = seen[seen.metric.isin(list(SEES))].pivot_table(index=["dataset", "method"], columns="metric", values="value")
+    rejected = 100 * seen[seen.metric == "held_out_rejected"].groupby(
+        ["dataset", "method"]
+    ).value.agg(["min", "max"])
+    seen = seen[seen.metric.isin(list(SEES))].pivot_table(
+        index=["dataset", "method"], columns="metric", values="value"
+    )
     seen = seen[list(SEES)].rename(columns=SEES).join(rejected.add_prefix("rejected, "))
-    seen = seen.style.format(precision=4).format("{:.1f}", subset=["rejected, min", "rejected, max"])
+    seen = seen.style.format(precision=4).format(
+        "{:.1f}", subset=["rejected, min", "rejected, max"]
+    )
 seen
 
 # %% [markdown]
@@ -980,18 +1202,45 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
 for axis, name, table in ((axes[0], "beta", "Table 5"), (axes[1], "rho", "Table 6")):
     for number, d in enumerate(("mnist", "fashion_mnist", "cifar10")):
         colour = f"C{number}"
-        paper = printed[(printed.table == table) & (printed.dataset == d) & ~printed.setting.str.contains("mean")]
-        paper = paper[paper.class_name != "mean"].assign(x=lambda t: t.setting.str.split("=").str[1].astype(float))
+        paper = printed[
+            (printed.table == table)
+            & (printed.dataset == d)
+            & ~printed.setting.str.contains("mean")
+        ]
+        paper = paper[paper.class_name != "mean"].assign(
+            x=lambda t: t.setting.str.split("=").str[1].astype(float)
+        )
         axis.plot(100 * paper.groupby("x").value.mean(), "--", color=colour, alpha=0.7)
         fixed = {k: v for k, v in DEFAULTS.items() if k != name}
-        mine = ours[(ours.dataset == d) & (ours.method == "ICS") & (ours.metric == "bacc_tuned_on_test")]
+        mine = ours[
+            (ours.dataset == d)
+            & (ours.method == "ICS")
+            & (ours.metric == "bacc_tuned_on_test")
+        ]
         for k, v in fixed.items():
             mine = mine[mine[k] == v]
-        grid = mine.pivot_table(index="class_name", columns=name, values="value").dropna(thresh=3).dropna(axis=1)
+        grid = (
+            mine.pivot_table(index="class_name", columns=name, values="value")
+            .dropna(thresh=3)
+            .dropna(axis=1)
+        )
         if grid.shape[1] >= 3:
-            x = [max(v, 1e-8) for v in grid.columns] if name == "beta" else list(grid.columns)
-            axis.plot(x, 100 * grid.mean(), "o-", color=colour, label=f"{d}: {', '.join(grid.index)}")
-    axis.set(xlabel={"beta": "β", "rho": "ρ in %"}[name], xscale={"beta": "log", "rho": "linear"}[name])
+            x = (
+                [max(v, 1e-8) for v in grid.columns]
+                if name == "beta"
+                else list(grid.columns)
+            )
+            axis.plot(
+                x,
+                100 * grid.mean(),
+                "o-",
+                color=colour,
+                label=f"{d}: {', '.join(grid.index)}",
+            )
+    axis.set(
+        xlabel={"beta": "β", "rho": "ρ in %"}[name],
+        xscale={"beta": "log", "rho": "linear"}[name],
+    )
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize=8)
 axes[0].set_ylabel("balanced accuracy in %")
@@ -1025,14 +1274,23 @@ plt.show()
 
 # %%
 cells = printed[(printed.table == "Table 1") & (printed.class_name != "mean")]
-cells = cells.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
+cells = cells.pivot_table(
+    index=["dataset", "class_name"], columns="method", values="value"
+)
 rivals = cells.drop(columns="ICS")
 said = {"all": 25, "CLS": 27, "ImageNet": 30, "CAE": 30, "Original": 30}
 rows_ = []
 for rival, claim in said.items():
     best = rivals.max(axis=1) if rival == "all" else cells[rival]
     won, tied = (cells.ICS - best > 1e-9).sum(), np.isclose(cells.ICS, best).sum()
-    rows_.append({"ICS against": rival, "classes won, as stated": claim, "won, by the cells": won, "tied": tied})
+    rows_.append(
+        {
+            "ICS against": rival,
+            "classes won, as stated": claim,
+            "won, by the cells": won,
+            "tied": tied,
+        }
+    )
 pd.DataFrame(rows_).style.hide(axis="index")
 
 # %% [markdown]
@@ -1049,12 +1307,17 @@ pd.DataFrame(rows_).style.hide(axis="index")
 table5 = printed[printed.table == "Table 5"]
 four = table5[~table5.setting.str.contains("mean") & (table5.class_name != "mean")]
 four = four.groupby(["dataset", "class_name"]).value.sum()
-means = table5[table5.setting.str.contains("mean_over_row") & (table5.metric == "balanced_accuracy")]
+means = table5[
+    table5.setting.str.contains("mean_over_row")
+    & (table5.metric == "balanced_accuracy")
+]
 implied = 5 * means.set_index(["dataset", "class_name"]).value - four
 check = pd.DataFrame({"implied": implied, "Table 1": cells.CLS})
 check["difference, points"] = 100 * (check["implied"] - check["Table 1"])
 tolerance = 0.5  # five values and a mean, each rounded to 0.1 points
-print(f"{(check['difference, points'].abs() <= tolerance).sum()} of {len(check)} classes agree within rounding")
+print(
+    f"{(check['difference, points'].abs() <= tolerance).sum()} of {len(check)} classes agree within rounding"
+)
 check[check["difference, points"].abs() > tolerance].round(3)
 
 # %% [markdown]
@@ -1068,9 +1331,13 @@ check[check["difference, points"].abs() > tolerance].round(3)
 
 # %%
 auroc = printed[(printed.table == "Table 4") & (printed.class_name != "mean")]
-auroc = auroc.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
+auroc = auroc.pivot_table(
+    index=["dataset", "class_name"], columns="method", values="value"
+)
 hidden = (auroc < 0.5) & (cells[auroc.columns] > 0.5)
-print(f"{hidden.sum().sum()} cells have an AUROC below and a balanced accuracy above one half")
+print(
+    f"{hidden.sum().sum()} cells have an AUROC below and a balanced accuracy above one half"
+)
 hidden.groupby("dataset").sum().astype(int)
 
 # %% [markdown]
