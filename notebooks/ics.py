@@ -59,20 +59,18 @@ if importlib.util.find_spec("novelty_utils") is None:
 # of `rho`, `alpha` and `beta` are the paper's.
 
 # %% tags=["parameters"]
-dataset = "digits"  # digits, mnist, fashion_mnist, cifar10, cifar10_jpeg or folder:PATH
+dataset = "digits"  # mnist, fashion_mnist, cifar10, cifar10_jpeg, folder:PATH
 normal_class = "3"  # the normal class: its name, its number, or all
-tier = "smoke"  # smoke (a minute), demo (minutes per class on a CPU), paper (as printed: a GPU)
-seed = 0  # seed of the training subset, the weights and the batches
+tier = "smoke"  # smoke (a minute), demo (minutes), paper (a GPU)
+seed = 0  # of the training subset, the weights and the batches
 device = "auto"  # auto, cpu or cuda
 results = "results"  # folder that the record of this run is written to
-methods = "Original,PCA,HOG,CAE,CLS,ICS,Control"  # rows of the tables to compute; ImageNet can be added
+methods = "Original,PCA,HOG,CAE,CLS,ICS,Control"  # ImageNet can be added
 rho = 10.0  # share of the class called atypical, in percent
 alpha = 1.0  # weight of the closeness loss
 beta = 1e-5  # weight of both dispersion losses
-rec = "mean"  # reconstruction error: mean over pixels, or the sum that eq. 2 prints
-start = (
-    "continue"  # third stage: continue from the first stage's weights, or start fresh
-)
+rec = "mean"  # squared error over pixels: mean, or sum as eq. 2 prints it
+start = "continue"  # third stage: continue from the first, or start fresh
 
 # %% tags=["schema", "hide-input"]
 from typing import Literal
@@ -310,7 +308,8 @@ assert shape(block5, 128, 4, 4) == (256, 1, 1)
 
 # %%
 class Encoder(nn.Module):
-    """f_enc: images float32 (B, C, 32, 32) in [0, 1] -> codes float32 (B, L) in (0, 1). Paper, Table 2."""
+    """f_enc: images float32 (B, C, 32, 32) in [0, 1] -> codes float32 (B, L) in (0, 1).
+    Paper, Table 2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -352,7 +351,8 @@ def doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 
 
 class Decoder(nn.Module):
-    """f_dec: codes float32 (B, L) -> images float32 (B, C, 32, 32) in (0, 1). Paper, Table 3."""
+    """f_dec: codes float32 (B, L) -> images float32 (B, C, 32, 32) in (0, 1). Paper,
+    Table 3."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -410,18 +410,21 @@ for part in (Encoder, Decoder):
 
 # %%
 def reconstruction(X, X_hat):
-    """Eq. 2: squared error per image, averaged (default) or summed (as printed) over pixels; a scalar."""
+    """Eq. 2: squared error per image, averaged (default) or summed (as printed) over
+    pixels; a scalar."""
     error = (X - X_hat).square().flatten(1)
     return (error.sum(1) if p.rec == "sum" else error.mean(1)).mean()
 
 
 def rms(a, b):
-    """Root-mean-square distance of rows, (B, L) and (B, L), averaged over B. The 1e-12 keeps its gradient finite."""
+    """Root-mean-square distance of rows, (B, L) and (B, L), averaged over B. The 1e-12
+    keeps its gradient finite."""
     return ((a - b).square().mean(1) + 1e-12).sqrt().mean()
 
 
 def closeness(z):
-    """Eq. 3 on codes (B, L): a batch is a random draw, so the next image in it is a random partner."""
+    """Eq. 3 on codes (B, L): a batch is a random draw, so the next image in it is a
+    random partner."""
     return rms(z, z.roll(1, 0))
 
 
@@ -493,7 +496,8 @@ histories = {"CAE": fit("CAE", models["CAE"], stage1_loss, everything)}
 
 # %%
 def similarity(model, index):
-    """SSIM of each indexed image with its reconstruction: float64 (len(index),), in [-1, 1]."""
+    """SSIM of each indexed image with its reconstruction: float64 (len(index),), in
+    [-1, 1]."""
     side = ds.images.shape[-1]
     pad = (SIDE - side) // 2 if SIDE - 4 <= side < SIDE else 0
     cut = slice(pad, SIDE - pad)
@@ -516,7 +520,8 @@ def similarity(model, index):
 
 
 def intra_class_split(model, train):
-    """The rho % of the training images with the lowest similarity are atypical; both parts from low to high."""
+    """The rho % of the training images with the lowest similarity are atypical; both
+    parts from low to high."""
     order = np.argsort(similarity(model, train), kind="stable")
     n_aty = min(max(1, round(len(train) * p.rho / 100)), len(train) - 1)
     return {"typical": train[order[n_aty:]], "atypical": train[order[:n_aty]]}
@@ -648,7 +653,8 @@ plt.show()
 
 # %%
 def ocsvm_scores(train, *others):
-    """Fit the one-class SVM on features (n, d), score others (m, d): higher = more anomalous, 0 = its own boundary."""
+    """Fit the one-class SVM on features (n, d), score others (m, d): higher = more
+    anomalous, 0 = its own boundary."""
     svm = OneClassSVM(kernel="rbf", nu=0.1, gamma="auto", tol=1e-6).fit(train)
     return [-svm.decision_function(features) for features in others]
 
@@ -659,7 +665,8 @@ def distance_scores(train, *others):
 
 
 def standardised(train, *others):
-    """Each feature divided by its deviation on the training images; one that never varies is left as it is."""
+    """Each feature divided by its deviation on the training images; one that never
+    varies is left as it is."""
     scale = np.where(train.std(0) > 0, train.std(0), 1.0)
     return [(features - train.mean(0)) / scale for features in (train, *others)]
 
@@ -696,7 +703,8 @@ def hog_features(index):
 
 
 def vgg19_features(index, weights=torchvision.models.VGG19_Weights.IMAGENET1K_V1):
-    """float32 (n, 4096). Raises URLError or OSError where the weights are neither cached nor reachable."""
+    """float32 (n, 4096). Raises URLError or OSError where the weights are neither
+    cached nor reachable."""
     vgg = torchvision.models.vgg19(weights=weights).eval()
     vgg.classifier = vgg.classifier[
         :-1
@@ -717,7 +725,8 @@ def vgg19_features(index, weights=torchvision.models.VGG19_Weights.IMAGENET1K_V1
 
 
 def features(method, k):
-    """Features of the training, held-out and test images for normal class k: three float arrays (n, d)."""
+    """Features of the training, held-out and test images for normal class k: three
+    float arrays (n, d)."""
     index = (splits[k].train, splits[k].held_out, splits[k].test)
     if method in models:
         return [
@@ -960,7 +969,8 @@ def with_settings(table, **settings):
 
 
 def one_tier(table):
-    """Of each data set the tier with most classes recorded, the paper's at a tie: tiers are never averaged."""
+    """Of each data set the tier with most classes recorded, the paper's at a tie: tiers
+    are never averaged."""
     count = (
         with_settings(table)
         .groupby(["dataset", "tier"])
@@ -977,7 +987,8 @@ ours = one_tier(every[every.tier != "smoke"].drop_duplicates(same))
 
 
 def beside(dataset, table, metric):
-    """Printed and measured values of one data set, in percent: one row per class, two columns per method."""
+    """Printed and measured values of one data set, in percent: one row per class, two
+    columns per method."""
     paper = printed[
         (printed.table == table)
         & (printed.dataset == dataset)
