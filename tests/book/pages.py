@@ -1,7 +1,9 @@
 """Open the pages of the built book in a Chromium that reaches nothing but this machine."""
 
+import contextlib
 import functools
 import http.server
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
@@ -11,6 +13,7 @@ from playwright.sync_api import Browser, Page
 from crossref import ROOT
 
 HTML = ROOT / "_build" / "html"
+DESK = {"width": 1300, "height": 1000}
 SHOTS = ROOT / "_build" / "shots"
 PAGES = sorted(
     path.relative_to(HTML).as_posix() for part in ("book", "notebooks") for path in HTML.glob(f"{part}/*.html")
@@ -32,6 +35,22 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
 
+    @contextlib.contextmanager
+    def dark(self) -> Iterator[Page]:
+        """The page as a system in dark mode shows it."""
+        self.page.emulate_media(color_scheme="dark")
+        self.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        yield self.page
+        self.page.emulate_media(color_scheme="light")
+        self.page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+
+    @contextlib.contextmanager
+    def phone(self) -> Iterator[Page]:
+        """The page in a narrow window."""
+        self.page.set_viewport_size({"width": 390, "height": 844})
+        yield self.page
+        self.page.set_viewport_size(DESK)
+
 
 @dataclass
 class Reader:
@@ -40,11 +59,9 @@ class Reader:
     browser: Browser
     address: str
 
-    def open(self, name: str, width: int = 1300, dark: bool = False) -> Visit:
+    def open(self, name: str) -> Visit:
         """Open one page, wait until its formulas are set, and write down what went wrong."""
-        context = self.browser.new_context(
-            viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light"
-        )
+        context = self.browser.new_context(viewport=DESK, color_scheme="light")
         context.set_default_timeout(120_000)  # a busy machine is slow, not broken
         visit = Visit(context.new_page())
         context.route("**/*", functools.partial(self._let_through, visit))
