@@ -40,16 +40,20 @@ class Visit:
         """The page as a system in dark mode shows it."""
         self.page.emulate_media(color_scheme="dark")
         self.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-        yield self.page
-        self.page.emulate_media(color_scheme="light")
-        self.page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+        try:
+            yield self.page
+        finally:
+            self.page.emulate_media(color_scheme="light")
+            self.page.wait_for_function("document.documentElement.dataset.theme === 'light'")
 
     @contextlib.contextmanager
     def phone(self) -> Iterator[Page]:
         """The page in a narrow window."""
         self.page.set_viewport_size({"width": 390, "height": 844})
-        yield self.page
-        self.page.set_viewport_size(DESK)
+        try:
+            yield self.page
+        finally:
+            self.page.set_viewport_size(DESK)
 
 
 @dataclass

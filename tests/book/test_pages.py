@@ -150,9 +150,9 @@ def test_a_phone_never_scrolls_sideways(visits, name):
         shot(visits[name], f"phone_{name}")
         widest = page.evaluate("document.documentElement.scrollWidth")
         culprits = page.locator("article *:not(pre *)").evaluate_all(
-            "all => all.filter(e => e.getBoundingClientRect().right > 391).slice(0, 5).map(e => e.outerHTML.slice(0, 90))"
+            "all => all.filter(e => e.getBoundingClientRect().right > 391).map(e => e.outerHTML.slice(0, 90))"
         )
-    assert widest <= 390, culprits
+    assert widest <= 390, culprits[:5]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
