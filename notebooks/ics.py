@@ -469,7 +469,7 @@ def fit(method, models, loss, sets):
         for k in splits
     ]
     checkpoint = (
-        None if p.tier == "smoke" else records.scratch(p) / method
+        None if p.tier == "smoke" else records.scratch("ics", p) / method
     )  # an interrupted run resumes from here
     how = {
         "epochs": EPOCHS,
@@ -811,7 +811,7 @@ for number, k in enumerate(splits):
     cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
     record = records.make("ics", p, ds, ds.classes[k], found[k], trained, *cost)
     print("recorded in", records.write(record, p.results))
-shutil.rmtree(records.scratch(p), ignore_errors=True)
+shutil.rmtree(records.scratch("ics", p), ignore_errors=True)
 
 # %% [markdown]
 # The results of this run, for the class shown:

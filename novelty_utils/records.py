@@ -222,7 +222,11 @@ def _notebook_hash(paper: str) -> str | None:
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
 
 
-def scratch(parameters: RunParameters) -> Path:
-    """The folder for the checkpoints of one run: the same parameters find it again; the caller deletes it."""
-    digest = hashlib.sha256(parameters.model_dump_json().encode()).hexdigest()[:10]
-    return Path(parameters.results) / ".checkpoints" / digest
+def scratch(paper: str, parameters: RunParameters) -> Path:
+    """The folder for the checkpoints of one run; the caller deletes it.
+
+    The same parameters and, in a clone, the same code of package and notebook find it again: edited code starts anew.
+    """
+    by = code(paper)
+    asked = f"{parameters.model_dump_json()} {by['package']} {by['notebook']}"
+    return Path(parameters.results) / ".checkpoints" / hashlib.sha256(asked.encode()).hexdigest()[:10]

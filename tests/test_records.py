@@ -255,7 +255,7 @@ def test_no_records_make_an_empty_table():
 
 def test_the_scratch_folder_is_that_of_the_same_parameters_and_stays_out_of_the_way(tmp_path, record):
     first, again, other = (
-        records.scratch(Parameters.check(ASKED | {"results": str(tmp_path), "seed": seed})) for seed in (0, 0, 1)
+        records.scratch("ics", Parameters.check(ASKED | {"results": str(tmp_path), "seed": seed})) for seed in (0, 0, 1)
     )
     assert first == again != other
     first.mkdir(parents=True)
