@@ -561,6 +561,28 @@ def test_a_nan_in_the_very_last_steps_of_a_shorter_detector_is_noticed():
         fit(ones, loss, stack=True)
 
 
+def test_a_shorter_detector_may_break_once_it_has_been_taken_out():
+    class Mortal(Autoencoder):
+        def __init__(self, life: int) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+            self.register_buffer("life", torch.tensor(life))
+
+    def loss(model, batch):
+        model.calls += 1
+        l_rec = squared_error(model, batch)["loss"]
+        return {"loss": l_rec, "rec": torch.where(model.calls > model.life, float("nan"), l_rec)}
+
+    sizes_and_lives = ((40, 15), (16, 6))  # the program goes on for 15 steps, the second is complete after 6
+    ones = [
+        detector(lambda life=life: Mortal(life), images, seed=n) for n, (images, life) in enumerate(sizes_and_lives)
+    ]
+    histories = fit(ones, loss, stack=True)
+    assert [len(h.terms["rec"]) for h in histories] == [3, 3]
+    assert torch.tensor([h.terms["rec"] for h in histories]).isfinite().all()
+    assert [int(one.model.calls) for one in ones] == [15, 6]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
