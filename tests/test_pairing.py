@@ -104,7 +104,8 @@ def test_a_formula_in_a_quotation_stays_on_one_line():
         ("```{math}\nx % why\n```", "no % comment"),
         ("```{math}\n:nowrap:\nx\n```", "option :nowrap: of {math}"),
         ("Let\n$$\nx\n$$ (eq-x)\nbe", "needs a blank line before and after it"),
-        ("- $$ x $$ (eq-x)", "starts on a line of its own"),
+        ("- $$ x $$ (eq-x)", "starts its own line, not after -"),
+        ("> $$ x $$ (eq-x)", "starts its own line, not after - or >"),
         ("\\begin{align}\nx\n\\end{align}", "write ```{math} instead"),
     ],
 )

@@ -112,10 +112,12 @@ class Lowering:
         return "\n".join(done)
 
     def _block(self, token: Token, line: str) -> list[str]:
-        """The lines that replace a block which begins with `line`, indented or quoted like it."""
-        prefix = re.match(r"[ >]*", line).group()
-        if line[len(prefix)] not in "`~:$(<":
-            raise RefusedMystError(f"{line.strip()!r}: a directive or formula starts on a line of its own")
+        """The lines that replace a block which begins with `line`, indented like it."""
+        indent = line[: len(line) - len(line.lstrip())]
+        if line.lstrip()[0] not in "`~:$(<":
+            raise RefusedMystError(
+                f"{line.strip()!r}: a directive or formula starts on a line of its own, not after - or >"
+            )
         if token.type in ("myst_target", "html_block"):
             return []
         if token.type in ("math_block", "math_block_label"):
@@ -123,7 +125,7 @@ class Lowering:
         else:
             name, _, argument = token.info.strip().removeprefix("{").partition("}")
             text = self._directive(name, argument.strip(), token.content)
-        return [prefix + line for line in text.split("\n")]
+        return [indent + line for line in text.split("\n")]
 
     def _directive(self, name: str, argument: str, content: str) -> str:
         options, body = _split_options(content)
