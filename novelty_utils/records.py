@@ -150,15 +150,16 @@ def frame(records: list[Record]) -> pd.DataFrame:
         {"dataset": r.dataset, "class_name": r.class_name, "tier": r.tier, "seed": r.seed}
         | {k: v for k, v in r.parameters.items() if k not in ("dataset", "tier", "seed")}
         | result.model_dump()
-        | {"seconds": r.seconds, "hardware": _hardware(r.machine), "commit": r.code["commit"]}
+        | {"seconds": r.seconds, "hardware": hardware(r.machine), "commit": r.code["commit"]}
         for r in records
         for result in r.results
     ]
     return pd.DataFrame(rows)
 
 
-def _hardware(machine: dict[str, Any]) -> str:
-    return machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads"
+def hardware(machine: dict[str, Any]) -> str:
+    """The GPU, or the processor with the number of threads, of a record's or this machine's description."""
+    return machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)}"
 
 
 def _load(path: Path) -> Record:

@@ -81,7 +81,7 @@ def _describe(path: Path, source: Path, values: dict[str, Any], seconds: int) ->
         "seconds": seconds,
         "python": machine["python"],
         "torch": machine["torch"],
-        "hardware": machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads",
+        "hardware": records.hardware(machine),
         "commit": (records.code(source.stem)["commit"] or "unknown")[:7],
     }
     for cell in notebook.cells:
