@@ -115,9 +115,7 @@ class Lowering:
         """The lines that replace a block which begins with `line`, indented like it."""
         indent = line[: len(line) - len(line.lstrip())]
         if line.lstrip()[0] not in "`~:$(<":
-            raise RefusedMystError(
-                f"{line.strip()!r}: a directive or formula starts on a line of its own, not after - or >"
-            )
+            raise RefusedMystError(f"{line.strip()!r}: a directive or formula starts its own line, not after - or >")
         if token.type in ("myst_target", "html_block"):
             return []
         if token.type in ("math_block", "math_block_label"):
