@@ -32,7 +32,8 @@ def gallery(rows: Mapping[str, Tensor], colours: Sequence[str] | None = None) ->
             grey = shown.shape[-1] == 1
             axis.imshow(shown.squeeze(-1) if grey else shown, cmap="gray" if grey else None)
         colour = colours[number] if colours else "black"
-        line[0].set_title(name, loc="left", fontsize=9, color=colour)
+        line[0].set_title(name, loc="left", fontsize=9, color=colour).set_in_layout(False)  # else it widens a column
+    figure.get_layout_engine().set(h_pad=0.1)
     return figure
 
 

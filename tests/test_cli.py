@@ -35,7 +35,7 @@ def clone(tmp_path, monkeypatch):
         ("run tiny -p seed=one", "seed='one'"),
         ("run tiny -p normal_class=dress", "not a class of digits"),
         ("run tiny -p dataset=folder:nowhere", "nowhere is not a folder"),
-        ("run tiny -p results=file", "results='file' is a file"),
+        ("run tiny -p results=file", "is a file; give a folder"),
         ("run tiny -p tier=huge --headless", "tier='huge'"),
         ("run tiny -p tier=huge --output new/out.ipynb", "tier='huge'"),
         ("run tiny --output new/out.html", "output='new/out.html' is not a notebook"),
