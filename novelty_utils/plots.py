@@ -23,7 +23,7 @@ def set_style() -> None:
 def gallery(rows: Mapping[str, Tensor], colours: Sequence[str] | None = None) -> Figure:
     """One labelled row of pictures per entry: tensors (m, c, h, w), uint8 or float in [0, 1], at most 10 shown."""
     count = max(min(10, len(pictures)) for pictures in rows.values())
-    figure, axes = plt.subplots(len(rows), count, figsize=(count * 0.8, len(rows) * 0.95), squeeze=False)
+    figure, axes = plt.subplots(len(rows), count, figsize=(count * 0.8, len(rows)), squeeze=False, layout="constrained")
     for number, (line, (name, pictures)) in enumerate(zip(axes, rows.items(), strict=True)):
         for axis in line:
             axis.set_axis_off()

