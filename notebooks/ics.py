@@ -618,14 +618,15 @@ if "ICS" in wanted:
 if "Control" in wanted:
     third_stage("Control", ics_loss(0.0), parts)
 
-# %% mystnb={"figure": {"name": "fig-ics-curves", "caption": "Size of each loss term over the epochs, on a logarithmic scale; the dispersion terms are negative and shown by their size. Closeness and dispersion fall together: the codes shrink."}, "image": {"alt": "Line plots of the loss terms over epochs, one panel per trained method"}}
+# %% mystnb={"figure": {"name": "fig-ics-curves", "caption": "Size of each loss term over the epochs, on a logarithmic scale; the dispersion terms are negative and shown by their size, that is as mean distances of codes."}, "image": {"alt": "Line plots of the loss terms over epochs, one panel per trained method"}}
 plots.curves({method: history[0].terms for method, history in histories.items()})
 plt.show()
 
 # %% [markdown]
-# Look at `cls` and `disp2` in {numref}`fig-ics-curves`. The dispersion loss asks atypical codes to move *away*, yet their
-# distance falls by orders of magnitude, in step with closeness. At $\beta = 10^{-5}$ the outward push is a hundred
-# thousand times weaker than the inward pull, and the shrinking that we derived wins.
+# Look at `disp2` in {numref}`fig-ics-curves`, the mean distance between atypical and typical codes, and compare the panels of ICS and
+# Control. It takes nearly the same course in both, although only ICS asks for it to be large: at $\beta = 10^{-5}$ the outward push is a hundred
+# thousand times weaker than the inward pull on the typical codes. Whether the atypical codes follow the typical ones inwards or stay
+# behind is decided by the images and by the reconstruction, not by the dispersion loss.
 
 # %% [markdown]
 # ## From features to a score
@@ -826,7 +827,7 @@ this_run.pivot(index="method", columns="metric", values="value").reindex(wanted)
     4
 )
 
-# %% mystnb={"figure": {"name": "fig-ics-scores", "caption": "Scores of the normal and the novel test images."}, "image": {"alt": "Histograms of the scores of normal and novel test images, one panel per method"}}
+# %% mystnb={"figure": {"name": "fig-ics-scores", "caption": "Scores of the normal and the novel test images, for the trained networks; the outermost 1 % of the scores stand at the edges."}, "image": {"alt": "Histograms of the scores of normal and novel test images, one panel per method"}}
 y = splits[shown].reveal()
 drawn = {m: scores[shown, m] for m in wanted if scores[shown, m] is not None}
 plots.score_histograms(
@@ -1366,14 +1367,15 @@ hidden.groupby("dataset").sum().astype(int)
 # closeness on the typical images only, or to seeing more and other images per step, and not to the loss that gave
 # the method its reasoning.
 #
-# The curves of {numref}`fig-ics-curves` say the same from the inside: the atypical codes are not driven out, they
-# shrink together with the rest, as the derivation under {eq}`eq-ics-cls` predicts for any $\beta \ll \alpha$.
+# The curves of {numref}`fig-ics-curves` say the same from the inside: with and without the dispersion loss, the atypical codes
+# behave alike.
 #
 # ### Is it the SVM?
 #
 # On most classes the SVM and the plain distance rank almost alike. On a few classes the SVM falls far below the plain
 # distance, for the same network and the same codes, and these are classes on which some atypical codes did *not* shrink with the
-# rest: the mean spread is many times larger. The derivation above says why. With $\nu = 0.1$ the SVM hands its weight to the most
+# rest: the mean spread is many times larger. (Compare `auroc` with `auroc_distance` in the table of
+# this page's own run, too.) The derivation above says why. With $\nu = 0.1$ the SVM hands its weight to the most
 # widely spread tenth of the training images, and with $\rho = 10$ the split has made such a tenth. The greatest variance
 # comes from taking half of the weight on either side, so the centre $\bar z$ lands *half-way between* typical and
 # atypical codes, where no image is, and whatever novel image falls there gets the lowest score of all. A drawing with

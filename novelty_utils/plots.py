@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torch import Tensor
+from torchvision.utils import make_grid
 
 NORMAL, NOVEL, TYPICAL, ATYPICAL = "#0072b2", "#d55e00", "#009e73", "#e69f00"  # told apart by colour-blind readers
 
@@ -22,18 +24,14 @@ def set_style() -> None:
 
 def gallery(rows: Mapping[str, Tensor], colours: Sequence[str] | None = None) -> Figure:
     """One labelled row of pictures per entry: tensors (m, c, h, w), uint8 or float in [0, 1], at most 10 shown."""
-    count = max(min(10, len(pictures)) for pictures in rows.values())
-    figure, axes = plt.subplots(len(rows), count, figsize=(count * 0.8, len(rows)), squeeze=False, layout="constrained")
-    for number, (line, (name, pictures)) in enumerate(zip(axes, rows.items(), strict=True)):
-        for axis in line:
-            axis.set_axis_off()
-        for axis, picture in zip(line, pictures, strict=False):
-            shown = picture.permute(1, 2, 0).numpy()
-            grey = shown.shape[-1] == 1
-            axis.imshow(shown.squeeze(-1) if grey else shown, cmap="gray" if grey else None)
-        colour = colours[number] if colours else "black"
-        line[0].set_title(name, loc="left", fontsize=9, color=colour).set_in_layout(False)  # else it widens a column
-    figure.get_layout_engine().set(h_pad=0.1)
+    figure, axes = plt.subplots(len(rows), 1, figsize=(8, len(rows)), squeeze=False, layout="constrained")
+    for number, (axis, (name, pictures)) in enumerate(zip(axes[:, 0], rows.items(), strict=True)):
+        white = 255 if pictures.dtype == torch.uint8 else 1.0
+        blank = torch.full((10, *pictures.shape[1:]), white, dtype=pictures.dtype)
+        blank[: len(pictures[:10])] = pictures[:10]
+        axis.imshow(make_grid(blank, nrow=10, pad_value=white).permute(1, 2, 0).numpy())
+        axis.set_axis_off()
+        axis.set_title(name, loc="left", fontsize=9, color=colours[number] if colours else "black")
     return figure
 
 
@@ -50,9 +48,10 @@ def curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 def score_histograms(y: np.ndarray, scores: Mapping[str, np.ndarray]) -> Figure:
-    """Scores of normal and novel test images, one panel per method, each scaled to unit area."""
+    """Scores of normal and novel test images, one panel per method, unit areas; the outermost 1 % stand at the edge."""
     figure, axes = plt.subplots(1, len(scores), figsize=(3.2 * len(scores), 2.8), squeeze=False)
     for axis, (name, s) in zip(axes[0], scores.items(), strict=True):
+        s = np.clip(s, *np.quantile(s, [0.01, 0.99]))  # a few extreme scores would squeeze the rest into one bar
         bins = np.histogram_bin_edges(s, bins=40)
         axis.hist(s[y == 0], bins=bins, density=True, alpha=0.65, color=NORMAL, label="normal")
         axis.hist(s[y == 1], bins=bins, density=True, alpha=0.65, color=NOVEL, label="novel")

@@ -34,12 +34,12 @@ def test_a_gallery_shows_at_most_ten_pictures_in_each_row():
     colour = torch.rand(3, 3, 8, 8)
     figure = plots.gallery({"typical": grey, "atypical": colour}, colours=[plots.TYPICAL, plots.ATYPICAL])
     drawn(figure)
-    axes = np.array(figure.axes).reshape(2, 10)
-    shown = [[axis.images[0].get_array() for axis in row if axis.images] for row in axes]
-    assert [len(row) for row in shown] == [10, 3]
-    assert np.array_equal(shown[0][9], grey[9, 0].numpy())
-    assert np.allclose(shown[1][2], colour[2].permute(1, 2, 0).numpy())
-    assert [row[0].get_title(loc="left") for row in axes] == ["typical", "atypical"]
+    rows = [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
+    assert [row.shape for row in rows] == [(12, 102, 3)] * 2  # ten pictures of 8 pixels, 2 pixels between them
+    assert np.array_equal(rows[0][2:10, 92:100, 0], grey[9, 0].numpy())
+    assert np.allclose(rows[1][2:10, 22:30], colour[2].permute(1, 2, 0).numpy())
+    assert (rows[1][:, 32:] == 1).all()  # nothing stands where there is no picture
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["typical", "atypical"]
 
 
 def test_curves_show_every_term_over_the_epochs_with_losses_of_either_sign():
