@@ -1,0 +1,315 @@
+"""Measure the trainer, as ratios within one run: `make bench`.
+
+Against a bare PyTorch loop of the same network, bf16 against fp32, against PyOD's AutoEncoder, and against what the
+device can do at most. Everything compared is repeated in turns, and the median of the ratios is shown, because a busy
+machine slows down one turn as a whole. Writes nothing, unless `--output FILE` asks for the table as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, median, stdev
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pyod.models.auto_encoder import AutoEncoder as PyODAutoEncoder
+from pyod.models.auto_encoder import AutoEncoderModel
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from novelty_utils import data, engines, files, metrics, protocols, records, scoring, training
+from novelty_utils.params import InputError
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "ics.ipynb"
+PARTS = ("normalised", "dilated", "Encoder", "doubling", "Decoder", "Autoencoder")  # of the network in the notebook
+BATCH, IMAGES, REPEATS = 64, 512, 5
+AUROC_CLASSES, AUROC_SEEDS, AUROC_EPOCHS, AUROC_BATCH = (0, 3, 8), (0, 1), 50, 16
+PYOD_SEEDS, PYOD_EPOCHS, PYOD_BATCH, PYOD_LAYERS = (0, 1, 2), 100, 32, [64, 32]
+
+Row = dict[str, object]  # what, value, unit, and where there is one: target, met
+
+
+def row(what: str, value: float, unit: str, target: str = "", met: bool | None = None) -> Row:
+    return {"what": what, "value": round(float(value), 4), "unit": unit, "target": target, "met": met}
+
+
+# --- what is trained -----------------------------------------------------------------------------------------------
+
+
+def notebook_autoencoder() -> type[nn.Module]:
+    """The class Autoencoder of the ICS notebook: its definitions alone are executed, for one channel."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    namespace = {"nn": nn, "torch": torch, "F": F, "L": 64, "C": 1}
+    for source in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
+        wanted = [node for node in ast.parse(source).body if getattr(node, "name", None) in PARTS]
+        exec(compile(ast.Module(wanted, []), NOTEBOOK.name, "exec"), namespace)
+    if missing := [name for name in PARTS if name not in namespace]:
+        raise InputError(f"{NOTEBOOK} no longer defines {', '.join(missing)}: bring PARTS of {__file__} up to date")
+    return namespace["Autoencoder"]
+
+
+def squared_error(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {"loss": (model(batch["all"]).float() - batch["all"]).square().mean()}
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    wait(device)
+    started = time.perf_counter()
+    work()
+    wait(device)
+    return time.perf_counter() - started
+
+
+def ours(model: nn.Module, images: Tensor, index: Tensor, precision: str, epochs: int = 1, batch: int = BATCH) -> None:
+    one = training.Detector(model, {"all": index}, seed=0)
+    training.fit([one], images, [training.Step(squared_error)], epochs=epochs, batch=batch, precision=precision)
+
+
+def bare(model: nn.Module, images: Tensor, precision: str) -> None:
+    """What one would write by hand for one epoch; images float32 in [0, 1], already on the device."""
+    model = model.to(images.device, memory_format=torch.channels_last).train()
+    adam = torch.optim.Adam(model.parameters(), fused=True)
+    for part in torch.randperm(len(images), device=images.device).split(BATCH):
+        X = images[part]
+        with engines.autocast(images.device, precision):
+            loss = (model(X).float() - X).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+
+# --- the four measurements -----------------------------------------------------------------------------------------
+
+
+def throughput(make: type[nn.Module], device: torch.device, bar: tqdm) -> tuple[list[Row], dict[str, float]]:
+    """Ours against the bare loop, and bf16 against fp32: rows, and our images per second by precision."""
+    images = torch.randint(0, 256, (IMAGES, 1, 32, 32), dtype=torch.uint8)
+    resident = (images.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
+    model, index = training.build(make, 0), torch.arange(IMAGES)
+    took: dict[tuple[str, str], list[float]] = {}
+    for turn in range(REPEATS + 1):
+        for precision in ("fp32", "bf16"):
+            works = {
+                "ours": lambda p=precision: ours(copy.deepcopy(model), images, index, p),
+                "bare": lambda p=precision: bare(copy.deepcopy(model), resident, p),
+            }
+            for name in sorted(works, reverse=turn % 2 == 0):  # who comes first changes from turn to turn
+                took.setdefault((name, precision), []).append(seconds(works[name], device))
+        bar.update()
+    took = {key: times[1:] for key, times in took.items()}  # the first turn only warms up
+    rows = []
+    for precision in ("fp32", "bf16"):
+        rows.append(row(f"ours, {precision}", IMAGES / median(took["ours", precision]), "images/s"))
+        rows.append(row(f"bare PyTorch loop, {precision}", IMAGES / median(took["bare", precision]), "images/s"))
+        ratio = median_ratio(took["bare", precision], took["ours", precision])
+        rows.append(row(f"ours / bare loop, {precision}", ratio, "x", ">= 0.95", ratio >= 0.95))
+    rows.append(row("bf16 / fp32, ours", median_ratio(took["ours", "fp32"], took["ours", "bf16"]), "x"))
+    return rows, {precision: IMAGES / median(took["ours", precision]) for precision in ("fp32", "bf16")}
+
+
+def median_ratio(one: list[float], other: list[float]) -> float:
+    return median(a / b for a, b in zip(one, other, strict=True))
+
+
+def auroc(network: nn.Module, images: Tensor, split: protocols.Split) -> float:
+    """AUROC of the reconstruction error on the test images."""
+    copies = scoring.apply(network.eval(), images, split.test)
+    errors = (copies - images[split.test].float() / 255).square().flatten(1).sum(1)
+    return metrics.auroc(split.reveal(), errors.numpy())[0]
+
+
+def precision_and_auroc(make: type[nn.Module], bar: tqdm) -> list[Row]:
+    """What bf16 does to the AUROC on digits: mean difference over classes and seeds."""
+    digits = data.load("digits")
+    images = data.to_side(digits.images, 32)
+    found: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    for normal in AUROC_CLASSES:
+        for seed in AUROC_SEEDS:
+            split = protocols.one_class(digits, normal, 4000, seed)
+            for precision, values in found.items():
+                model = training.build(make, seed)
+                ours(model, images, split.train, precision, AUROC_EPOCHS, AUROC_BATCH)
+                values.append(auroc(model, images, split))
+            bar.update()
+    differences = np.subtract(found["bf16"], found["fp32"])
+    change, error = differences.mean(), stdev(differences) / len(differences) ** 0.5
+    return [
+        *(row(f"AUROC on digits, {precision}", mean(values), "") for precision, values in found.items()),
+        row("AUROC bf16 - fp32, mean", change, "", "within 0.005", abs(change) <= 0.005),
+        row("AUROC bf16 - fp32, standard error of it", error, ""),
+    ]
+
+
+class TimedPyOD(PyODAutoEncoder):
+    """PyOD's detector; `seconds` is its training alone, without the scoring that its `fit` adds."""
+
+    def train(self, train_loader: object) -> None:
+        self.seconds = seconds(lambda: super(TimedPyOD, self).train(train_loader), torch.device(self.device))
+
+
+def pyod_model() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), AutoEncoderModel(64, PYOD_LAYERS), nn.Unflatten(1, (1, 8, 8)))
+
+
+def against_pyod(device: torch.device, bar: tqdm) -> list[Row]:
+    """PyOD's network on the same images, trained by PyOD and by us: same layers, batch, epochs, Adam and loss.
+
+    First each digit by itself, in turns with PyOD; then all digits and seeds in one program, as a table needs them.
+    """
+    digits = data.load("digits")
+    splits = [protocols.one_class(digits, normal, 4000, seed=0) for normal in range(10)]
+    took: dict[str, list[float]] = {"PyOD": [], "alone": []}
+    found: dict[str, list[float]] = {"PyOD": [], "alone": []}
+    for split in splits:
+        peer = pyod(split, digits, device)
+        took["PyOD"].append(peer.seconds)
+        found["PyOD"].append(metrics.auroc(split.reveal(), peer.decision_function(flat(digits, split.test)))[0])
+        model = training.build(pyod_model, 0)
+        work = lambda m=model, s=split: ours(m, digits.images, s.train, "fp32", PYOD_EPOCHS, PYOD_BATCH)  # noqa: E731
+        took["alone"].append(seconds(work, device))
+        found["alone"].append(auroc(model, digits.images, split))
+        bar.update()
+    together, values = table_in_one_program(digits, splits, device)
+    bar.update()
+    alone, in_one = median_ratio(took["PyOD"], took["alone"]), median(took["PyOD"]) / together
+    return [
+        row("PyOD, per detector", median(took["PyOD"]), "s"),
+        row("ours, one at a time", median(took["alone"]), "s"),
+        row(f"ours, {len(values)} as one program, per detector", together, "s"),
+        row("PyOD / ours, one at a time", alone, "x"),
+        row("PyOD / ours, as one program", in_one, "x", ">= 3", in_one >= 3),
+        row("AUROC of PyOD", mean(found["PyOD"]), ""),
+        row("AUROC of ours, one at a time", mean(found["alone"]), ""),
+        row("AUROC of ours, as one program", mean(values), ""),
+    ]
+
+
+def flat(digits: data.Dataset, index: Tensor) -> np.ndarray:
+    return digits.images[index].flatten(1).numpy() / 255
+
+
+def pyod(split: protocols.Split, digits: data.Dataset, device: torch.device) -> TimedPyOD:
+    peer = TimedPyOD(
+        preprocessing=False,
+        epoch_num=PYOD_EPOCHS,
+        batch_size=PYOD_BATCH,
+        hidden_neuron_list=PYOD_LAYERS,
+        optimizer_params={"weight_decay": 0.0},
+        device=device,
+        random_state=0,
+        verbose=0,
+    )
+    return peer.fit(flat(digits, split.train))
+
+
+def table_in_one_program(
+    digits: data.Dataset, splits: list[protocols.Split], device: torch.device
+) -> tuple[float, list[float]]:
+    """Every split with every seed, stacked: seconds per detector, and the AUROC of each."""
+    pairs = [(split, seed) for split in splits for seed in PYOD_SEEDS]
+    many = [training.Detector(training.build(pyod_model, seed), {"all": split.train}, seed) for split, seed in pairs]
+
+    def work() -> None:
+        steps = [training.Step(squared_error)]
+        options = {"epochs": PYOD_EPOCHS, "batch": PYOD_BATCH, "precision": "fp32", "stack": True}
+        training.fit(many, digits.images, steps, **options)
+
+    took = seconds(work, device)
+    values = [auroc(one.model, digits.images, split) for one, (split, _) in zip(many, pairs, strict=True)]
+    return took / len(many), values
+
+
+def arithmetic(make: type[nn.Module], device: torch.device, rate: dict[str, float], bar: tqdm) -> list[Row]:
+    """FLOP/s that our training achieves beside what a large matrix product achieves on this device."""
+    model = training.build(make, 0).to(device)
+    with FlopCounterMode(display=False) as counter:
+        squared_error(model, {"all": torch.rand(BATCH, 1, 32, 32, device=device)})["loss"].backward()
+    per_image = counter.get_total_flops() / BATCH
+    rows = [row("work per training image", per_image / 1e9, "GFLOP")]
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        peak = matrix_product(device, dtype)
+        rows.append(row(f"ours, {precision}", rate[precision] * per_image / 1e9, "GFLOP/s"))
+        rows.append(row(f"matrix product, {precision}", peak / 1e9, "GFLOP/s"))
+        rows.append(row(f"share of the matrix product, {precision}", rate[precision] * per_image / peak, ""))
+        bar.update()
+    return rows
+
+
+def matrix_product(device: torch.device, dtype: torch.dtype) -> float:
+    """The best of some products of square matrices, in FLOP/s."""
+    n = 8192 if device.type == "cuda" else 1536
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    return 2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(12))
+
+
+# --- in one run ----------------------------------------------------------------------------------------------------
+
+
+def measure() -> dict[str, object]:
+    """All rows, under the titles of the table, with the machine they were measured on."""
+    device = training.pick_device()
+    make = notebook_autoencoder()
+    load = os.getloadavg()[0]
+    total = REPEATS + 1 + len(AUROC_CLASSES) * len(AUROC_SEEDS) + 10 + 1 + 2
+    with tqdm(total=total, desc="bench", unit="part") as bar:
+        speed, rate = throughput(make, device, bar)
+        accuracy = precision_and_auroc(make, bar)
+        peer = against_pyod(device, bar)
+        work = arithmetic(make, device, rate, bar)
+    tables = {
+        f"Training the ICS autoencoder, batch {BATCH}, 1 x 32 x 32": speed,
+        f"bf16 and the AUROC: {len(AUROC_CLASSES)} digits as normal class, {len(AUROC_SEEDS)} seeds": accuracy,
+        f"PyOD's AutoEncoder 64-64-32-64-64, each digit normal, batch {PYOD_BATCH}, {PYOD_EPOCHS} epochs": peer,
+        "Arithmetic": work,
+    }
+    return {"machine": records.machine() | {"device": device.type, "load_before": round(load, 2)}, "tables": tables}
+
+
+def show(report: dict) -> None:
+    machine = report["machine"]
+    print(f"\n{machine['gpu'] or machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}")
+    if machine["load_before"] > 0.5:
+        print(f"The machine was busy before the start (load {machine['load_before']}): expect noise in every time.")
+    for title, rows in report["tables"].items():
+        print(f"\n{title}")
+        for r in rows:
+            verdict = "" if r["met"] is None else f"target {r['target']}: {'met' if r['met'] else 'MISSED'}"
+            print(f"  {r['what']:42}{r['value']:>12,.4g} {r['unit']:9}{verdict}".rstrip())
+
+
+def main() -> int:
+    """Exit codes: 0 measured, 2 the input was refused. A missed target is shown, it is not a failure."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table there as JSON too")
+    output = parser.parse_args().output
+    try:
+        if output and (output.is_dir() or not output.absolute().parent.is_dir()):
+            raise InputError(f"--output {output}: give a file in a folder that exists")
+        report = measure()
+        show(report)
+        if output:
+            text = json.dumps(report, indent=1) + "\n"
+            files.write_atomically(output, lambda file: file.write(text.encode()))
+    except InputError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
