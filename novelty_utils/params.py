@@ -41,7 +41,7 @@ def class_names(dataset: str) -> tuple[str, ...]:
         return CLASSES[dataset]
     if not dataset.startswith("folder:"):
         raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(CLASSES)} or folder:PATH")
-    root = Path(dataset.removeprefix("folder:")).expanduser()
+    root = _path("dataset", dataset.removeprefix("folder:"))
     if not root.is_dir():
         raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
     if (root / "train").is_dir() and (root / "test").is_dir():
@@ -51,6 +51,15 @@ def class_names(dataset: str) -> tuple[str, ...]:
     if len(names) < 2:
         raise InputError(f"dataset={dataset!r}: {root} needs at least two class folders, found {len(names)}")
     return tuple(sorted(names))
+
+
+def _path(name: str, text: str) -> Path:
+    try:
+        if not text.strip() or not text.isprintable():
+            raise InputError(f"{name}={text!r} names no folder: give a path of printable characters")
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{name}={text!r}: there is no home folder of that name; give the whole path") from error
 
 
 def _is_class(path: Path) -> bool:
@@ -90,7 +99,7 @@ class RunParameters(BaseModel):
     @field_validator("results")
     @classmethod
     def _folder(cls, value: str) -> str:
-        path = Path(value).expanduser().absolute()
+        path = _path("results", value).absolute()
         existing = next(p for p in (path, *path.parents) if p.exists())
         if not existing.is_dir():
             raise InputError(f"results={value!r}: {existing} is a file; give a folder")

@@ -77,6 +77,10 @@ class Record(BaseModel):
         return Path(folder) / self.paper / dataset / f"{class_name}-{self.tier}-s{self.seed}-{key}.json"
 
 
+class DamagedRecordError(InputError):
+    """A file that should hold a record does not."""
+
+
 class Stopwatch:
     """Seconds since it was made, and the peak memory of this process or of the GPU."""
 
@@ -126,10 +130,16 @@ def make(
 
 
 def write(record: Record, folder: str | Path) -> Path:
-    """Write the record; one with the same results that is already there is left untouched (a repeated run)."""
+    """Write the record; one with the same results that is already there is left untouched (a repeated run).
+
+    A damaged file in its place is replaced. Raises InputError if a newer version wrote it, or nothing can be written.
+    """
     path = record.path(folder)
-    if path.exists() and _load(path).results == record.results:
-        return path
+    try:
+        if path.exists() and _load(path).results == record.results:
+            return path
+    except DamagedRecordError:
+        pass
     text = record.model_dump_json(indent=1) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
     return path
@@ -169,7 +179,7 @@ def _load(path: Path) -> Record:
             raise InputError(f"{path} was written by a newer version of novelty_utils: update the package to read it")
         return Record.model_validate(content)
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, ValidationError) as error:
-        raise InputError(f"{path} is not a record of a run: restore it from git or delete it") from error
+        raise DamagedRecordError(f"{path} is not a record of a run: restore it from git or delete it") from error
 
 
 def machine() -> dict[str, Any]:

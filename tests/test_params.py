@@ -207,3 +207,12 @@ def test_the_check_needs_no_torch():
     code = "import sys, novelty_utils.params, novelty_utils.runs; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("path", ["", " ", "a\nb", "a\0b", "~nobody-of-this-name/x"])
+@pytest.mark.parametrize("name", ["dataset", "results"])
+def test_a_path_that_cannot_be_one_is_refused_in_one_line(name, path):
+    asked = {"dataset": "digits", "normal_class": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "r"}
+    with pytest.raises(InputError) as caught:
+        RunParameters.check(asked | {name: f"folder:{path}" if name == "dataset" else path})
+    assert "\n" not in str(caught.value)

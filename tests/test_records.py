@@ -262,3 +262,10 @@ def test_the_scratch_folder_is_that_of_the_same_parameters_and_stays_out_of_the_
     (first / "a.json").write_text("{}")
     records.write(record, tmp_path)
     assert records.read("ics", tmp_path) == [record]
+
+
+def test_a_damaged_record_is_replaced_by_the_run_that_has_just_happened(tmp_path, record):
+    path = records.write(record, tmp_path)
+    path.write_text("{")
+    assert records.write(record, tmp_path) == path
+    assert records.read("ics", tmp_path) == [record]
