@@ -61,7 +61,7 @@ if importlib.util.find_spec("novelty_utils") is None:
 
 # %% tags=["parameters"]
 dataset = "digits"  # mnist, fashion_mnist, cifar10, cifar10_jpeg, folder:PATH
-normal_class = "3"  # the normal class: its name, its number, or all
+class_name = "3"  # the normal class: its name, its number, or all
 tier = "smoke"  # smoke (a minute), demo (minutes), paper (a GPU)
 seed = 0  # of the training subset, the weights and the batches
 device = "auto"  # auto, cpu or cuda
@@ -193,7 +193,7 @@ watch = records.Stopwatch()
 ds = data.load(p.dataset, side=SIDE)
 images = data.to_side(ds.images, SIDE)
 C = images.shape[1]
-splits = {k: protocols.one_class(ds, k, N_TRAIN, p.seed) for k in p.normal_classes()}
+splits = {k: protocols.one_class(ds, k, N_TRAIN, p.seed) for k in p.labels()}
 shown = next(iter(splits))  # the figures below show this class
 print(f"{ds.name}, checksum {ds.checksum}, {EPOCHS} + {EPOCHS} epochs")
 print(f"normal class {ds.classes[shown]!r}")
@@ -1205,7 +1205,7 @@ seen
 #
 # ```bash
 # for beta in 0 1e-7 1e-5 1e-3 1e-1; do
-#   novelty run ics -p dataset=mnist -p normal_class=3 -p tier=demo \
+#   novelty run ics -p dataset=mnist -p class_name=3 -p tier=demo \
 #     -p methods=ICS -p beta=$beta
 # done
 # ```

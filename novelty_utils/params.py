@@ -79,7 +79,7 @@ class RunParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     dataset: str = Field(description="digits, mnist, fashion_mnist, cifar10, cifar10_jpeg or folder:PATH")
-    normal_class: Text = Field(description="the normal class: its name, its number, or all (every class in turn)")
+    class_name: Text = Field(description="the class in question: its name, its number, or all (every class in turn)")
     tier: Literal["smoke", "demo", "paper"] = Field(description="smoke (a minute), demo (minutes), paper (as printed)")
     seed: int = Field(ge=0, lt=2**31, description="seed of the training subset, the weights and the batches")
     device: Literal["auto", "cpu", "cuda"] = Field(description="where to train; auto takes a GPU if there is one")
@@ -93,7 +93,7 @@ class RunParameters(BaseModel):
 
     @model_validator(mode="after")
     def _known_class(self) -> RunParameters:
-        self.normal_classes()
+        self.labels()
         return self
 
     @field_validator("results")
@@ -107,17 +107,17 @@ class RunParameters(BaseModel):
             raise InputError(f"results={value!r}: {existing} cannot be written to; give a folder that can")
         return value
 
-    def normal_classes(self) -> tuple[int, ...]:
-        """The labels meant by `normal_class`: one, or every label for `all`."""
+    def labels(self) -> tuple[int, ...]:
+        """The labels meant by `class_name`: one, or every label for `all`."""
         names = class_names(self.dataset)
-        if self.normal_class == "all":
+        if self.class_name == "all":
             return tuple(range(len(names)))
-        if self.normal_class in names:
-            return (names.index(self.normal_class),)
-        if self.normal_class.isdecimal() and int(self.normal_class) < len(names):
-            return (int(self.normal_class),)
+        if self.class_name in names:
+            return (names.index(self.class_name),)
+        if self.class_name.isdecimal() and int(self.class_name) < len(names):
+            return (int(self.class_name),)
         allowed = ", ".join(names) + f", 0 to {len(names) - 1}, or all"
-        raise InputError(f"normal_class={self.normal_class!r} is not a class of {self.dataset}: choose {allowed}")
+        raise InputError(f"class_name={self.class_name!r} is not a class of {self.dataset}: choose {allowed}")
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> RunParameters:

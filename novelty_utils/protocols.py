@@ -58,7 +58,7 @@ def one_class(data: Dataset, normal: int, n_train: int, seed: int) -> Split:
     novel = data.labels[test] != normal
     if count < 2 or novel.all() or not novel.any():
         raise InputError(
-            f"dataset={data.name!r}, normal_class={name!r}: {len(pool)} training images, {int((~novel).sum())} normal "
+            f"dataset={data.name!r}, class_name={name!r}: {len(pool)} training images, {int((~novel).sum())} normal "
             f"and {int(novel.sum())} other test images; at least 3, 1 and 1 are needed"
         )
     order = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(1000 * seed + normal))]

@@ -28,7 +28,7 @@ from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters
 
 VERSION = 1
-NOT_THE_EXPERIMENT = {"device", "results", "normal_class"}  # where it ran, not what was run
+NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
 
 
 class Result(BaseModel):

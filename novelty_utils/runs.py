@@ -103,9 +103,9 @@ def default_output(notebook: Path, parameters: RunParameters) -> Path:
     """Where a papermill run is written: runs/NAME-dataset-class-tier-sSEED, then every further change, .ipynb."""
     _, defaults = read_schema(notebook)
     p = parameters
-    words = [notebook.stem, p.dataset, p.normal_class, p.tier, f"s{p.seed}"]
+    words = [notebook.stem, p.dataset, p.class_name, p.tier, f"s{p.seed}"]
     for name in type(p).model_fields:
-        if name not in {"dataset", "normal_class", "tier", "seed"} and getattr(p, name) != defaults.get(name):
+        if name not in {"dataset", "class_name", "tier", "seed"} and getattr(p, name) != defaults.get(name):
             words += [name, str(getattr(p, name))]
     return Path("runs", _file_name("-".join(_file_name(word, 40) for word in words), 180) + ".ipynb")
 

@@ -13,7 +13,7 @@ NOTEBOOK = """# %% [markdown]
 
 # %% tags=["parameters"]
 dataset = "digits"
-normal_class = "3"
+class_name = "3"
 tier = "demo"
 seed = 0
 device = "auto"

@@ -33,7 +33,7 @@ def clone(tmp_path, monkeypatch):
         ("run tiny -p beta=1 -p beta=1", "parameter 'beta' is given twice"),
         ("run tiny -p betta=1", "unknown parameter 'betta'"),
         ("run tiny -p seed=one", "seed='one'"),
-        ("run tiny -p normal_class=dress", "not a class of digits"),
+        ("run tiny -p class_name=dress", "not a class of digits"),
         ("run tiny -p dataset=folder:nowhere", "nowhere is not a folder"),
         ("run tiny -p results=file", "is a file; give a folder"),
         ("run tiny -p tier=huge --headless", "tier='huge'"),
@@ -56,7 +56,7 @@ def test_refusal_is_one_line_and_writes_nothing(line, message, capsys):
 
 
 def test_papermill_and_headless_do_the_same(capsys):
-    arguments = ["run", "tiny", "-p", "beta=1e-3", "-p", "normal_class=3", "-p", 'note=it\'s "a=b"\\n']
+    arguments = ["run", "tiny", "-p", "beta=1e-3", "-p", "class_name=3", "-p", 'note=it\'s "a=b"\\n']
     records = []
     Path("new").mkdir()
     Path("new/out.failed.ipynb").touch()  # of an earlier run

@@ -9,7 +9,7 @@ from pydantic import Field
 from novelty_utils import params
 from novelty_utils.params import InputError, RunParameters
 
-GOOD = {"dataset": "digits", "normal_class": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "results"}
+GOOD = {"dataset": "digits", "class_name": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "results"}
 
 
 class Parameters(RunParameters):
@@ -50,8 +50,8 @@ def test_other_names_in_the_notebook_are_not_looked_at():
 
 @pytest.mark.parametrize("value", [3, "3"])
 def test_the_class_of_digits_can_be_a_number_as_papermill_makes_it(value):
-    assert check(normal_class=value).normal_class == "3"
-    assert check(normal_class=value).normal_classes() == (3,)
+    assert check(class_name=value).class_name == "3"
+    assert check(class_name=value).labels() == (3,)
 
 
 def test_a_class_by_name_by_number_and_all_of_them():
@@ -61,7 +61,7 @@ def test_a_class_by_name_by_number_and_all_of_them():
         ("cifar10", "truck", (9,)),
         ("digits", "all", tuple(range(10))),
     ):
-        assert check(dataset=dataset, normal_class=value).normal_classes() == labels
+        assert check(dataset=dataset, class_name=value).labels() == labels
 
 
 def test_a_whole_number_will_do_for_a_weight():
@@ -74,8 +74,8 @@ def test_checked_values_cannot_be_changed():
 
 
 def test_text_of_the_command_line_goes_over_the_defaults():
-    found = Parameters.parse(GOOD | {"beta": 0.5}, {"beta": "1e-3", "seed": "7", "normal_class": "all"})
-    assert (found.beta, found.seed, found.normal_class, found.tier) == (1e-3, 7, "all", "smoke")
+    found = Parameters.parse(GOOD | {"beta": 0.5}, {"beta": "1e-3", "seed": "7", "class_name": "all"})
+    assert (found.beta, found.seed, found.class_name, found.tier) == (1e-3, 7, "all", "smoke")
 
 
 # --- refused -------------------------------------------------------------------------------------------------------
@@ -87,13 +87,13 @@ def test_text_of_the_command_line_goes_over_the_defaults():
         ("dataset", "mnits", "dataset='mnits' is not known: choose one of digits, mnist, "),
         ("dataset", 5, "dataset=5: "),
         ("dataset", "folder:/no/such/folder", "/no/such/folder is not a folder; give one with a sub-folder per class"),
-        ("normal_class", "10", "normal_class='10' is not a class of digits: choose 0, 1, "),
-        ("normal_class", -1, "normal_class='-1' is not a class of digits"),
-        ("normal_class", "three", "normal_class='three' is not a class of digits"),
-        ("normal_class", "", "normal_class='' is not a class of digits"),
-        ("normal_class", 3.0, "normal_class=3.0: "),
-        ("normal_class", True, "normal_class=True: "),
-        ("normal_class", None, "normal_class=None: "),
+        ("class_name", "10", "class_name='10' is not a class of digits: choose 0, 1, "),
+        ("class_name", -1, "class_name='-1' is not a class of digits"),
+        ("class_name", "three", "class_name='three' is not a class of digits"),
+        ("class_name", "", "class_name='' is not a class of digits"),
+        ("class_name", 3.0, "class_name=3.0: "),
+        ("class_name", True, "class_name=True: "),
+        ("class_name", None, "class_name=None: "),
         ("tier", "full", "tier='full': input should be 'smoke', 'demo' or 'paper'"),
         ("seed", "0", "seed='0': input should be a valid integer"),
         ("seed", 0.0, "seed=0.0: "),
@@ -129,13 +129,13 @@ def test_a_missing_parameter_is_named_and_explained(name):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ({"betta": "1"}, "unknown parameter 'betta': choose from dataset, normal_class, "),
+        ({"betta": "1"}, "unknown parameter 'betta': choose from dataset, class_name, "),
         ({"beta": "much"}, "beta='much': input should be a valid number"),
         ({"beta": "nan"}, "beta='nan': "),
         ({"seed": "1.5"}, "seed='1.5': "),
         ({"seed": ""}, "seed='': "),
-        ({"normal_class": "10"}, "normal_class='10' is not a class of digits"),
-        ({"dataset": "fashion_mnist", "normal_class": "Trouser"}, "choose t-shirt, trouser, "),
+        ({"class_name": "10"}, "class_name='10' is not a class of digits"),
+        ({"dataset": "fashion_mnist", "class_name": "Trouser"}, "choose t-shirt, trouser, "),
     ],
 )
 def test_wrong_text_of_the_command_line_is_refused_in_one_line(text, told):
@@ -168,11 +168,11 @@ def test_checking_writes_nothing(tmp_path):
 
 def test_the_classes_of_a_folder_are_its_sub_folders_in_order(pictures):
     assert params.class_names(f"folder:{pictures}") == ("cat", "dog")
-    found = check(dataset=f"folder:{pictures}", normal_class="dog")
-    assert found.normal_classes() == (1,)
-    assert check(dataset=f"folder:{pictures}", normal_class=0).normal_classes() == (0,)
-    told = line_of(check, dataset=f"folder:{pictures}", normal_class="bird")
-    assert "normal_class='bird' is not a class of folder:" in told
+    found = check(dataset=f"folder:{pictures}", class_name="dog")
+    assert found.labels() == (1,)
+    assert check(dataset=f"folder:{pictures}", class_name=0).labels() == (0,)
+    told = line_of(check, dataset=f"folder:{pictures}", class_name="bird")
+    assert "class_name='bird' is not a class of folder:" in told
     assert "choose cat, dog, 0 to 1, or all" in told
 
 
@@ -197,7 +197,7 @@ def test_a_file_is_not_a_folder_of_images(pictures):
 def test_a_class_named_like_a_number_is_meant_by_its_name(tmp_path):
     for name in ("1", "0", "7"):
         (tmp_path / name).mkdir()
-    assert check(dataset=f"folder:{tmp_path}", normal_class=7).normal_classes() == (2,)
+    assert check(dataset=f"folder:{tmp_path}", class_name=7).labels() == (2,)
 
 
 # --- fast enough to come first -------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_the_check_needs_no_torch():
 @pytest.mark.parametrize("path", ["", " ", "a\nb", "a\0b", "~nobody-of-this-name/x"])
 @pytest.mark.parametrize("name", ["dataset", "results"])
 def test_a_path_that_cannot_be_one_is_refused_in_one_line(name, path):
-    asked = {"dataset": "digits", "normal_class": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "r"}
+    asked = {"dataset": "digits", "class_name": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "r"}
     with pytest.raises(InputError) as caught:
         RunParameters.check(asked | {name: f"folder:{path}" if name == "dataset" else path})
     assert "\n" not in str(caught.value)

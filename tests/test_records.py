@@ -21,7 +21,7 @@ DATA = Dataset(
     "digits", torch.zeros(5, 1, 2, 2, dtype=torch.uint8), torch.zeros(5), torch.zeros(5), tuple("0123456789"), "abc"
 )
 ASKED = {
-    "dataset": "digits", "normal_class": "3", "tier": "smoke", "seed": 0, "device": "cpu", "results": "r",
+    "dataset": "digits", "class_name": "3", "tier": "smoke", "seed": 0, "device": "cpu", "results": "r",
     "methods": "PCA,ICS", "rho": 10.0,
 }  # fmt: skip
 
@@ -31,11 +31,11 @@ class Parameters(RunParameters):
     rho: float = Field(description="a weight")
 
 
-def make(class_name="3", found=RESULTS, checksum="abc", **changes) -> Record:
+def make(recorded="3", found=RESULTS, checksum="abc", **changes) -> Record:
     data = Dataset(DATA.name, DATA.images, DATA.labels, DATA.is_test, DATA.classes, checksum)
     training = {"CAE": {"terms": {"rec": 0.1}, "images": 100, "seconds": 1.5}}
     parameters = Parameters.check(ASKED | changes)
-    return records.make("ics", parameters, data, class_name, found, training, 12.345, 200)
+    return records.make("ics", parameters, data, recorded, found, training, 12.345, 200)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +51,14 @@ def test_the_path_tells_paper_dataset_class_tier_and_seed(record):
     assert record.path("r").name.startswith("3-smoke-s0-")
 
 
-@pytest.mark.parametrize("same", [{"device": "auto"}, {"results": "elsewhere"}, {"normal_class": "all"}])
+@pytest.mark.parametrize("same", [{"device": "auto"}, {"results": "elsewhere"}, {"class_name": "all"}])
 def test_where_and_how_a_run_was_started_does_not_change_its_place(record, same):
     assert make(**same).path("r") == record.path("r")
 
 
 @pytest.mark.parametrize(
     "other",
-    [{"seed": 1}, {"rho": 5.0}, {"tier": "demo"}, {"class_name": "4"}, {"checksum": "abd"}, {"methods": "PCA"}],
+    [{"seed": 1}, {"rho": 5.0}, {"tier": "demo"}, {"recorded": "4"}, {"checksum": "abd"}, {"methods": "PCA"}],
 )
 def test_another_experiment_has_another_place(record, other):
     assert make(**other).path("r") != record.path("r")

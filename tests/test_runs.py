@@ -14,7 +14,7 @@ from novelty_utils.params import InputError
 
 PARAMETERS = """\
 dataset = "digits"  # a data set
-normal_class = "0"
+class_name = "0"
 tier = "smoke"
 seed = 0
 device = "auto"
@@ -53,7 +53,7 @@ if p.act == "wait":  # for the Ctrl-C that it sends to the process that started 
     os.kill(os.getppid(), signal.SIGINT)
     time.sleep(60)
 Path(p.results).mkdir()
-Path(p.results, "record.json").write_text(json.dumps([p.model_dump(), beta, normal_class, __name__]));
+Path(p.results, "record.json").write_text(json.dumps([p.model_dump(), beta, class_name, __name__]));
 """
 
 
@@ -102,7 +102,7 @@ def test_read_schema_executes_the_two_tagged_cells_only_and_in_silence(notebook,
     assert capsys.readouterr().out == ""
     assert list(schema.model_fields)[-3:] == ["beta", "note", "act"]
     assert defaults == {
-        "dataset": "digits", "normal_class": "0", "tier": "smoke", "seed": 0, "device": "auto", "results": "results",
+        "dataset": "digits", "class_name": "0", "tier": "smoke", "seed": 0, "device": "auto", "results": "results",
         "beta": 0.5, "note": "none", "act": "work",
     }  # fmt: skip
     assert not Path("results").exists()
@@ -145,8 +145,8 @@ def test_the_outcome_of_a_run_is_not_run_again(notebook):
 
 
 def test_check_returns_the_whole_run_and_only_the_given_values(notebook):
-    parameters, values = runs.check(notebook, {"dataset": "mnist", "normal_class": "3", "beta": "1e-3"})
-    assert values == {"dataset": "mnist", "normal_class": "3", "beta": 1e-3}
+    parameters, values = runs.check(notebook, {"dataset": "mnist", "class_name": "3", "beta": "1e-3"})
+    assert values == {"dataset": "mnist", "class_name": "3", "beta": 1e-3}
     assert (parameters.dataset, parameters.seed, parameters.beta) == ("mnist", 0, 1e-3)
 
 
@@ -159,8 +159,8 @@ def test_check_returns_the_whole_run_and_only_the_given_values(notebook):
         ({"beta": "-1"}, "beta='-1'"),
         ({"beta": "nan"}, "beta='nan'"),
         ({"tier": "huge"}, "tier='huge'"),
-        ({"normal_class": "cat"}, "normal_class='cat' is not a class of digits"),
-        ({"dataset": "fashion_mnist", "normal_class": "10"}, "not a class of fashion_mnist"),
+        ({"class_name": "cat"}, "class_name='cat' is not a class of digits"),
+        ({"dataset": "fashion_mnist", "class_name": "10"}, "not a class of fashion_mnist"),
         ({"dataset": "imagenet"}, "dataset='imagenet' is not known"),
         ({"dataset": "folder:nowhere"}, "nowhere is not a folder"),
     ],
@@ -192,7 +192,7 @@ def test_default_output_is_one_safe_file_name_per_run(notebook, tmp_path):
     for folder in ("a b", "a_b", "x/a b", "b" * 200):
         for label in ("one", "two"):
             (tmp_path / folder / label).mkdir(parents=True)
-        parameters, _ = runs.check(notebook, {"dataset": f"folder:{tmp_path / folder}", "normal_class": "one"})
+        parameters, _ = runs.check(notebook, {"dataset": f"folder:{tmp_path / folder}", "class_name": "one"})
         output = runs.default_output(notebook, parameters)
         assert output.parent == Path("runs")
         assert len(output.name) < 200
