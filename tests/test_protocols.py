@@ -45,15 +45,63 @@ def test_the_revealed_labels_are_one_for_another_class(digits):
     assert np.array_equal(y, (digits.labels[split.test] != 3).numpy())
 
 
-def test_the_same_seed_draws_the_same_images_and_another_one_others(digits):
-    first, again, other = (protocols.one_class(digits, 3, 50, seed).train for seed in (0, 0, 1))
+@pytest.mark.parametrize("protocol", [protocols.simo, protocols.miso])
+def test_simo_and_miso_use_every_image_of_their_classes_once(digits, protocol):
+    split = protocol(digits, 3, seed=0)
+    is_normal = (digits.labels == 3) if protocol is protocols.simo else (digits.labels != 3)
+    normal = set(torch.nonzero(is_normal & ~digits.is_test).flatten().tolist())
+    train, held_out = set(split.train.tolist()), set(split.held_out.tolist())
+    assert train | held_out == normal
+    assert len(train) + len(held_out) == len(split.train) + len(split.held_out) == len(normal)
+    assert len(held_out) == len(normal) // 10
+    assert torch.equal(split.test, torch.nonzero(digits.is_test).flatten())
+    assert np.array_equal(split.reveal(), (~is_normal[split.test]).numpy())
+    assert {part.dtype for part in (split.train, split.held_out, split.test)} == {torch.int64}
+
+
+def test_simo_and_miso_are_opposites(digits):
+    one, others = protocols.simo(digits, 3, seed=0), protocols.miso(digits, 3, seed=0)
+    assert (one.protocol, others.protocol) == ("simo", "miso")
+    assert one.normal == ("3",)
+    assert others.normal == ("0", "1", "2", "4", "5", "6", "7", "8", "9")
+    assert np.array_equal(one.reveal() + others.reveal(), np.ones(500))
+
+
+def test_miso_holds_out_images_of_every_normal_class(digits):
+    assert set(digits.labels[protocols.miso(digits, 3, seed=0).held_out].tolist()) == {0, 1, 2, 4, 5, 6, 7, 8, 9}
+
+
+@pytest.mark.parametrize("protocol", [protocols.simo, protocols.miso])
+def test_simo_and_miso_say_where_the_paper_leaks(digits, protocol):
+    assert "K, L and alpha by AUROC on the test part" in protocol(digits, 3, seed=0).leak
+
+
+@pytest.mark.parametrize("protocol", [protocols.simo, protocols.miso])
+def test_the_card_of_simo_and_miso_counts_what_is_there(digits, protocol):
+    split = protocol(digits, 3, seed=0)
+    novel = int(split.reveal().sum())
+    counts = split.card()[["normal", "novel"]].to_numpy().tolist()
+    assert counts == [[len(split.train), 0], [len(split.held_out), 0], [500 - novel, novel]]
+
+
+DRAWS = {
+    "one_class": lambda data, seed: protocols.one_class(data, 3, 50, seed),
+    "simo": lambda data, seed: protocols.simo(data, 3, seed),
+    "miso": lambda data, seed: protocols.miso(data, 3, seed),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_the_same_seed_draws_the_same_images_and_another_one_others(digits, draw):
+    first, again, other = (draw(digits, seed).train for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert set(first.tolist()) != set(other.tolist())
 
 
-def test_the_draw_leaves_the_global_random_state_alone(digits):
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_the_draw_leaves_the_global_random_state_alone(digits, draw):
     before = torch.random.get_rng_state()
-    protocols.one_class(digits, 3, 50, seed=5)
+    draw(digits, 5)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -73,15 +121,37 @@ def test_a_split_cannot_be_changed(digits):
 
 
 def test_the_smallest_data_set_that_will_do():
-    split = protocols.one_class(dataset([0, 0, 0, 1], [0, 1]), 0, 4000, seed=0)
-    assert [len(split.train), len(split.held_out), len(split.test)] == [2, 1, 2]
+    data = dataset([0, 0, 0, 1], [0, 1])
+    for split in (protocols.one_class(data, 0, 4000, 0), protocols.simo(data, 0, 0), protocols.miso(data, 1, 0)):
+        assert [len(split.train), len(split.held_out), len(split.test)] == [2, 1, 2]
+        assert split.normal == ("cat",)
 
 
+TOO_FEW = [  # labels of the training part and of the test part, where `cat`, 0, is normal
+    ([0, 0, 1, 1], [0, 1]),
+    ([0, 1, 1, 1], [0, 1]),  # a single training image
+    ([1, 1, 1], [0, 1]),
+    ([0] * 9, [0, 0]),
+    ([0] * 9, [1, 1]),
+    ([0] * 9, []),
+]
+
+
+@pytest.mark.parametrize(("train", "test"), TOO_FEW)
 @pytest.mark.parametrize(
-    ("train", "test"),
-    [([0, 0, 1, 1], [0, 1]), ([1, 1, 1], [0, 1]), ([0] * 9, [0, 0]), ([0] * 9, [1, 1]), ([0] * 9, [])],
+    ("name", "split"),
+    [
+        ("cat", lambda data: protocols.one_class(data, 0, 4000, seed=0)),
+        ("cat", lambda data: protocols.simo(data, 0, seed=0)),
+        ("dog", lambda data: protocols.miso(data, 1, seed=0)),
+    ],
+    ids=["one_class", "simo", "miso"],
 )
-def test_too_few_images_are_refused_in_one_line(train, test):
-    with pytest.raises(InputError, match=r"'pets'.*'cat'.*at least 3, 1 and 1 are needed") as refused:
-        protocols.one_class(dataset(train, test), 0, 4000, seed=0)
+def test_too_few_images_are_refused_in_one_line(train, test, name, split):
+    expected = (
+        rf"dataset='pets', class_name='{name}' under .*: {train.count(0)} training images, {test.count(0)} normal and "
+        rf"{test.count(1)} other test images; at least 3, 1 and 1 are needed"
+    )
+    with pytest.raises(InputError, match=expected) as refused:
+        split(dataset(train, test))
     assert "\n" not in str(refused.value)
