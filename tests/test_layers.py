@@ -16,7 +16,7 @@ FLOORS = [
     {"files", "folders"},
     {"data", "checkpoints"},
     {"protocols", "engines", "metrics", "plots", "published"},
-    {"training", "scoring"},
+    {"training", "scoring", "neighbours"},
     {"records", "claims"},
     {"runs"},
     {"cli"},
