@@ -17,6 +17,13 @@ def test_images_reach_the_network_in_0_to_1_and_in_the_order_of_the_index():
     assert torch.equal(out, IMAGES[index].flatten(1).float() / 255)
 
 
+def test_codes_reach_the_network_as_they_are():
+    codes = torch.randn(5, 3)
+    assert torch.equal(scoring.apply(nn.Identity().eval(), codes, torch.tensor([3, 1])), codes[[3, 1]])
+    halved = scoring.apply(nn.Identity().eval(), codes.double(), torch.arange(5))
+    assert halved.dtype == torch.float32
+
+
 @pytest.mark.parametrize("batch", [1, 2, 5, 500])
 def test_the_size_of_the_batches_does_not_matter(batch):
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3)).eval()
