@@ -1,5 +1,8 @@
 """The papers' printed numbers: complete, in range, and consistent where the papers print a number twice."""
 
+import math
+from itertools import product
+
 import pandas as pd
 import pytest
 
@@ -7,11 +10,26 @@ from novelty_utils import published
 from novelty_utils.params import CLASSES
 
 KEYS = ["paper", "table", "dataset", "protocol", "class_name", "method", "setting", "metric"]
+CELLS = {
+    "ics": {"Table 1": 231, "Table 4": 231, "Table 5": 192, "Table 6": 258, "text": 5},
+    "nln": {"Table 1": 15, "Table 2": 15, "Table 3": 24, "Table 4": 27, "Table 5": 90, "Table 6": 12, "text": 15},
+}
+HIGHEST = {"fraction": 1, "experiments out of 30": 30} | dict.fromkeys(["1", "ms", "MB", "ratio", "count"], math.inf)
+TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+OBJECTS = (
+    "bottle", "cable", "capsule", "hazelnut", "metal_nut", "pill", "screw", "toothbrush", "transistor", "zipper",
+)  # fmt: skip
+AUTOENCODERS = ("AE", "AAE", "VAE", "AE-res", "AE-con")
 
 
 @pytest.fixture(scope="module")
 def ics() -> pd.DataFrame:
     return published.read("ics")
+
+
+@pytest.fixture(scope="module")
+def nln() -> pd.DataFrame:
+    return published.read("nln")
 
 
 def cells(table: pd.DataFrame, name: str, **where: str) -> pd.DataFrame:
@@ -29,20 +47,29 @@ def by_class(table: pd.DataFrame, name: str, **where: str) -> pd.Series:
     return found
 
 
-def test_ics_has_every_printed_cell_once(ics):
-    assert list(ics.columns) == [*KEYS, "value", "unit", "note"]
-    assert len(ics) == 917
-    assert ics["table"].value_counts().to_dict() == {
-        "Table 1": 231, "Table 4": 231, "Table 5": 192, "Table 6": 258, "text": 5,
-    }  # fmt: skip
-    assert not ics.duplicated(KEYS).any()
+@pytest.mark.parametrize("paper", CELLS)
+def test_every_printed_cell_is_there_once(paper):
+    table = published.read(paper)
+    assert list(table.columns) == [*KEYS, "value", "unit", "note"]
+    assert set(table["paper"]) == {paper}
+    assert table["table"].value_counts().to_dict() == CELLS[paper]
+    assert not table.duplicated(KEYS).any()
 
 
-def test_the_values_are_numbers_in_the_range_of_their_unit(ics):
-    assert pd.api.types.is_float_dtype(ics["value"])
-    highest = ics["unit"].map({"fraction": 1, "experiments out of 30": 30})
+@pytest.mark.parametrize("paper", CELLS)
+def test_the_values_are_numbers_in_the_range_of_their_unit(paper):
+    table = published.read(paper)
+    assert pd.api.types.is_float_dtype(table["value"])
+    highest = table["unit"].map(HIGHEST)
     assert highest.notna().all()
-    assert ((ics["value"] >= 0) & (ics["value"] <= highest)).all()
+    assert ((table["value"] >= 0) & (table["value"] <= highest)).all()
+
+
+@pytest.mark.parametrize("paper", CELLS)
+def test_the_data_sets_and_classes_are_named_as_in_the_rest_of_the_book(paper):
+    classes = {**CLASSES, "mvtec_ad": TEXTURES + OBJECTS, "all": ()}
+    for dataset, table in published.read(paper).groupby("dataset"):
+        assert set(table["class_name"]) <= {*classes[dataset], "mean"}
 
 
 @pytest.mark.parametrize("table", ["Table 1", "Table 4"])
@@ -85,10 +112,86 @@ def test_the_wins_that_the_notes_count_are_those_of_table_1(ics, rival, wins, ti
         assert f"{wins} wins" in note
 
 
-def test_the_methods_and_classes_are_named_as_in_the_rest_of_the_book(ics):
-    assert set(ics["dataset"]) <= {*CLASSES, "all"}
-    for dataset, table in ics.groupby("dataset"):
-        assert set(table["class_name"]) <= {*CLASSES.get(dataset, ()), "mean"}
+def settings(rows: pd.DataFrame) -> pd.DataFrame:
+    """The settings `name=value;name=value` as one column per name."""
+    pairs = ([part.split("=") for part in setting.split(";")] for setting in rows["setting"])
+    return pd.DataFrame([dict(p) for p in pairs], index=rows.index)
+
+
+@pytest.mark.parametrize("table", ["Table 1", "Table 2"])
+def test_each_autoencoder_has_its_increase_on_each_data_set(nln, table):
+    rows = cells(nln, table, metric="relative_auroc_increase", class_name="mean")
+    found = zip(rows["dataset"], rows["method"], strict=True)
+    assert sorted(found) == sorted(product(("mnist", "cifar10", "fashion_mnist"), AUTOENCODERS))
+
+
+def test_only_the_dashes_of_table_4_are_left_out(nln):
+    table = cells(nln, "Table 4").set_index(["method", "dataset"])["value"].unstack()
+    empty = [("CAVGA-Du", "mvtec_ad"), *product(["CBiGAN"], ["cifar10", "fashion_mnist", "mnist"]), ("LFD", "cifar10")]
+    assert list(table.index[table.isna().any(axis=1)]) == ["CAVGA-Du", "CBiGAN", "LFD"]
+    assert [cell for cell, missing in table.isna().stack().items() if missing] == empty
+    assert table.size - len(empty) == len(cells(nln, "Table 4"))
+
+
+def test_the_printed_means_of_table_5_agree_with_its_cells(nln):
+    table = cells(nln, "Table 5")
+    table = table.assign(group=settings(table)["group"])
+    means = table[table["class_name"] == "mean"].set_index(["group", "method"])["value"]
+    single = table[table["class_name"] != "mean"]
+    for group, classes in (("textures", TEXTURES), ("objects", OBJECTS)):
+        of_group = single[single["group"] == group].pivot(index="class_name", columns="method", values="value")
+        assert tuple(of_group.index) == classes
+        assert of_group.shape[1] == len(means[group]) == 5
+        assert (of_group.mean() - means[group]).abs().max() < 0.005 + 1e-9
+    # The means over all fifteen classes are not printed: they are worked out from the cells.
+    assert (single.groupby("method")["value"].mean() - means["all"]).abs().max() < 1e-5
+
+
+def test_the_settings_of_nln_name_model_neighbours_code_size_and_weight(nln):
+    rows = nln[(nln["method"] == "NLN") & (nln["table"] != "text")]
+    found = settings(rows)
+    assert len(rows) == 3 + 4 + 15 + 3
+    assert set(found["model"]) <= set(AUTOENCODERS)
+    assert set(found["K"].astype(int)) <= {1, 2, 3}
+    assert set(found["L"].astype(int)) <= {32, 64, 128, 256}
+    assert found["alpha"].astype(float).between(0.5, 1).all()
+    of_table_6 = settings(cells(nln, "Table 6"))[["K", "L", "alpha"]]
+    assert of_table_6.drop_duplicates().to_numpy().tolist() == [["2", "32", "0.9"]]
+
+
+@pytest.mark.parametrize(("table", "protocol"), [("Table 1", "miso"), ("Table 2", "simo")])
+def test_the_increases_in_the_text_are_the_extremes_of_the_table_cut_to_whole_percent(nln, table, protocol):
+    increases = cells(nln, table, protocol=protocol)["value"]
+    for which, extreme in (("max", increases.max()), ("min", increases.min())):
+        said = cells(nln, "text", protocol=protocol, setting=f"{which}_over_models_and_datasets")["value"].item()
+        assert round(100 * said) == math.floor(100 * extreme)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10"])
+def test_each_score_of_table_6_is_at_least_as_good_as_the_one_before(nln, dataset):
+    rows = cells(nln, "Table 6", dataset=dataset)
+    by_score = rows.set_index(settings(rows)["score"])["value"]
+    assert by_score["total"] >= by_score["con"] >= by_score["nln"] >= by_score["recon"]
+
+
+def test_the_total_of_table_6_on_mnist_is_the_cell_of_table_3(nln):
+    total = cells(nln, "Table 6", dataset="mnist", setting="K=2;L=32;alpha=0.9;score=total")
+    assert total["value"].item() == cells(nln, "Table 3", dataset="mnist", method="NLN")["value"].item()
+
+
+def test_the_printed_speed_ups_follow_from_the_printed_times(nln):
+    times = cells(nln, "text", metric="time").set_index("method")["value"]
+    once = times["encoder"] + times["decoder"]
+    said = cells(nln, "text", metric="speedup").set_index("setting")["value"]
+    assert round(times["ResNet50"] / once, 1) == said["versus=ResNet50;upper end"]
+    assert round(times["ResNet50"] / (2 * once), 1) == said["versus=ResNet50;lower end"]
+    assert said["versus=ResNet50;KNN search"] == 2048 / 128  # dimensions of the two codes, section 4.5
+
+
+def test_the_printed_storage_is_that_of_its_codes(nln):
+    row = cells(nln, "text", metric="storage")
+    assert (row["setting"].item(), row["unit"].item()) == ("L=128;float32;209 images;64 patches per image", "MB")
+    assert round(128 * 4 * 209 * 64 / 1e6, 2) == row["value"].item()
 
 
 def test_a_paper_that_is_not_there():
