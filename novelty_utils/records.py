@@ -140,9 +140,15 @@ def write(record: Record, folder: str | Path) -> Path:
             return path
     except DamagedRecordError:
         pass
-    text = record.model_dump_json(indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(_text(record).encode()))
     return path
+
+
+def _text(record: Record) -> str:
+    """JSON with a line for each result: there can be hundreds, and git compares files line by line."""
+    head = json.dumps(record.model_dump(mode="json", exclude={"results"}), indent=1).removesuffix("\n}")
+    lines = ",\n  ".join(result.model_dump_json(exclude_defaults=True) for result in record.results)
+    return f'{head},\n "results": [\n  {lines}\n ]\n}}\n'
 
 
 def read(paper: str, *folders: str | Path) -> list[Record]:

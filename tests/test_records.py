@@ -269,3 +269,10 @@ def test_a_damaged_record_is_replaced_by_the_run_that_has_just_happened(tmp_path
     path.write_text("{")
     assert records.write(record, tmp_path) == path
     assert records.read("ics", tmp_path) == [record]
+
+
+def test_a_file_has_one_line_per_result_and_reads_back_the_same(record, tmp_path):
+    path = records.write(record, tmp_path)
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if '"method"' in line]
+    assert len(lines) == len(record.results) > 1
+    assert records.read("ics", tmp_path) == [record]
