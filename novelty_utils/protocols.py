@@ -44,8 +44,8 @@ class Split:
         """One row per part: how many images, of which kind, and what they may be used for."""
         novel = int(self._novel.sum())
         rows = [
-            ("training", len(self.train), 0, "fit the network and all that learns from its features"),
-            ("held out", len(self.held_out), 0, "scale scores, choose thresholds, watch for over-fitting"),
+            ("training", len(self.train), 0, "fit the network and what works on its features"),
+            ("held out", len(self.held_out), 0, "scale scores, set thresholds, spot over-fitting"),
             ("test", len(self.test) - novel, novel, "metrics, once"),
         ]
         return pd.DataFrame(rows, columns=["part", "normal", "novel", "may be used to"]).set_index("part")
