@@ -41,14 +41,14 @@ def load(root: Path, classes: tuple[str, ...], side: int) -> tuple[Tensor, Tenso
             for file, is_test in zip(files, _thirty_percent(len(files)), strict=True)
         ]
     files, labels, is_test = zip(*entries, strict=True)
-    return _pictures(files, side), torch.tensor(labels), torch.tensor(is_test)
+    return pictures(files, side), torch.tensor(labels), torch.tensor(is_test)
 
 
 def _by_class(part: Path, classes: tuple[str, ...]) -> list[tuple[int, list[Path]]]:
-    loose = [path for path in _contents(part) if not path.is_dir()]
+    loose = [path for path in contents(part) if not path.is_dir()]
     if loose:
         raise InputError(f"{loose[0]} lies beside the class folders: move it into one of them or delete it")
-    found = [(label, _contents(part / name)) for label, name in enumerate(classes) if (part / name).is_dir()]
+    found = [(label, contents(part / name)) for label, name in enumerate(classes) if (part / name).is_dir()]
     if not found:
         raise InputError(f"{part} holds no class folder: give it one folder of images per class")
     for label, files in found:
@@ -57,7 +57,7 @@ def _by_class(part: Path, classes: tuple[str, ...]) -> list[tuple[int, list[Path
     return found
 
 
-def _contents(folder: Path) -> list[Path]:
+def contents(folder: Path) -> list[Path]:
     """What a folder holds, sorted, as the order of a file system is arbitrary; without what file managers leave."""
     return sorted((path for path in folder.iterdir() if not is_clutter(path.name)), key=lambda path: path.name)
 
@@ -73,11 +73,12 @@ def _thirty_percent(n: int) -> list[bool]:
     return (order < (3 * n + 5) // 10).tolist()
 
 
-def _pictures(files: Iterable[Path], side: int) -> Tensor:
-    pictures = [_picture(file, side) for file in tqdm(files, desc="read images", unit="image")]
-    mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
-    pixels = np.stack([np.asarray(picture.convert(mode)) for picture in pictures])
-    return torch.from_numpy(np.ascontiguousarray(pixels.reshape(len(pictures), side, side, -1).transpose(0, 3, 1, 2)))
+def pictures(files: Iterable[Path], side: int) -> Tensor:
+    """These images, uint8 (n, c, side, side), read as `load` does: c = 1 if all are grey by their mode, else 3."""
+    read = [_picture(file, side) for file in tqdm(files, desc="read images", unit="image")]
+    mode = "L" if all(picture.mode == "L" for picture in read) else "RGB"
+    pixels = np.stack([np.asarray(picture.convert(mode)) for picture in read])
+    return torch.from_numpy(np.ascontiguousarray(pixels.reshape(len(read), side, side, -1).transpose(0, 3, 1, 2)))
 
 
 def _picture(file: Path, side: int) -> Image.Image:

@@ -6,9 +6,9 @@ This is the lowest room: it imports neither torch nor any other room, so a wrong
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -22,6 +22,14 @@ CLASSES = {
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }  # fmt: skip
 CLASSES["cifar10_jpeg"] = CLASSES["cifar10"]
+# Inspection data: each class is a product of its own, with sound and defective examples.
+DEFECT_CLASSES = {
+    "synthetic_defects": ("brick", "cloth", "gravel", "capsule", "nut", "zipper"),
+    "mvtec_ad": (
+        "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile",
+        "toothbrush", "transistor", "wood", "zipper",
+    ),
+}  # fmt: skip
 
 
 class InputError(ValueError):
@@ -39,11 +47,7 @@ def class_names(dataset: str) -> tuple[str, ...]:
     """
     if dataset in CLASSES:
         return CLASSES[dataset]
-    if not dataset.startswith("folder:"):
-        raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(CLASSES)} or folder:PATH")
-    root = _path("dataset", dataset.removeprefix("folder:"))
-    if not root.is_dir():
-        raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
+    root = _root(dataset, CLASSES)
     if (root / "train").is_dir() and (root / "test").is_dir():
         names = {p.name for part in ("train", "test") for p in (root / part).iterdir() if _is_class(p)}
     else:
@@ -51,6 +55,29 @@ def class_names(dataset: str) -> tuple[str, ...]:
     if len(names) < 2:
         raise InputError(f"dataset={dataset!r}: {root} needs at least two class folders, found {len(names)}")
     return tuple(sorted(names))
+
+
+def defect_class_names(dataset: str) -> tuple[str, ...]:
+    """The class names of a data set of defects, without loading an image: the sub-folders that hold a `train` folder.
+
+    Raises InputError for an unknown name, a path that is no folder, and a folder without a class.
+    """
+    if dataset in DEFECT_CLASSES:
+        return DEFECT_CLASSES[dataset]
+    root = _root(dataset, DEFECT_CLASSES)
+    names = sorted(p.name for p in root.iterdir() if _is_class(p) and (p / "train").is_dir())
+    if not names:
+        raise InputError(f"dataset={dataset!r}: no CLASS/train/good in {root}; give the folder that holds the classes")
+    return tuple(names)
+
+
+def _root(dataset: str, known: Mapping[str, tuple[str, ...]]) -> Path:
+    if not dataset.startswith("folder:"):
+        raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(known)} or folder:PATH")
+    root = _path("dataset", dataset.removeprefix("folder:"))
+    if not root.is_dir():
+        raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
+    return root
 
 
 def _path(name: str, text: str) -> Path:
@@ -77,6 +104,7 @@ class RunParameters(BaseModel):
     """What every notebook takes; a paper adds its own fields in a subclass. Values are checked, never converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    classes_of: ClassVar[Callable[[str], tuple[str, ...]]] = staticmethod(class_names)  # which data sets a paper knows
 
     dataset: str = Field(description="digits, mnist, fashion_mnist, cifar10, cifar10_jpeg or folder:PATH")
     class_name: Text = Field(description="the class in question: its name, its number, or all (every class in turn)")
@@ -88,7 +116,7 @@ class RunParameters(BaseModel):
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str) -> str:
-        class_names(value)
+        cls.classes_of(value)
         return value
 
     @model_validator(mode="after")
@@ -109,7 +137,7 @@ class RunParameters(BaseModel):
 
     def labels(self) -> tuple[int, ...]:
         """The labels meant by `class_name`: one, or every label for `all`."""
-        names = class_names(self.dataset)
+        names = self.classes_of(self.dataset)
         if self.class_name == "all":
             return tuple(range(len(names)))
         if self.class_name in names:

@@ -13,9 +13,9 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 # From the ground up: a room imports rooms of lower floors. A new room gets its place here.
 FLOORS = [
     {"params"},
-    {"files", "folders"},
+    {"files", "folders", "synthetic"},
     {"data", "checkpoints"},
-    {"protocols", "engines", "metrics", "plots", "published"},
+    {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours"},
     {"records", "claims"},
     {"runs"},

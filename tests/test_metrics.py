@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from scipy.stats import norm
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
 from novelty_utils import metrics
+from novelty_utils.params import InputError
 
 Y = np.array([1, 1, 1, 0, 0, 0, 0])
 SCORES = np.array([0.9, 0.6, 0.3, 0.7, 0.3, 0.2, 0.1])  # one tie, 0.3, between a novel and a normal image
@@ -152,3 +153,72 @@ def test_tuning_on_test_images_is_seeded_and_close_to_the_oracle():
 
 def test_tuning_needs_both_classes_in_both_parts():
     assert np.isnan(metrics.tuned_on_test(np.array([1, 0, 0, 0, 0, 0]), np.arange(6.0), seed=0))
+
+
+# --- pixels --------------------------------------------------------------------------------------------------------
+
+MASKS = np.array([[[1, 1, 0], [0, 0, 0]], [[0, 0, 0], [1, 0, 0]]], np.uint8)  # two images of 2 x 3 pixels
+MAPS = np.array([[[0.9, 0.5, 0.1], [0.5, 0.2, 0.0]], [[0.6, 0.1, 0.2], [0.4, 0.3, 0.0]]])
+
+
+def defect_maps(kind: type, decimals: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(5)
+    masks = generator.random((3, 20, 30)) < 0.04
+    return masks, (generator.normal(size=masks.shape) + masks).round(decimals).astype(kind)
+
+
+def test_pixel_auroc_worked_by_hand():
+    # sound: .6 .5 .3 .2 .2 .1 .1 0 0; defective: .9 beats 9, .5 beats 7 and ties once, .4 beats 7
+    assert metrics.pixel_auroc(MASKS, MAPS) == pytest.approx((9 + 7.5 + 7) / 27)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 16])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_pixel_auroc_is_that_of_scikit_learn_over_all_pixels(kind, decimals):
+    masks, maps = defect_maps(kind, decimals)
+    expected = roc_auc_score(masks.ravel(), maps.ravel())
+    assert metrics.pixel_auroc(masks, maps) == pytest.approx(expected, abs=1e-12)
+    assert metrics.pixel_auroc(masks.astype(np.uint8), maps) == metrics.pixel_auroc(masks, maps)
+
+
+def test_pixel_auroc_compares_pixels_of_different_images():
+    masks = np.array([[[1, 0]], [[1, 0]]])
+    assert metrics.pixel_auroc(masks, np.array([[[2.0, 1.0]], [[12.0, 11.0]]])) == 0.75  # image by image it would be 1
+
+
+def test_iou_worked_by_hand():
+    # above 0.45: .9, .5, .5, .6, of which two are defective; together with .4 that makes five
+    assert metrics.iou(MASKS, MAPS, 0.45) == 2 / 5
+    assert metrics.iou(MASKS, MAPS, 0.5) == 1 / 4  # a pixel at the threshold is sound
+    assert metrics.iou(MASKS, MAPS, 1.0) == 0.0
+    assert metrics.iou(MASKS, MASKS.astype(float), 0.5) == 1.0
+
+
+def test_iou_does_not_round_the_threshold_to_single_precision():
+    low = np.float32(0.1)
+    maps = np.array([[[low, np.nextafter(low, np.float32(1))]]])
+    masks = np.array([[[0, 1]]])
+    assert metrics.iou(masks, maps, metrics.oracle_threshold(masks, maps)) == 1.0
+
+
+@pytest.mark.parametrize("metric", [metrics.pixel_auroc, lambda masks, maps: metrics.iou(masks, maps, 0.5)])
+def test_masks_that_do_not_fit_the_maps_are_refused_in_one_line(metric):
+    for masks, maps, told in (
+        (MASKS, MAPS[:, :, :2], r"masks \(2, 2, 3\) and maps \(2, 2, 2\) differ"),
+        (MASKS[:1], MAPS, r"masks \(1, 2, 3\) and maps \(2, 2, 3\) differ"),
+        (0 * MASKS, MAPS, "0 of 12 pixels are defective"),
+        (0 * MASKS + 1, MAPS, "12 of 12 pixels are defective"),
+        (MASKS, np.where(MAPS == 0.9, np.nan, MAPS), "not every value is finite"),
+    ):
+        with pytest.raises(InputError, match=told) as refused:
+            metric(masks, maps)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 16])
+def test_the_oracle_of_pixels_has_the_largest_difference_of_rates(decimals):
+    masks, maps = defect_maps(np.float32, decimals)
+    false_positive, true_positive, _ = roc_curve(masks.ravel(), maps.ravel())
+    above = maps > np.float64(metrics.oracle_threshold(masks, maps))
+    gain = above[masks].mean() - above[~masks].mean()
+    assert gain == pytest.approx((true_positive - false_positive).max(), abs=1e-12)

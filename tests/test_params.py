@@ -200,6 +200,51 @@ def test_a_class_named_like_a_number_is_meant_by_its_name(tmp_path):
     assert check(dataset=f"folder:{tmp_path}", class_name=7).labels() == (2,)
 
 
+# --- data sets of defects ------------------------------------------------------------------------------------------
+
+
+class DefectParameters(RunParameters):
+    classes_of = staticmethod(params.defect_class_names)
+
+
+def check_defects(**changes) -> RunParameters:
+    return DefectParameters.check(GOOD | {"dataset": "synthetic_defects", "class_name": "nut"} | changes)
+
+
+@pytest.fixture
+def products(tmp_path):
+    """folder:PATH with one class of defects."""
+    for name in ("products/bolt/train/good", "products/.trash/train", "products/notes"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path / "products"
+
+
+def test_the_classes_of_defects(products):
+    assert check_defects().labels() == (4,)
+    assert check_defects(class_name="all").labels() == tuple(range(6))
+    assert check_defects(dataset="mvtec_ad", class_name="zipper").labels() == (14,)
+    assert len(params.defect_class_names("mvtec_ad")) == 15
+    assert params.defect_class_names(f"folder:{products}") == ("bolt",)  # one class will do
+    assert check_defects(dataset=f"folder:{products}", class_name="bolt").labels() == (0,)
+
+
+def test_data_sets_of_defects_are_refused_where_classes_are_meant_and_the_other_way_round():
+    told = line_of(check, dataset="mvtec_ad", class_name="zipper")
+    assert "dataset='mvtec_ad' is not known: choose one of digits, " in told
+    assert line_of(check_defects, dataset="digits", class_name="3") == (
+        "dataset='digits' is not known: choose one of synthetic_defects, mvtec_ad or folder:PATH"
+    )
+    assert "class_name='bottle' is not a class of synthetic_defects: choose brick, cloth" in line_of(
+        check_defects, class_name="bottle"
+    )
+
+
+def test_a_folder_without_a_class_of_defects(products, tmp_path):
+    told = line_of(check_defects, dataset=f"folder:{products / 'bolt'}", class_name="bolt")
+    assert f"no CLASS/train/good in {products / 'bolt'}; give the folder that holds the classes" in told
+    assert "is not a folder" in line_of(check_defects, dataset=f"folder:{tmp_path / 'none'}")
+
+
 # --- fast enough to come first -------------------------------------------------------------------------------------
 
 
