@@ -388,16 +388,12 @@ def con_loss(model, batch):
     X = batch["all"]
     z = model.encoder(X)
     X_hat = model.decoder(z).float()
-    l_abs = (X - X_hat).abs().mean()
-    l_adv = squared_error(model.critic.features(X), model.critic.features(X_hat))
+    q = model.critic.features(X).detach()
+    l_rec = squared_error(X, X_hat)
+    l_adv = squared_error(q, model.critic.features(X_hat)) / q.var()
     l_con = squared_error(z, model.re_encoder(X_hat))
-    return {
-        "loss": 50 * l_abs + l_adv + l_con,
-        "rec": squared_error(X, X_hat),
-        "abs": l_abs,
-        "adv": l_adv,
-        "con": l_con,
-    }
+    total = 50 * l_rec + l_adv + l_con
+    return {"loss": total, "rec": l_rec, "adv": l_adv, "con": l_con}
 
 
 # %% [markdown]
