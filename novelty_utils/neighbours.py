@@ -1,8 +1,8 @@
 """Exact nearest neighbours in latent space: blocked brute force, on the device at hand.
 
-A matrix product of float32 codes ranks quickly but not exactly, so it only names a few candidates more than asked for;
-their distances are then computed directly, in float64. Rounding has a bound, and so a query can tell whether a code
-outside its candidates could have been nearer. The few that cannot exclude it are compared with every code directly.
+A float32 matrix product ranks quickly but not exactly, so it only names a few candidates more than asked for; their
+distances are then computed from the differences, in float64. Its rounding error has a bound, which tells for each
+query whether a code outside its candidates could be as near. Where it could, every code within the bound is looked at.
 """
 
 from __future__ import annotations
@@ -17,32 +17,38 @@ from tqdm import tqdm
 
 from novelty_utils.params import InputError
 
-SPARE = 8  # candidates beyond k
-TILE = 32  # neighbouring columns of which only the smallest is looked at first
-DIRECT = 2**22  # distances held at once where every code is compared directly
+WIDE = 128  # times as many codes as queries in one block: 128 x 16384 values, 8 MB, stay in the cache of a CPU
+SPARE = 4  # candidates beyond k
+TILE = 64  # codes of which only the nearest is looked at first
+PAIRS = 2**22  # at most so many queries times codes are looked at one by one
+AT_ONCE = 2**12  # of them, in float64
+NEW_SETTINGS = hasattr(torch.backends.cuda.matmul, "fp32_precision")  # since torch 2.9; mixed with the old, an error
 
 
 @torch.no_grad()
-def nearest(queries: Tensor, bank: Tensor, k: int, block: int = 1024) -> tuple[Tensor, Tensor]:
-    """The k codes of the bank nearest to each query, by Euclidean distance; of equal distances the lower index first.
+def nearest(queries: Tensor, bank: Tensor, k: int, block: int = 128) -> tuple[Tensor, Tensor]:
+    """The k codes of the bank nearest to each query, by Euclidean distance; of equally near ones the lower index.
 
-    queries float32 (n, d); bank float32 (m, d), on any device.
+    queries: float32 (n, d). bank: float32 (m, d); may lie on another device, it is fetched block by block.
     Returns distances float32 (n, k), ascending, and indices int64 (n, k) into the bank, on the device of the queries.
-    Never more than block queries times 8 block codes are compared at once, so memory does not grow with n m.
-    A query that is in the bank finds itself at distance 0. Raises InputError if k is not in 1..m, the dimensions
-    differ, a type is not float32, the bank is empty or a code is not finite.
+    A query that is in the bank finds itself at distance 0. At most `block` queries are compared with 128 times as many
+    codes at once: the memory needed does not grow with n m, and the result does not depend on it.
+    Raises InputError unless 1 <= k <= m, both are float32 with the same d, and all codes are finite.
     """
     _check(queries, bank, k, block)
-    found = torch.empty(len(queries), k, dtype=torch.float64, device=queries.device)
-    indices = torch.empty(len(queries), k, dtype=torch.int64, device=queries.device)
-    cutoff, candidates = _candidates(queries, bank, min(k + SPARE, len(bank)), block)
-    for rows in torch.arange(len(queries), device=queries.device).split(block):
-        found[rows], indices[rows] = _ranked(queries[rows], bank, candidates[rows], k)
-    unsure = (~_certain(queries, bank, found[:, -1], cutoff, candidates.shape[1])).nonzero().flatten()
-    step = max(1, DIRECT // len(bank))
-    for rows in tqdm(unsure.split(step), desc="neighbours, directly", unit="block", leave=False, delay=2):
-        found[rows], indices[rows] = _direct(queries[rows], bank, k)
-    return found.float(), indices
+    sample = bank[:: max(1, len(bank) // 4096)]
+    centre = sample.mean(0, dtype=torch.float64).float().to(queries.device)  # far from 0, products would lose digits
+    with _full_precision(queries.device):
+        cutoff, candidates = _candidates(queries, bank, centre, min(k + SPARE, len(bank)), block)
+        distances, indices = _ranked(queries, bank, candidates, k, block)
+        r = torch.where(cutoff.isfinite(), distances[:, -1], torch.inf)  # where float32 overflowed, nothing is known
+        outside = candidates.shape[1] < len(bank)
+        unsure = (r.isinf() | outside & ~(cutoff > _limit(queries - centre, r))).nonzero().flatten()
+        step = max(1, min(block, PAIRS // len(bank)))
+        for start in tqdm(range(0, len(unsure), step), "close calls", unit="block", leave=False, delay=2):
+            part = unsure[start : start + step]
+            distances[part], indices[part] = _within(queries[part], bank, centre, r[part], k, block)
+    return distances.float(), indices
 
 
 def _check(queries: Tensor, bank: Tensor, k: int, block: int) -> None:
@@ -61,96 +67,139 @@ def _check(queries: Tensor, bank: Tensor, k: int, block: int) -> None:
     if block < 1:
         raise InputError(f"block={block}: compare at least 1 query at a time")
     for name, codes in (("queries", queries), ("bank", bank)):
-        bad = len(codes) - int(codes.isfinite().all(1).sum())
+        bad = len(codes) - sum(int(part.isfinite().all(1).sum()) for part in codes.split(WIDE * block))
         if bad:
             raise InputError(f"{name}: {bad} of {len(codes)} codes are not finite; did the training diverge?")
-
-
-# --- candidates, by a matrix product -------------------------------------------------------------------------------
-
-
-def _candidates(queries: Tensor, bank: Tensor, c: int, block: int) -> tuple[Tensor, Tensor]:
-    """For each query the c codes of smallest |b|² - 2 q·b in float32, and the largest of these values, float32 (n,)."""
-    centre = bank.mean(0).to(queries.device)  # far from the origin the formula would lose its digits
-    best = torch.full((len(queries), c), torch.inf, device=queries.device)
-    indices = torch.zeros(len(queries), c, dtype=torch.int64, device=queries.device)
-    ones = F.pad(queries - centre, (0, 1), value=1.0)
-    starts = range(0, len(bank), 8 * block)
-    with _full_precision(queries.device):
-        for start in tqdm(starts, desc="neighbours", unit="block", leave=False, delay=2):
-            codes = _prepared(bank[start : start + 8 * block].to(queries.device) - centre)
-            for rows in range(0, len(queries), block):
-                part = slice(rows, rows + block)
-                values, where = _smallest(ones[part] @ codes.T, c)
-                both = torch.cat([best[part], values], 1), torch.cat([indices[part], where + start], 1)
-                best[part], order = both[0].topk(c, largest=False)
-                indices[part] = both[1].gather(1, order)
-    return best.amax(1), indices.clamp_(max=len(bank) - 1)  # an index beyond the bank stands beside an infinity
-
-
-def _prepared(codes: Tensor) -> Tensor:
-    """[-2 b, |b|²], so that a product with [q, 1] gives |b|² - 2 q·b; rows at infinity fill the last tile."""
-    rows = torch.cat([-2 * codes, codes.square().sum(1, keepdim=True)], 1)
-    missing = -len(rows) % TILE
-    filled = F.pad(rows, (0, 0, 0, missing))
-    filled[len(rows) :, -1] = torch.inf
-    return filled
-
-
-def _smallest(values: Tensor, c: int) -> tuple[Tensor, Tensor]:
-    """The c smallest entries of each row (fewer if there are not as many) and their columns, unordered.
-
-    They lie in the c tiles whose minima are smallest, so that the costly selection sees a small part of the row.
-    """
-    tiles = values.unflatten(1, (-1, TILE))
-    chosen = tiles.amin(2).topk(min(c, tiles.shape[1]), largest=False, sorted=False).indices
-    inside = tiles.gather(1, chosen[:, :, None].expand(-1, -1, TILE)).flatten(1)
-    least, where = inside.topk(min(c, inside.shape[1]), largest=False, sorted=False)
-    return least, chosen.gather(1, where // TILE) * TILE + where % TILE
 
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
     """float32 products as float32: neither TF32 nor bf16, whatever the training allowed itself."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    before = _precision()
+    _set_precision(["ieee", "ieee"] if NEW_SETTINGS else ["highest"])
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        _set_precision(before)
 
 
-# --- the answer, by direct differences -----------------------------------------------------------------------------
+def _precision() -> list[str]:
+    if NEW_SETTINGS:
+        return [torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision]
+    return [torch.get_float32_matmul_precision()]
 
 
-def _ranked(queries: Tensor, bank: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest of the candidates (n, c): distances float64 and indices, equal distances by index."""
-    candidates = candidates.sort(1).values
-    codes = bank[candidates.to(bank.device)].to(queries.device)
-    distances = (queries.double()[:, None] - codes).square_().sum(2).sqrt_()
-    distances, order = distances.sort(dim=1, stable=True)
-    return distances[:, :k], candidates.gather(1, order[:, :k])
+def _set_precision(values: list[str]) -> None:
+    if NEW_SETTINGS:
+        torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision = values
+    else:
+        torch.set_float32_matmul_precision(*values)
 
 
-def _certain(queries: Tensor, bank: Tensor, kth: Tensor, cutoff: Tensor, c: int) -> Tensor:
-    """Whether no code outside the c candidates can be as near as the k-th found one: bool (n,).
+# --- candidates, by a matrix product -------------------------------------------------------------------------------
 
-    Let r be the k-th distance. A code b with |q - b| <= r has |b| <= |q| + r, and then rounding moves its value
-    |b|² - 2 q·b by at most e = (d + 8) eps (2 |q| + r)²: the usual bound of a dot product, for any order of summation.
-    So it would have come out at or below r² - |q|² + e, and if the cutoff is above that, it is among the candidates.
+
+def _candidates(queries: Tensor, bank: Tensor, centre: Tensor, c: int, block: int) -> tuple[Tensor, Tensor]:
+    """The c codes with the smallest |b|² - 2 q·b in float32: the largest of these values (n,), and indices (n, c)."""
+    best = torch.full((len(queries), c), torch.inf, device=queries.device)
+    indices = torch.zeros(len(queries), c, dtype=torch.int64, device=queries.device)
+    extended = _extended(queries - centre)
+    for start, codes in _blocks(bank, centre, block):
+        for rows in range(0, len(queries), block):
+            part = slice(rows, rows + block)
+            values, where = _smallest(extended[part] @ codes.T, c)
+            both, places = torch.cat([best[part], values], 1), torch.cat([indices[part], where + start], 1)
+            best[part], order = both.topk(c, largest=False)
+            indices[part] = places.gather(1, order)
+    return best.amax(1), indices.clamp_(max=len(bank) - 1)  # an index beyond the bank stands beside an infinity
+
+
+def _extended(q: Tensor) -> Tensor:
+    """[q, 1], whose product with [-2 b, |b|²] is |b|² - 2 q·b = |q - b|² - |q|²; both seen from the centre."""
+    return F.pad(q, (0, 1), value=1.0)
+
+
+def _blocks(bank: Tensor, centre: Tensor, block: int) -> Iterator[tuple[int, Tensor]]:
+    """The bank in blocks, in the precision of the centre: where each starts, and its rows [-2 b, |b|²].
+
+    Rows at infinity fill up the last tile.
     """
-    centred = (queries - bank.mean(0).to(queries.device)).double()
-    norm, d = centred.square().sum(1).sqrt(), queries.shape[1]
-    limits = torch.finfo(torch.float32)
-    error = (d + 8) * (limits.eps * (2 * norm + kth).square() + 4 * limits.tiny)
-    inside = (cutoff.double() > kth.square() - norm.square() + error) | (c == len(bank))
-    return inside & cutoff.isfinite()
+    starts = range(0, len(bank), WIDE * block)
+    for start in tqdm(starts, "neighbours", unit="block", leave=False, delay=2):
+        codes = bank[start : start + WIDE * block].to(centre) - centre
+        rows = torch.cat([-2 * codes, codes.square().sum(1, keepdim=True)], 1)
+        filled = F.pad(rows, (0, 0, 0, -len(rows) % TILE))
+        filled[len(rows) :, -1] = torch.inf
+        yield start, filled
 
 
-def _direct(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest of the whole bank: distances float64 and indices, equal distances by index."""
-    codes = bank.to(queries.device).double()
-    distances = torch.cdist(queries.double(), codes, compute_mode="donot_use_mm_for_euclid_dist")
+def _smallest(values: Tensor, c: int) -> tuple[Tensor, Tensor]:
+    """The c smallest entries of each row (all, if there are fewer) and their columns, in no order.
+
+    They lie in the c tiles with the smallest minima: the costly selection sees those tiles alone. The columns of a
+    tile lie apart, because the minimum over a first axis is faster than over the last.
+    """
+    tiles = values.unflatten(1, (TILE, -1))
+    count = tiles.shape[2]
+    chosen = tiles.amin(1).topk(min(c, count), largest=False, sorted=False).indices
+    inside = tiles.gather(2, chosen[:, None].expand(-1, TILE, -1)).flatten(1)
+    least, where = inside.topk(min(c, inside.shape[1]), largest=False, sorted=False)
+    width = chosen.shape[1]
+    return least, where // width * count + chosen.gather(1, where % width)
+
+
+# --- the answer, by differences ------------------------------------------------------------------------------------
+
+
+def _ranked(queries: Tensor, bank: Tensor, candidates: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
+    """The k nearest of the candidates (n, c): distances float64 and indices, equally near ones by index."""
+    candidates = candidates.sort(1).values
+    distances = torch.empty(candidates.shape, dtype=torch.float64, device=queries.device)
+    for rows in range(0, len(queries), block):
+        part = slice(rows, rows + block)
+        distances[part] = _distances(queries[part, None], _fetch(bank, candidates[part], queries.device)).squeeze(1)
     distances, order = distances.sort(dim=1, stable=True)
-    return distances[:, :k], order[:, :k]
+    return distances[:, :k].contiguous(), candidates.gather(1, order[:, :k])
+
+
+def _distances(queries: Tensor, codes: Tensor) -> Tensor:
+    return torch.cdist(queries.double(), codes.double(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _fetch(bank: Tensor, index: Tensor, device: torch.device) -> Tensor:
+    return bank[index.to(bank.device)].to(device)
+
+
+def _limit(q: Tensor, r: Tensor) -> Tensor:
+    """The largest value |b|² - 2 q·b that a code within r of the query can get in the precision of q: float64 (n,).
+
+    Such a code has |b| <= |q| + r. With the usual bound for a dot product, (d + 1) u for any order of summation, the
+    rounding of the product, of |b|², of r and of the shift to the centre stays below 2 (d + 4) eps (2 |q| + r)², where
+    eps = 2 u. Infinite where that precision may overflow.
+    """
+    number, d = torch.finfo(q.dtype), q.shape[1]
+    square = q.double().square().sum(1)
+    reach = (2 * square.sqrt() + r).square()
+    limit = r.square() - square + 2 * (d + 4) * (number.eps * reach + 4 * number.tiny)
+    return torch.where(reach < number.max / 8, limit, torch.inf)
+
+
+def _within(queries: Tensor, bank: Tensor, centre: Tensor, r: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
+    """The k nearest of all codes that may be within r by a product in float64: distances float64 and indices."""
+    q = queries.double() - centre
+    limit, extended = _limit(q, r)[:, None], _extended(q)
+    rows, columns = [], []
+    for start, codes in _blocks(bank, centre.double(), block):
+        row, column = ((extended @ codes.T)[:, : len(bank) - start] <= limit).nonzero(as_tuple=True)
+        rows.append(row)
+        columns.append(column + start)
+    row, column = torch.cat(rows), torch.cat(columns)
+    pairs = zip(row.split(AT_ONCE), column.split(AT_ONCE), strict=True)
+    parts = [_distances(queries[a, None], _fetch(bank, b, queries.device)[:, None]) for a, b in pairs]
+    far = torch.cat(parts).flatten()
+    order = far.sort(stable=True).indices  # stable: of equally near codes the lower index stays first
+    order = order[row[order].sort(stable=True).indices]
+    first = torch.searchsorted(row[order], torch.arange(len(queries), device=row.device))
+    chosen = order[first[:, None] + torch.arange(k, device=row.device)]
+    return far[chosen], column[chosen]
