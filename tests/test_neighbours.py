@@ -71,10 +71,29 @@ def test_one_code_far_away_spoils_nothing():
     same(neighbours.nearest(queries, bank, 5), reference(queries, bank, 5))
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e15, 1e30])
+@pytest.mark.parametrize("scale", [1e-30, 3e-23, 1e15, 1e30])
 def test_codes_whose_squares_float32_cannot_hold(scale):
-    queries, bank = normal(20, 8, seed=1) * scale, normal(300, 8, seed=2) * scale
+    queries, bank = normal(100, 8, seed=1) * scale, normal(300, 8, seed=2) * scale
     same(neighbours.nearest(queries, bank, 5), reference(queries, bank, 5))
+
+
+def test_a_few_squares_that_float32_cannot_hold():
+    near, nearer = torch.linspace(-1e18, 1e18, 100), torch.tensor([1.88e19])
+    bank = torch.cat([near, nearer])[:, None]
+    same(neighbours.nearest(nearer[:, None] - 5e17, bank, 2), reference(nearer[:, None] - 5e17, bank, 2))
+
+
+def test_most_squares_that_float32_cannot_hold():
+    bank = 1e30 * torch.linspace(1, 1.1, 201)[:, None]
+    bank[100] = -1e32  # draws the centre away from the others
+    queries = bank[[0, -1]]
+    same(neighbours.nearest(queries, bank, 5), reference(queries, bank, 5))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_ordinary_codes_need_no_second_look(offset, monkeypatch):
+    monkeypatch.setattr(neighbours, "_within", lambda *_: pytest.fail("looked twice"))
+    neighbours.nearest(normal(100, 32, seed=1) + offset, normal(2000, 32, seed=2) + offset, 5)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])
