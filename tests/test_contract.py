@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.svm import OneClassSVM
 from torch import Tensor, nn
 
-from novelty_utils import data, metrics, protocols, scoring, training
+from novelty_utils import data, metrics, neighbours, protocols, scoring, training
 
 Score = Callable[[Tensor], np.ndarray]  # index int64 (m,) -> scores float (m,), higher = more anomalous
 
@@ -69,7 +69,33 @@ def autoencoder() -> Score:
     return lambda index: scoring.apply(SquaredError(one.model).eval(), IMAGES, index).numpy()
 
 
-DETECTORS = {"PCA and one-class SVM": shallow, "autoencoder": autoencoder}
+def nearest_latent_neighbours() -> Score:
+    """The same autoencoder, scored by the decodings of and the distances to the nearest training codes (NLN)."""
+
+    def loss(model, batch):
+        return {"loss": (model(batch["all"]) - batch["all"]).square().mean()}
+
+    model = training.build(Autoencoder, 0)
+    one = training.Detector(model, {"all": SPLIT.train}, seed=0)
+    training.fit([one], IMAGES, [training.Step(loss)], epochs=60, batch=32, device="cpu")
+    encoder, decoder = model[:5].eval(), model[5:].eval()
+    bank = scoring.apply(encoder, IMAGES, SPLIT.train)
+    decoded = scoring.apply(decoder, bank, torch.arange(len(bank)))
+
+    def parts(index: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        distance, nearest = neighbours.nearest(scoring.apply(encoder, IMAGES, index), bank, 2)
+        error = (IMAGES[index][:, None].float() / 255 - decoded[nearest]).abs().flatten(1).mean(1)
+        return error.double().numpy(), distance.double().mean(1).numpy()
+
+    held_out = parts(SPLIT.held_out)
+    return lambda index: sum(scoring.standardise(*both) for both in zip(parts(index), held_out, strict=True)) / 2
+
+
+DETECTORS = {
+    "PCA and one-class SVM": shallow,
+    "autoencoder": autoencoder,
+    "nearest latent neighbours": nearest_latent_neighbours,
+}
 
 
 # --- the contract --------------------------------------------------------------------------------------------------
