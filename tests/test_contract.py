@@ -78,7 +78,8 @@ def nearest_latent_neighbours() -> Score:
     model = training.build(Autoencoder, 0)
     one = training.Detector(model, {"all": SPLIT.train}, seed=0)
     training.fit([one], IMAGES, [training.Step(loss)], epochs=60, batch=32, device="cpu")
-    encoder, decoder = model[:5].eval(), model[5:].eval()
+    layers = list(model)
+    encoder, decoder = nn.Sequential(*layers[:5]).eval(), nn.Sequential(*layers[5:]).eval()
     bank = scoring.apply(encoder, IMAGES, SPLIT.train)
     decoded = scoring.apply(decoder, bank, torch.arange(len(bank)))
 
