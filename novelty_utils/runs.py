@@ -148,8 +148,8 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     """Execute a notebook in a kernel, in the current folder, and write it to `output` once it ran to its end.
 
     Shows a progress bar on a terminal. Returns `output`.
-    Raises InputError if Jupyter is missing or `output` cannot be written, and RunError if a cell fails, the kernel
-    dies or the notebook exits early; the part that ran is then NAME.failed.ipynb beside `output`.
+    Raises InputError if Jupyter is missing, `output` cannot be written or a cell raises one, and RunError if a cell
+    fails otherwise, the kernel dies or the notebook exits early; what ran is then NAME.failed.ipynb beside `output`.
     """
     if not all(importlib.util.find_spec(name) for name in ("papermill", "ipykernel")):
         raise InputError('papermill or ipykernel is missing: pip install "novelty-utils[run]", or add --headless')
@@ -159,6 +159,9 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     try:
         _papermill(notebook, values, partial)
     except (Exception, KeyboardInterrupt) as error:
+        if getattr(error, "ename", "") == InputError.__name__:
+            partial.unlink(missing_ok=True)
+            raise InputError(error.evalue) from None
         left = "nothing was executed"
         if partial.exists():
             left = f"what ran is in {partial.replace(failed)}"
@@ -209,13 +212,16 @@ def run_headless(notebook: Path, values: Mapping[str, Any]) -> None:
     """Execute the code cells of a notebook in this process: no kernel, no IPython, no figures on the screen.
 
     The value of a cell's last expression is printed, as is the traceback of a failing cell.
-    Raises InputError, before anything runs, for a cell that is not plain Python, and RunError if a cell fails or exits.
+    Raises InputError, before anything runs, for a cell that is not plain Python, or if a cell raises one, and RunError
+    if a cell fails otherwise or exits.
     """
     cells = _compiled(_code_cells(notebook))
     with _fresh_main() as namespace, _unseen_figures():
         for cell, parts in cells:
             try:
                 _execute(parts, namespace)
+            except InputError:  # what was asked for does not fit the data, for example: the line says it all
+                raise
             except (Exception, SystemExit) as error:
                 _print_traceback(error, namespace)
                 raise RunError(f"{cell.filename} failed: {_fault(error)}") from error
@@ -304,8 +310,6 @@ def _unseen_figures() -> Iterator[None]:
 
 
 def _print_traceback(error: BaseException, namespace: dict[str, Any]) -> None:
-    if isinstance(error, InputError):  # its one line says it all
-        return
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals is not namespace:
         trace = trace.tb_next

@@ -278,9 +278,16 @@ def test_headless_shows_the_source_of_a_failing_cell(notebook, capsys):
 
 
 def test_headless_shows_one_line_for_an_input_error(notebook, capsys):
-    with pytest.raises(runs.RunError, match=r"\[cell 2\] failed: InputError: tier='huge'"):
+    with pytest.raises(InputError, match=r"^tier='huge'"):
         runs.run_headless(notebook, {"tier": "huge"})
     assert capsys.readouterr().err == ""
+
+
+def test_an_input_error_of_a_cell_leaves_no_notebook_behind(notebook):
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(InputError, match=r"^tier='huge'"):
+        runs.run_papermill(notebook, {"tier": "huge"}, Path("out.ipynb"))
+    assert sorted(Path().rglob("*")) == before
 
 
 def test_headless_counts_an_early_exit_as_a_failure_and_passes_ctrl_c_on(tmp_path, monkeypatch):
