@@ -27,7 +27,7 @@ test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the brow
 	@$(BIN)/python tools/book.py
 	@$(BIN)/python -m pytest tests/book
 
-bench: setup  ## measure the trainer against bare PyTorch and against PyOD
+bench: setup  ## measure the trainer against bare PyTorch and PyOD, the neighbour search against scikit-learn and faiss
 	@$(BIN)/python tools/bench.py
 
 pair: setup  ## write notebooks/*.ipynb from notebooks/*.py

@@ -174,15 +174,17 @@ def _fetch(bank: Tensor, index: Tensor, device: torch.device) -> Tensor:
 def _limit(q: Tensor, r: Tensor) -> Tensor:
     """The largest value |b|² - 2 q·b that a code within r of the query can get in the precision of q: float64 (n,).
 
-    Such a code has |b| <= |q| + r. With the usual bound for a dot product, (d + 1) u for any order of summation, the
-    rounding of the product, of |b|², of r and of the shift to the centre stays below 2 (d + 4) eps (2 |q| + r)², where
-    eps = 2 u. Infinite where that precision may overflow.
+    Such a code has |b| <= |q| + r. A dot product is off by at most (d + 1) u times the product of the absolute values,
+    u = eps / 2, in any order of summation. With |b|² and the shift to the centre, each rounded too, that stays below
+    (d + 4) eps (|q| + r) (2 |q| + r); the error of r adds the same with the eps of float64. Infinite where that
+    precision may overflow.
     """
     number, d = torch.finfo(q.dtype), q.shape[1]
     square = q.double().square().sum(1)
-    reach = (2 * square.sqrt() + r).square()
-    limit = r.square() - square + 2 * (d + 4) * (number.eps * reach + 4 * number.tiny)
-    return torch.where(reach < number.max / 8, limit, torch.inf)
+    norm = square.sqrt()
+    reach = (norm + r) * (2 * norm + r)
+    error = (d + 4) * ((number.eps + torch.finfo(torch.float64).eps) * reach + 8 * number.tiny)
+    return torch.where(reach < number.max / 8, r.square() - square + error, torch.inf)
 
 
 def _within(queries: Tensor, bank: Tensor, centre: Tensor, r: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:

@@ -3,10 +3,13 @@
 import json
 import sys
 
+import faiss
 import pytest
+import threadpoolctl
 import torch
 
 import bench
+import bench_neighbours
 from novelty_utils.params import InputError
 
 
@@ -18,6 +21,8 @@ def small(monkeypatch):
         monkeypatch.setattr(bench, name, value)
     for name, value in {"PYOD_SEEDS": (0,), "PYOD_EPOCHS": 1, "SIDE": {"cpu": 64, "cuda": 64}}.items():
         monkeypatch.setattr(bench, name, value)
+    for name, value in {"BANK": 300, "QUERIES": 40, "TREE_QUERIES": 10, "TURNS": 1}.items():
+        monkeypatch.setattr(bench_neighbours, name, value)
     yield
     torch.set_num_threads(threads)
 
@@ -43,7 +48,16 @@ def test_the_table_is_printed_and_kept_where_asked(monkeypatch, tmp_path, capsys
     report = json.loads(file.read_text())
     rows = [row for rows in report["tables"].values() for row in rows]
     assert all(row["what"] in printed for row in rows)
-    assert {row["target"] for row in rows if row["target"]} == {">= 0.95", "within 0.005", ">= 3"}
+    assert {row["target"] for row in rows if row["target"]} == {
+        ">= 0.95",
+        "within 0.005",
+        ">= 3",
+        "<= 1.2",
+        "<= 100",
+        "1",
+        "0",
+    }
+    assert all(row["met"] for row in rows if row["what"].startswith("same neighbours") and row["target"])
     assert all((row["met"] is None) == (not row["target"]) for row in rows)
     assert [p.name for p in tmp_path.iterdir()] == ["bench.json"]
 
@@ -54,3 +68,37 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(mo
         monkeypatch.setattr(sys, "argv", ["bench", "--output", str(target)])
         assert bench.main() == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_table_of_the_neighbours_can_be_had_alone(monkeypatch, capsys):
+    monkeypatch.setattr(bench_neighbours, "memory", list)
+    assert bench_neighbours.main() == 0
+    printed = capsys.readouterr().out
+    assert "Neighbours on the CPU: 40 queries, 300 codes, L = 128, K = 5" in printed
+    assert "ours / faiss flat, 1 thread" in printed and "ball tree, scaled up from 10 queries" in printed
+
+
+def test_every_library_gets_the_same_threads_and_its_own_back():
+    before = torch.get_num_threads(), faiss.omp_get_max_threads()
+    with bench_neighbours.limited(2):
+        assert (torch.get_num_threads(), faiss.omp_get_max_threads()) == (2, 2)
+        assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == {2}
+    assert (torch.get_num_threads(), faiss.omp_get_max_threads()) == before
+
+
+def test_a_nearer_code_found_by_another_is_told():
+    queries, bank = bench_neighbours.codes(4, 100)
+    right = bench_neighbours.scikit_learn("brute", queries, bank)
+    wrong = right.copy()
+    wrong[0, -1] = (set(range(100)) - set(right[0])).pop()
+    swapped = right[:, ::-1].copy()
+    told = {r["what"]: r["met"] for r in bench_neighbours.against_rounding(queries, bank, right, swapped)}
+    assert told["faiss flat found a nearer one"] is True
+    told = {r["what"]: r["met"] for r in bench_neighbours.against_rounding(queries, bank, wrong, right)}
+    assert told["faiss flat found a nearer one"] is False
+    assert bench_neighbours.agreement("same", right, wrong)["met"] is False
+
+
+def test_the_memory_of_a_search_is_seen(monkeypatch):
+    monkeypatch.setattr(bench_neighbours.neighbours, "nearest", lambda *_: torch.ones(256, 2**18).sum())
+    assert bench_neighbours.extra_memory(1, 1) >= 250

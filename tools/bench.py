@@ -1,8 +1,9 @@
-"""Measure the trainer, as ratios within one run: `make bench`.
+"""Measure the trainer and the neighbour search, as ratios within one run: `make bench`.
 
-Against a bare PyTorch loop of the same network, bf16 against fp32, against PyOD's AutoEncoder, and against what the
-device can do at most. Everything compared is repeated in turns, and the median of the ratios is shown, because a busy
-machine slows down one turn as a whole. Writes nothing, unless `--output FILE` asks for the table as JSON.
+The trainer against a bare PyTorch loop of the same network, bf16 against fp32, against PyOD's AutoEncoder, and against
+what the device can do at most: everything compared is repeated in turns, and the median of the ratios is shown,
+because a busy machine slows down one turn as a whole. The search as bench_neighbours.py says. Writes nothing, unless
+`--output FILE` asks for the table as JSON.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import copy
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median, stdev
 
@@ -27,6 +26,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+import bench_neighbours
+from bench_table import Row, row, seconds, show
 from novelty_utils import data, engines, files, metrics, protocols, records, scoring, training
 from novelty_utils.params import InputError
 
@@ -36,18 +37,6 @@ BATCH, IMAGES, REPEATS = 64, 512, 5
 AUROC_CLASSES, AUROC_SEEDS, AUROC_EPOCHS, AUROC_BATCH = (0, 3, 8), (0, 1), 40, 16
 PYOD_SEEDS, PYOD_EPOCHS, PYOD_BATCH, PYOD_LAYERS = (0, 1, 2), 100, 32, [64, 32]
 SIDE = {"cpu": 1536, "cuda": 8192}  # of the matrices whose product shows what the device can do
-
-Row = dict[str, object]  # what, value, unit, and where there is one: target, met
-
-
-def row(what: str, value: float, unit: str, target: str = "", met: bool | None = None) -> Row:
-    return {
-        "what": what,
-        "value": round(float(value), 4),
-        "unit": unit,
-        "target": target,
-        "met": None if met is None else bool(met),
-    }
 
 
 # --- what is trained -----------------------------------------------------------------------------------------------
@@ -69,19 +58,6 @@ def squared_error(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tenso
     return {"loss": (model(batch["all"]).float() - batch["all"]).square().mean()}
 
 
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    wait(device)
-    started = time.perf_counter()
-    work()
-    wait(device)
-    return time.perf_counter() - started
-
-
 def ours(model: nn.Module, images: Tensor, index: Tensor, precision: str, epochs: int = 1, batch: int = BATCH) -> None:
     one = training.Detector(model, {"all": index}, seed=0)
     training.fit([one], images, [training.Step(squared_error)], epochs=epochs, batch=batch, precision=precision)
@@ -100,7 +76,7 @@ def bare(model: nn.Module, images: Tensor, precision: str) -> None:
         adam.step()
 
 
-# --- the four measurements -----------------------------------------------------------------------------------------
+# --- the measurements of the trainer -------------------------------------------------------------------------------
 
 
 def throughput(make: type[nn.Module], device: torch.device, bar: tqdm) -> tuple[list[Row], dict[str, float]]:
@@ -272,31 +248,21 @@ def measure() -> dict[str, object]:
     device = training.pick_device()
     make = notebook_autoencoder()
     load = os.getloadavg()[0]
-    total = REPEATS + 1 + len(AUROC_CLASSES) * len(AUROC_SEEDS) + 10 + 1 + 2
+    total = REPEATS + 1 + len(AUROC_CLASSES) * len(AUROC_SEEDS) + 10 + 1 + 2 + bench_neighbours.steps()
     with tqdm(total=total, desc="bench", unit="part") as bar:
         speed, rate = throughput(make, device, bar)
         accuracy = precision_and_auroc(make, bar)
         peer = against_pyod(device, bar)
         work = arithmetic(make, device, rate, bar)
+        search = bench_neighbours.table(bar)
     tables = {
         f"Training the ICS autoencoder, batch {BATCH}, 1 x 32 x 32": speed,
         f"bf16 and the AUROC: {len(AUROC_CLASSES)} digits as normal class, {len(AUROC_SEEDS)} seeds": accuracy,
         f"PyOD's AutoEncoder 64-64-32-64-64, each digit normal, batch {PYOD_BATCH}, {PYOD_EPOCHS} epochs": peer,
         "Arithmetic": work,
+        bench_neighbours.title(): search,
     }
     return {"machine": records.machine() | {"device": device.type, "load_before": round(load, 2)}, "tables": tables}
-
-
-def show(report: dict) -> None:
-    machine = report["machine"]
-    print(f"\n{machine['gpu'] or machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}")
-    if machine["load_before"] > 0.5:
-        print(f"The machine was busy before the start (load {machine['load_before']}): expect noise in every time.")
-    for title, rows in report["tables"].items():
-        print(f"\n{title}")
-        for r in rows:
-            verdict = "" if r["met"] is None else f"target {r['target']}: {'met' if r['met'] else 'MISSED'}"
-            print(f"  {r['what']:42}{r['value']:>12,.4g} {r['unit']:9}{verdict}".rstrip())
 
 
 def main() -> int:
