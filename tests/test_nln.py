@@ -1,0 +1,96 @@
+"""The NLN notebook: its five models in both architectures and protocols, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from novelty_utils import cli
+
+NOTEBOOK = str(Path(__file__).parents[1] / "notebooks" / "nln.ipynb")
+
+
+def before_training(**parameters) -> dict:
+    """The notebook's names after its cells up to the training loop, with these parameters."""
+    names = {"__name__": "notebook"}
+    for cell in json.loads(Path(NOTEBOOK).read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            continue
+        source, loop, _ = source.partition("trained, histories = {}, {}")
+        exec(compile(source, "notebook", "exec"), names)
+        if loop:
+            return names
+        if "parameters" in cell["metadata"].get("tags", []):
+            names |= parameters
+    raise AssertionError("the notebook has no training loop any more")
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("arch", ["paper", "code"])
+@pytest.mark.parametrize("protocol", ["miso", "simo"])
+def test_every_model_has_losses_that_teach_the_parts_they_name(arch, protocol, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = before_training(arch=arch, protocol=protocol, L=5, results=str(tmp_path))
+    X = names["images"][names["splits"][2].train[:6]].float() / 255
+    batch = {"all": X, "eps": torch.randn(6, 5)}
+    for name in names["MODELS"]:
+        make, steps = names["BUILDS"][name]
+        model = make().train()
+        assert model(X).shape == X.shape
+        assert model.encoder(X).shape == (6, 5)
+        taught = set()
+        for step in steps:
+            model.zero_grad()
+            loss = step.loss(model, batch)["loss"]
+            assert loss.isfinite()
+            loss.backward()
+            parts = {n.split(".")[0] for n, w in model.named_parameters() if w.grad is not None and w.grad.any()}
+            assert set(step.updates) <= parts, (name, step.loss.__name__)
+            taught |= set(step.updates) or parts
+        assert taught == {n.split(".")[0] for n, _ in model.named_parameters()}, name
+
+
+def refused(arguments: list[str], capsys) -> str:
+    before = sorted(Path().rglob("*"))
+    assert cli.main(["run", NOTEBOOK, "--headless", "-p", "results=r", *arguments]) == 2
+    *before_it, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("novelty: ")
+    assert all("image" in line or not line for line in before_it)  # a progress bar at most
+    assert sorted(Path().rglob("*")) == before
+    return error
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("K=0", "K='0': input should be greater than or equal to 1"),
+        ("alpha=1.01", "alpha='1.01': input should be less than or equal to 1"),
+        ("alpha=-0.1", "alpha='-0.1'"),
+        ("alpha=nan", "alpha='nan'"),
+        ("L=0", "L='0'"),
+        ("models=AE,BE", "'BE' is not one of AE, VAE, AAE, AE-res, AE-con"),
+        ("models=AE,AE", "names a model twice"),
+        ("models=", "is not one of"),
+        ("protocol=both", "protocol='both'"),
+        ("arch=new", "arch='new'"),
+        ("K=5000", "K=5000: there are 1053 training codes; choose a K of at most 1053"),
+    ],
+)
+def test_values_that_cannot_be(pair, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(["-p", pair], capsys)
+
+
+def test_a_class_with_a_single_training_image(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 32, 32), dtype=np.uint8)
+    for number, place in enumerate(("train/a", "train/b", "train/b", "test/a", "test/b")):
+        folder = Path("photos", place)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[number]).save(folder / f"{number}.png")
+    pairs = ["-p", "dataset=folder:photos", "-p", "protocol=simo", "-p", "class_name=a"]
+    assert "1 training images" in refused(pairs, capsys)
