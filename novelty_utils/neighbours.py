@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from novelty_utils.params import InputError
 
-WIDE = 128  # times as many codes as queries in one block: 128 x 16384 values, 8 MB, stay in the cache of a CPU
+WIDE = 64  # times as many codes as queries in one block: 256 x 16384 values, 16 MB, stay in the caches of a CPU
 SPARE = 4  # candidates beyond k
 TILE = 64  # codes of which only the nearest is looked at first
 PAIRS = 2**22  # at most so many queries times codes are looked at one by one
@@ -26,12 +26,12 @@ NEW_SETTINGS = hasattr(torch.backends.cuda.matmul, "fp32_precision")  # since to
 
 
 @torch.no_grad()
-def nearest(queries: Tensor, bank: Tensor, k: int, block: int = 128) -> tuple[Tensor, Tensor]:
+def nearest(queries: Tensor, bank: Tensor, k: int, block: int = 256) -> tuple[Tensor, Tensor]:
     """The k codes of the bank nearest to each query, by Euclidean distance; of equally near ones the lower index.
 
     queries: float32 (n, d). bank: float32 (m, d); may lie on another device, it is fetched block by block.
     Returns distances float32 (n, k), ascending, and indices int64 (n, k) into the bank, on the device of the queries.
-    A query that is in the bank finds itself at distance 0. At most `block` queries are compared with 128 times as many
+    A query that is in the bank finds itself at distance 0. At most `block` queries are compared with 64 times as many
     codes at once: the memory needed does not grow with n m, and the result does not depend on it.
     Raises InputError unless 1 <= k <= m, both are float32 with the same d, and all codes are finite.
     """
