@@ -32,7 +32,7 @@
 # rendered page runs on scikit-learn's small digits; the tables near the end come from recorded runs on MNIST,
 # Fashion-MNIST and CIFAR-10. Two questions go with us all the way. Where does the gain come from, from the decoded
 # images or from the distances? And what is left of it when nothing is chosen by looking at test labels? The defects
-# that the paper finds in industrial photographs have a page of their own.
+# that the paper finds in industrial photographs have {doc}`a page of their own <nln_defects>`.
 #
 # The short answer, from short training and one seed: NLN does beat the reconstruction error of the same autoencoder, by
 # about as much as the paper says. But most of the gain sits in the distance between codes, which the paper's settings weigh least; the decoded
@@ -1282,8 +1282,8 @@ plt.show()
 #
 # The paper reports 7.41 ms for an encoder pass and 9.63 ms for a decoder pass of one MVTec-AD image on an Nvidia T4, against 43.3 ms for the
 # ResNet-50 that DKNN {cite:p}`bergman2020` uses, and counts the search as cheap because $L$ is small. Here are the same steps for the
-# networks of this page, on the device at hand. The networks of the paper's measurement are larger; they are built on the page about
-# defects.
+# networks of this page, on the device at hand. The networks of the paper's measurement are larger; they are built on {doc}`the page about
+# defects <nln_defects>`.
 
 # %% tags=["hide-input"]
 place = next(trained[wanted[0]][shown].parameters()).device

@@ -28,7 +28,7 @@ from novelty_utils.params import InputError
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
 STAGE, EXECUTED, HTML = BUILD / "src", BUILD / "executed", BUILD / "html"
-SMOKE = {"dataset": "digits", "tier": "smoke"}
+SMOKE = {"tier": "smoke"}  # with the data set that the notebook has by default, an embedded one
 
 
 class BookError(RuntimeError):
@@ -49,7 +49,8 @@ def execute(source: Path) -> Path:
     folder.mkdir(parents=True)
     plain, run = folder / f"{source.stem}.ipynb", folder / "run.ipynb"
     nbformat.write(jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
-    _, values = runs.check(plain, SMOKE | {"results": str(folder / "results")})
+    parameters, values = runs.check(plain, SMOKE | {"results": str(folder / "results")})
+    values = {"dataset": parameters.dataset} | values
     print(f"{source}: running it with {_show(values)} ...", flush=True)
     started = time.perf_counter()
     runs.run_papermill(plain, values, run)
