@@ -516,7 +516,7 @@ def critic_loss(model, batch):
 
 
 # %% [markdown]
-# The paper trains for 50 epochs with Adam at $10^{-4}$. With 50 pictures in a data set that is next to nothing, so the two small tiers
+# The paper trains for 50 epochs with Adam at $10^{-4}$. With a few dozen pictures that is next to nothing, so the two small tiers
 # fix the number of *steps* instead, at a rate of $10^{-3}$: 300 steps of 32 patches for `smoke`, which builds this page, and 1000 steps of 64 for
 # `demo`. That is enough for a blurred likeness, not for the last detail.
 
@@ -1072,7 +1072,7 @@ show("synthetic_defects", "image_auroc")
 # %% [markdown]
 # ### Beside the paper's Table 5
 #
-# Pixel AUROC on MVTec-AD, in percent, as printed: two autoencoders of {cite:t}`bergmann2019`, an inpainting network (SMAI), a VAE with
+# Pixel AUROC on MVTec-AD, in percent, as printed: two autoencoders of {cite:t}`bergmann2019`, a network that fills in masked regions (SMAI), a VAE with
 # attention maps (VE-VAE) and NLN. Our columns appear once a run on the real archive is recorded:
 #
 # ```bash
@@ -1133,7 +1133,8 @@ table4.style.format(precision=1, na_rep="–")
 #
 # $$ \alpha' = \frac{\alpha\,\sigma_e / R_e}{\alpha\,\sigma_e / R_e + (1 - \alpha)\,\sigma_d / R_d} . $$
 #
-# One saturated pixel in the whole test set stretches $R_e$ and so takes weight from the error. For the class shown:
+# One saturated pixel in the whole test set stretches $R_e$ and so takes weight from the error; one odd patch stretches $R_d$ and gives it back.
+# For the class shown:
 
 # %%
 width = {key: np.ptp(test[key]) / reference[key].std() for key in ("nln", "dist")}
@@ -1145,7 +1146,7 @@ pd.DataFrame(rows_).style.hide(axis="index").format(precision=2)
 
 # %% [markdown]
 # So "the best $\alpha$ is 0.6" cannot be carried from one scale to another, nor from one test set to another: with the public code's scaling, the
-# weight of the halves depends on the worst pixel of the test part.
+# weight of the halves depends on the worst pixel and the oddest patch of the test part.
 
 # %% [markdown]
 # ## What holds up, and what does not
@@ -1171,7 +1172,7 @@ for rival in [*table5.columns.drop("NLN"), "best of the four"]:
 against = pd.DataFrame(rows_).set_index("NLN against")
 against.style.format(precision=1)
 
-# %% mystnb={"figure": {"name": "fig-defects-table5", "caption": "The paper's Table 5, class by class: pixel AUROC of NLN minus that of the plain autoencoder with the same architecture (AE-L2, filled) and minus the best of the four others (hollow), in points."}, "image": {"alt": "Dot plot of differences per class, textures on the left and objects on the right: filled dots mostly above zero, hollow dots mostly at or below zero"}}
+# %% mystnb={"figure": {"name": "fig-defects-table5", "caption": "The paper's Table 5, class by class: pixel AUROC of NLN minus that of the plain autoencoder from which it takes its layers (AE-L2, filled) and minus the best of the four others (hollow), in points."}, "image": {"alt": "Dot plot of differences per class, textures on the left and objects on the right: filled dots mostly above zero, hollow dots mostly at or below zero"}}
 figure, axis = plt.subplots(figsize=(8.5, 3.2))
 x = np.arange(len(table5))
 colours = [plots.ATYPICAL if k == "texture" else plots.NORMAL for k, _ in table5.index]
@@ -1188,25 +1189,27 @@ axis.legend(fontsize=8, loc="lower right")
 plt.show()
 
 # %% [markdown]
-# Against AE-L2, the plain autoencoder of the same architecture, the mean gain on *textures* is as large as that on objects. It comes from
+# Against AE-L2, the plain autoencoder from which NLN takes its layers, the mean gain on *textures* is as large as that on objects. It comes from
 # *carpet* and *leather*, while *grid*, *tile* and *wood* gain nothing. Against the strongest of the four rivals, NLN wins outright on three objects
 # and no texture. So the contrast between textures and objects depends on the rival: NLN is not worse at textures than its own backbone, but the others are
 # better at textures than it is.
 #
 # ### The comparison that is missing
 #
-# AE-L2 is another group's training of this architecture, with their epochs, patches and scaling. The paper prints no reconstruction error *of its own
+# AE-L2 is another group's work, with their epochs, patches and scaling. The paper prints no reconstruction error *of its own
 # autoencoder* on MVTec-AD, and so no cell of Table 5 shows what the neighbours contribute. On this page the two stand side by side, from one network, as `recon` and
 # "NLN, α = 1" in the tables above, and as the dotted line and the right end of the curve in {numref}`fig-defects-alpha`.
 #
+# For image scores, look at the dotted line in the middle panel, and mind how wide the interval of an AUROC over a few dozen pictures is.
+#
 # The row of the *pixel neighbour* belongs beside them. It compares a patch with a real flawless patch, found without any
-# network. Where it does as well as NLN, the latent space has contributed its compactness, a kilobyte per patch instead of fifty thousand pixels, and not
+# network. Where it does as well as NLN, the latent space has contributed its compactness, $4L$ bytes per patch instead of all its pixels, and not
 # a better notion of what is similar. And where the *mean image* does as well, the class is easy.
 #
 # ### Where does the gain come from?
 #
 # The curve over $\alpha$ separates the halves. At $\alpha = 0$ the map is a chequerboard of constant squares, and its pixel AUROC is what one gets for pointing
-# at the right *patch*. With 1024-pixel pictures a patch is 1.6 % of the picture, about the size of a defect; with our 256 pixels it is a quarter. So the
+# at the right *patch*. With 1024-pixel pictures a patch is 1.6 % of the picture; with our 256 pixels it is a quarter. So the
 # distance half should be worth more on the real data than here, and we have not shown that it is.
 #
 # ### What we have not shown
