@@ -161,7 +161,7 @@ def test_the_matrix_of_all_distances_is_never_held(monkeypatch):
     monkeypatch.setattr(neighbours, "_smallest", lambda values, c: shapes.append(values.shape) or real(values, c))
     queries, bank = normal(50, 4, seed=1), normal(5000, 4, seed=2)
     same(neighbours.nearest(queries, bank, 3, block=8), reference(queries, bank, 3))
-    assert {rows for rows, _ in shapes} == {8, 2} and max(columns for _, columns in shapes) == 512
+    assert {rows for rows, _ in shapes} == {8, 2} and max(columns for _, columns in shapes) == 1024
 
 
 def test_no_query_gives_no_row():
