@@ -20,6 +20,6 @@ def number_by_page(app, env):
 
 
 def setup(app):
-    app.connect("env-updated", number_by_page)
+    app.connect("env-check-consistency", number_by_page)  # after Sphinx has counted through all pages
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
