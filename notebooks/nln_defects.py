@@ -177,8 +177,8 @@ plt.show()
 #
 # Pictures are resized to a square, of 1024 pixels in the paper tier, as in the authors' code. One fifth of the flawless training
 # pictures is **held out**: they bring the two parts of the score to one scale and set a threshold, and neither the network nor
-# the store of neighbours sees them. The next figure shows masks of test pictures, so that you know what a defect looks like; nothing else on the way to
-# the metrics uses a mask.
+# the store of neighbours sees them. Some figures show masks of test pictures, so that you see what a defect looks like; no computation before the
+# metrics uses one.
 
 # %%
 PATCH = 128
