@@ -67,7 +67,9 @@ def table(bar: tqdm) -> list[Row]:
 
 def codes(n: int, m: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    centres = 3 * torch.randn(10, L, generator=generator)
+    centres = torch.randn(
+        10, L, generator=generator
+    )  # as far apart as they are wide; trees gain where they are farther
     classes = torch.randint(10, (n + m,), generator=generator)
     return (centres[classes] + torch.randn(n + m, L, generator=generator)).split([n, m])
 
