@@ -1667,6 +1667,10 @@ else:
     print("needs recorded runs with several L")
 
 # %% [markdown]
+# On the three classes of Fashion-MNIST recorded at several $L$, more neighbours help at each of them, as the paper finds; $L$ itself matters less than
+# its figure suggests, and the differences are small beside those between classes.
+
+# %% [markdown]
 # ### Class by class
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-classes", "caption": "AUROC per class of the plain autoencoder: reconstruction error (hollow), NLN at the paper's K and α (filled), and the nearest neighbour in pixel space (grey dash). Classes are the novel ones under MISO and the normal ones under SIMO."}, "image": {"alt": "Dot plots of AUROC per class for each data set and protocol, hollow for the reconstruction error, filled for NLN, dashes for pixel neighbours"}}
