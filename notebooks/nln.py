@@ -289,7 +289,8 @@ pd.DataFrame(rows_, columns=columns).style.hide(axis="index").format(precision=3
 # %% [markdown]
 # No label was needed for this table: it compares held-out normal images with *all* test images. As $L$ grows, the linear
 # autoencoder redraws the test images, novel ones included, at an error that is a fraction of what a single fixed picture would
-# leave. A network with three convolutions is more flexible than a projection, and we will see it copy better still.
+# leave. (Do not read much into the row of 64 where the data are the page's digits: enlarged from 8×8 pixels, they have no more than 64 dimensions, and so
+# nothing is left over.) A network with three convolutions is more flexible than a projection; what it copies is shown below.
 #
 # **The manifold argument.** Suppose normal images fill only a thin, curved part $\mathcal M$ of all images, a manifold of few
 # dimensions. After training, $\mathcal M$ is close to the range of the decoder, $g(\mathbb R^L)$, but the range is larger:
@@ -1251,7 +1252,9 @@ if len(traced):
     other.legend(fontsize=8, loc="center right")
     plt.show()
 else:
-    print("drawn for the embedded digits, and for class 0 under simo as in the paper")
+    print(
+        "drawn where AE is trained: on digits, and for class 0 under simo as in the paper"
+    )
 
 # %% [markdown]
 # ### Failures
@@ -1275,7 +1278,7 @@ plots.gallery(rows)
 plt.show()
 
 # %% [markdown]
-# Look at the misses: in most of them the nearest decoded training image is a good likeness. An image that the normal classes contain
+# Look at the misses and at what their nearest training codes decode to. An image that the normal classes contain
 # almost verbatim, up to the thickness of a stroke, cannot be told from them by asking for a near neighbour.
 #
 # ## What it costs
