@@ -1,7 +1,8 @@
 """A named data set as one uint8 tensor with labels and a checksum.
 
-Names: `digits` (comes with scikit-learn), `mnist`, `fashion_mnist`, `cifar10` (through torchvision, downloaded on first
-use), `cifar10_jpeg` (an archive that is put into the cache by hand) and `folder:PATH` (anybody's images).
+Names: `digits` (comes with scikit-learn), `mnist`, `fashion_mnist`, `cifar10`, `caltech256` (through torchvision,
+downloaded on first use), `cifar10_jpeg` (an archive that is put into the cache by hand) and `folder:PATH` (anybody's
+images).
 Whatever cannot be read ends in one `InputError` line that names the file and the remedy; nothing is skipped silently.
 """
 
@@ -28,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from novelty_utils import folders
+from novelty_utils import caltech, folders
 from novelty_utils.files import write_atomically
 from novelty_utils.params import CLASSES, InputError, class_names
 
@@ -64,10 +65,11 @@ class Dataset:
 
 
 def load(name: str, side: int = 32) -> Dataset:
-    """Read the data set `name`; `side` is the height and width of the images of `folder:PATH` and means nothing else.
+    """Read the data set `name`; `side` is the height and width of the images of `folder:PATH` and of caltech256.
 
-    Sizes: digits 8 x 8, mnist and fashion_mnist 28 x 28, cifar10 and cifar10_jpeg 32 x 32 (see `to_side`).
-    What `folder:PATH` may hold and how it is split is told in `folders.load`.
+    For the others it means nothing: digits 8 x 8, mnist and fashion_mnist 28 x 28, cifar10 and cifar10_jpeg 32 x 32
+    (see `to_side`). What `folder:PATH` may hold and how it is split is told in `folders.load`, the same of caltech256
+    in `caltech.load`.
     Raises InputError, one line, for an unknown name and for a file that is missing, altered or unreadable.
     """
     _check_side(side)
@@ -76,6 +78,8 @@ def load(name: str, side: int = 32) -> Dataset:
         if name.startswith("folder:"):
             root = Path(name.removeprefix("folder:")).expanduser()
             images, labels, is_test = folders.load(root, classes, side)
+        elif name == "caltech256":
+            images, labels, is_test = _caltech256(side)
         else:
             images, labels, is_test = _NAMED[name]()
     except OSError as error:
@@ -179,6 +183,15 @@ def _cifar10() -> Arrays:
     parts = [CIFAR10(cache_dir(), train=train) for train in (True, False)]
     train, test = ((torch.from_numpy(p.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(p.targets)) for p in parts)
     return _join(train, test)
+
+
+def _caltech256(side: int) -> Arrays:
+    from torchvision.datasets import Caltech256
+
+    root = cache_dir() / caltech.FOLDER
+    if not root.exists():
+        _download(Caltech256, [caltech.FOLDER])
+    return caltech.load(root, side)
 
 
 def _join(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> Arrays:

@@ -38,7 +38,7 @@ def load(root: Path, classes: tuple[str, ...], side: int) -> tuple[Tensor, Tenso
         entries = [
             (file, label, is_test)
             for label, files in _by_class(root, classes)
-            for file, is_test in zip(files, _thirty_percent(len(files)), strict=True)
+            for file, is_test in zip(files, thirty_percent(len(files)), strict=True)
         ]
     files, labels, is_test = zip(*entries, strict=True)
     return pictures(files, side), torch.tensor(labels), torch.tensor(is_test)
@@ -67,7 +67,7 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in {"thumbs.db", "desktop.ini"}
 
 
-def _thirty_percent(n: int) -> list[bool]:
+def thirty_percent(n: int) -> list[bool]:
     """Which of `n` images are for testing: 30 %, the same ones each time (none of a single image)."""
     order = np.random.RandomState(0).permutation(n)  # the one generator of numpy whose stream is frozen for good
     return (order < (3 * n + 5) // 10).tolist()

@@ -14,6 +14,7 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 FLOORS = [
     {"params"},
     {"files", "folders", "synthetic"},
+    {"caltech"},
     {"data", "checkpoints"},
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours"},
