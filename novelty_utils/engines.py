@@ -28,14 +28,14 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """`auto` is bf16 where the hardware multiplies bf16 matrices (recent GPUs, CPUs with AMX), else fp32."""
+    """`auto` is bf16 where the hardware multiplies bf16 (recent GPUs, CPUs with AMX or AVX512-BF16), else fp32."""
     if name not in ("auto", "fp32", "bf16"):
         raise InputError(f"precision={name!r}: choose auto, fp32 or bf16")
     if name != "auto":
         return name
     if device.type == "cuda":  # older GPUs only emulate bf16, slower than fp32
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

@@ -661,8 +661,9 @@ def test_bf16_keeps_the_weights_in_float32(stack):
 
 def test_auto_takes_bf16_only_where_the_hardware_has_it(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    for there, chosen in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda there=there: there)
+    for amx, avx, chosen in ((True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
         assert training.pick_precision("auto", cpu) == chosen
     # an older GPU, such as Colab's free one, supports bf16 by emulation, which is slow
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
