@@ -1,4 +1,4 @@
-"""AUROC with its interval, balanced accuracy with its threshold rule, and both for the pixels of defect maps.
+"""AUROC with its interval, balanced accuracy and F1 with their threshold rules, and defect maps pixel by pixel.
 
 Everywhere: y is 1 for novel and 0 for normal, and a higher score means more anomalous.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.stats import norm, rankdata
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_curve, roc_auc_score
 
 from novelty_utils.params import InputError
 
@@ -73,6 +73,32 @@ def tuned_on_test(y: np.ndarray, scores: np.ndarray, seed: int, share: float = 0
     if len(set(y[tune])) < 2 or len(set(y[rest])) < 2:
         return float("nan")
     return balanced_accuracy(y[rest], scores[rest], oracle_threshold(y[tune], scores[tune]))
+
+
+def f1(y: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    """F1 of the normal images when scores up to the threshold are called normal, in [0, 1] (CRBND, section 4).
+
+    The *normal* class is the positive one here, as in that paper and nowhere else in this module.
+    """
+    called_normal = np.asarray(scores, dtype=np.float64) <= threshold
+    return float(f1_score(np.asarray(y) == 0, called_normal, zero_division=0.0))
+
+
+def best_f1(y: np.ndarray, scores: np.ndarray) -> float:
+    """The highest `f1` over all thresholds: an oracle, as it needs labelled novel images.
+
+    Never below `trivial_f1`. Raises ValueError if there is no normal image or a score is not finite.
+    """
+    y, scores = np.asarray(y), np.asarray(scores, dtype=np.float64)
+    if not (y == 0).any():
+        raise ValueError("an F1 of the normal class needs a normal image, got none")
+    precision, recall, _ = precision_recall_curve(y == 0, -scores)
+    return float((2 * precision * recall / np.maximum(precision + recall, 1e-300)).max())
+
+
+def trivial_f1(share: float) -> float:
+    """F1 of calling every image normal where a share of them, in [0, 1], is novel: 2 (1 - share) / (2 - share)."""
+    return 2 * (1 - share) / (2 - share)
 
 
 # --- pixels --------------------------------------------------------------------------------------------------------

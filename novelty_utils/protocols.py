@@ -6,7 +6,7 @@ The labels of the test part stay inside the split until `reveal` is called, once
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,10 @@ from novelty_utils.data import Dataset
 from novelty_utils.params import InputError
 
 HELD_OUT_SHARE = 0.2  # of the class, where it has fewer images than `one_class` would like to train on
-HELD_OUT_TENTH = 0.1  # of the normal training images, in `simo` and `miso`; the NLN paper mentions no held-out part
+HELD_OUT_TENTH = 0.1  # of the normal training images, under the other protocols; no paper mentions a held-out part
+# Images of a category: the CRBND paper names no limit and no split; earlier users of its protocol stopped at 150.
+TRAIN_CAP, TEST_CAP = 105, 45
+CLUTTER = "clutter"  # the category of Caltech-256 that is no category
 NLN_LEAK = (
     "the paper picks model, K, L and alpha by AUROC on the test part, and its public code scales the two parts of a "
     "score by their extremes over the test part"
@@ -82,6 +85,77 @@ def miso(data: Dataset, single: int, seed: int) -> Split:
     """
     normal = [label for label in range(len(data.classes)) if label != single]
     return _split(data, "miso", single, normal, _all_but_a_tenth, seed, NLN_LEAK)
+
+
+def outlier_share(data: Dataset, normal: int, seed: int) -> Split:
+    """One class is normal, and the test part is mixed by `mixture` afterwards (CRBND, section 4.1 and Fig. 3).
+
+    Until then the split is that of `simo`: nine tenths of the class train, the test part is the whole official one.
+    """
+    leak = (
+        "the best F1 over all thresholds needs labelled outliers; lambda was set 'experimentally', and the public code "
+        "takes the autoencoder's epoch with the best AUROC on a part of the test images"
+    )
+    return _split(data, "outlier_share", normal, [normal], _all_but_a_tenth, seed, leak)
+
+
+def mixture(split: Split, share: float, seed: int) -> Split:
+    """The same split with all normal test images and so many random novel ones that they make up `share` of the test.
+
+    share: in (0, 1). Raises InputError if that is no whole image, or more than the test part has.
+    """
+    normal, novel = split.test[~split._novel], split.test[split._novel]
+    count = round(len(normal) * share / (1 - share)) if 0 < share < 1 else 0
+    if not 1 <= count <= len(novel):
+        # In tenths of a percent, rounded inwards: what the message offers has to work.
+        lowest, highest = 1000 // (2 * len(normal) + 1) + 1, 1000 * len(novel) // (len(normal) + len(novel))
+        raise InputError(
+            f"an outlier share of {100 * share:g} % cannot be filled: there are {len(normal)} normal test images and "
+            f"{len(novel)} others; choose {lowest / 10:g} to {highest / 10:g} %"
+        )
+    drawn = torch.randperm(len(novel), generator=torch.Generator().manual_seed(seed))[:count]
+    test = torch.cat([normal, novel[drawn]])
+    return replace(split, test=test, _novel=torch.arange(len(test)) >= len(normal))
+
+
+def inlier_categories(data: Dataset, n: int, seed: int) -> Split:
+    """`n` random categories are normal, and the test part holds as many outliers as normal images (CRBND, Table 1).
+
+    Outliers come from the category "clutter" where the data set has one, otherwise from all that were not drawn. Of a
+    category at most 105 images of the training part are used, a fifth of them held out, and 45 of the test part.
+    Everything is drawn by `seed`. Raises InputError if there are too few categories, images or outliers.
+    """
+    known = [label for label, name in enumerate(data.classes) if name != CLUTTER]
+    most = len(known) if CLUTTER in data.classes else len(known) - 1  # someone has to be an outlier
+    if not 1 <= n <= most:
+        raise InputError(f"n_inlier={n}: {data.name} has {len(known)} categories; choose 1 to {most} of them")
+    generator = torch.Generator().manual_seed(seed)
+    normal = sorted(known[i] for i in torch.randperm(len(known), generator=generator)[:n].tolist())
+
+    def some(wanted: Tensor, most: int) -> Tensor:
+        index = torch.nonzero(wanted).flatten()
+        return index[torch.randperm(len(index), generator=generator)[:most]]
+
+    pools = [some((data.labels == label) & ~data.is_test, TRAIN_CAP) for label in normal]
+    test = torch.cat([some((data.labels == label) & data.is_test, TEST_CAP) for label in normal])
+    others = {data.classes.index(CLUTTER)} if CLUTTER in data.classes else {*known} - {*normal}
+    outliers = some(torch.isin(data.labels, torch.tensor([*others])) & data.is_test, len(test))
+    names = tuple(data.classes[label] for label in normal)
+    if min(map(len, pools)) < 3 or not len(test) or len(outliers) < len(test):
+        raise InputError(
+            f"dataset={data.name!r}, normal {', '.join(names)}: {', '.join(str(len(pool)) for pool in pools)} training "
+            f"images, {len(test)} normal and {len(outliers)} other test images; 3 of each category to train on, one to "
+            "test, and as many others are needed"
+        )
+    size = [int(len(pool) * (1 - HELD_OUT_SHARE)) for pool in pools]
+    train, held_out = (torch.cat(parts) for parts in zip(*map(_cut, pools, size), strict=True))
+    novel = torch.arange(len(test) + len(outliers)) >= len(test)
+    leak = "clutter differs from photographs of objects in more than content; the paper does not print its split"
+    return Split(f"inlier_categories_{n}", names, train, held_out, torch.cat([test, outliers]), novel, leak)
+
+
+def _cut(index: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    return index[:size], index[size:]
 
 
 def _all_but_a_tenth(n: int) -> int:

@@ -1,4 +1,4 @@
-"""AUROC, its interval and the thresholds, against hand-worked numbers, brute force, a bootstrap and scikit-learn."""
+"""AUROC, its interval, thresholds and F1, against hand-worked numbers, brute force, a bootstrap and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -153,6 +153,92 @@ def test_tuning_on_test_images_is_seeded_and_close_to_the_oracle():
 
 def test_tuning_needs_both_classes_in_both_parts():
     assert np.isnan(metrics.tuned_on_test(np.array([1, 0, 0, 0, 0, 0]), np.arange(6.0), seed=0))
+
+
+# --- F1, with the normal class as the positive one -----------------------------------------------------------------
+
+
+def f1_by_counting(y: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    """2 TP / (2 TP + FP + FN), image by image; a positive is a normal image, and 0/0 is 0."""
+    pairs = [(label == 0, score <= threshold) for label, score in zip(y, scores, strict=True)]
+    right, wrong = pairs.count((True, True)), pairs.count((False, True)) + pairs.count((True, False))
+    return 2 * right / (2 * right + wrong) if right + wrong else 0.0
+
+
+def test_f1_worked_by_hand():
+    # Called normal up to 0.3: 0.3, 0.2 and 0.1 of the four normal images, and the novel one that scores 0.3
+    assert metrics.f1(Y, SCORES, 0.3) == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
+    assert metrics.f1(Y, SCORES, 0.25) == pytest.approx(2 * 2 / (2 * 2 + 0 + 2))
+    assert metrics.f1(Y, SCORES, 0.7) == pytest.approx(2 * 4 / (2 * 4 + 2 + 0))
+    assert metrics.best_f1(Y, SCORES) == pytest.approx(8 / 10)  # up to 0.7; everything would be 8 / 11
+    assert metrics.trivial_f1(3 / 7) == pytest.approx(8 / 11)
+
+
+def test_normal_is_the_positive_class_of_f1():
+    y = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+    nothing_is_novel = np.zeros(10)
+    assert metrics.f1(y, nothing_is_novel, 1.0) == pytest.approx(18 / 19)  # were novel the positive class: 0
+    assert metrics.f1(1 - y, nothing_is_novel, 1.0) == pytest.approx(2 / 11)
+    assert metrics.best_f1(y, np.arange(10.0)) == 1.0  # the novel image has the highest score
+
+
+def test_a_score_at_the_threshold_of_f1_is_normal():
+    assert metrics.f1(np.array([1, 0]), np.array([2.0, 1.0]), 1.0) == 1.0
+    assert metrics.f1(np.array([1, 0]), np.array([2.0, 1.0]), 2.0) == pytest.approx(2 / 3)
+
+
+def test_f1_is_0_where_nothing_is_called_normal_or_nothing_rightly():
+    assert metrics.f1(Y, SCORES, 0.0) == 0.0
+    assert metrics.f1(np.array([1, 0]), np.array([1.0, 2.0]), 1.0) == 0.0
+    assert metrics.f1(np.array([1, 1]), np.array([1.0, 2.0]), 0.0) == 0.0
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("shift", [-2.0, 0.0, 1.0, 4.0])
+@pytest.mark.parametrize("decimals", [0, 1, 16])
+def test_f1_and_its_best_value_are_those_of_counting(decimals, shift, seed):
+    y, scores = sample(17, 23, shift, seed)
+    scores = scores.round(decimals)
+    thresholds = [scores.min() - 1, *scores, scores.max() + 1]
+    counted = [f1_by_counting(y, scores, threshold) for threshold in thresholds]
+    assert [metrics.f1(y, scores, threshold) for threshold in thresholds] == pytest.approx(counted)
+    assert metrics.best_f1(y, scores) == pytest.approx(max(counted))
+    assert metrics.best_f1(y, scores.astype(np.float32)) == pytest.approx(max(counted))
+
+
+@pytest.mark.parametrize(("novel", "normal"), [(1, 40), (40, 1), (10, 10), (0, 5), (3, 90)])
+def test_the_best_f1_is_never_below_the_trivial_one(novel, normal):
+    for seed in range(20):
+        y, scores = sample(novel, normal, seed / 5 - 2, seed)
+        for s in (scores, scores.round(), 0 * scores):
+            best, trivial = metrics.best_f1(y, s), metrics.trivial_f1(y.mean())
+            assert best >= trivial - 1e-12
+        assert best == pytest.approx(trivial)  # the last scores were all the same
+        assert metrics.f1(y, scores, scores.max()) == pytest.approx(trivial)
+
+
+@pytest.mark.parametrize(("novel", "normal"), [(1, 40), (40, 1), (10, 10), (30, 50)])
+def test_a_reversed_detector_has_the_trivial_f1(novel, normal):
+    y = np.repeat([1, 0], [novel, normal])  # the novel images have the lowest scores
+    scores = np.arange(float(len(y)))
+    assert metrics.auroc(y, scores)[0] == 0
+    assert metrics.best_f1(y, scores) == pytest.approx(metrics.trivial_f1(y.mean()))
+    assert metrics.best_f1(y, -scores) == 1.0
+
+
+def test_the_trivial_f1_of_the_shares_in_the_crbnd_paper():
+    floor = [round(metrics.trivial_f1(share), 3) for share in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert floor == [0.947, 0.889, 0.824, 0.75, 0.667]
+    assert (metrics.trivial_f1(0.0), metrics.trivial_f1(1.0)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("y", "scores"),
+    [([1, 1, 1], [1, 2, 3]), ([], []), ([0, 1], [0, np.nan]), ([0, 1, 1], [0, 1, np.inf]), ([0, 1], [-np.inf, 1])],
+)
+def test_the_best_f1_refuses_scores_that_are_not_finite_and_images_that_are_all_novel(y, scores):
+    with pytest.raises(ValueError, match=r"needs a normal image|NaN|infinity"):
+        metrics.best_f1(np.array(y), np.array(scores))
 
 
 # --- pixels --------------------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from novelty_utils import published
+from novelty_utils import metrics, published
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 
 KEYS = ["paper", "table", "dataset", "protocol", "class_name", "method", "setting", "metric"]
 CELLS = {
     "ics": {"Table 1": 231, "Table 4": 231, "Table 5": 192, "Table 6": 258, "text": 5},
     "nln": {"Table 1": 15, "Table 2": 15, "Table 3": 24, "Table 4": 27, "Table 5": 90, "Table 6": 12, "text": 15},
+    "crbnd": {"Table 1": 42},
 }
 HIGHEST = {"fraction": 1, "experiments out of 30": 30} | dict.fromkeys(["1", "ms", "MB", "ratio", "count"], math.inf)
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
@@ -28,6 +29,13 @@ def ics() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def nln() -> pd.DataFrame:
     return published.read("nln")
+
+
+@pytest.fixture(scope="module")
+def crbnd() -> pd.DataFrame:
+    """The whole Table 1: one row per method, one column per metric and number of inlier categories."""
+    rows = cells(published.read("crbnd"), "Table 1", dataset="caltech256", class_name="mean", unit="fraction")
+    return rows.assign(n=settings(rows)["n_inlier"]).pivot(index="method", columns=["metric", "n"], values="value")
 
 
 def cells(table: pd.DataFrame, name: str, **where: str) -> pd.DataFrame:
@@ -190,6 +198,33 @@ def test_the_printed_storage_is_that_of_its_codes(nln):
     row = cells(nln, "text", metric="storage")
     assert (row["setting"].item(), row["unit"].item()) == ("L=128;float32;209 images;64 patches per image", "MB")
     assert round(128 * 4 * 209 * 64 / 1e6, 2) == row["value"].item()
+
+
+def test_each_method_of_crbnd_has_its_six_cells(crbnd):
+    assert list(crbnd.index) == ["ALLOC", "CRBND", "G2D", "LRR", "OutlierPursuit", "R-graph", "REAPER"]
+    assert sorted(crbnd.columns) == sorted(product(("auroc", "f1"), ("1", "3", "5")))
+    assert crbnd.notna().all(axis=None)
+
+
+def test_crbnd_is_the_best_in_every_column_and_by_a_distance(crbnd):
+    assert set(crbnd.idxmax()) == {"CRBND"}
+    lead = crbnd.loc["CRBND"] - crbnd.drop("CRBND").max()
+    assert (lead >= 0.039 - 1e-9).all()  # the smallest one: F1 with a single category, before G2D
+
+
+def test_no_printed_f1_is_below_the_trivial_one_and_that_of_the_reversed_lrr_is_at_it(crbnd):
+    trivial = round(metrics.trivial_f1(0.5), 3)  # half of each test are outliers
+    assert (crbnd["f1"] >= trivial).all(axis=None)
+    assert crbnd.loc["LRR"]["f1", "5"] == trivial
+    assert crbnd.loc["LRR"]["auroc", "5"] == crbnd["auroc"].min(axis=None) == 0.337
+    at_floor = crbnd["f1"].stack()
+    assert list(at_floor[at_floor == trivial].index) == [("LRR", "5")]
+
+
+def test_more_categories_are_harder_for_every_method_but_for_one_f1(crbnd):
+    assert (crbnd["auroc"].diff(axis=1).dropna(axis=1) < 0).all(axis=None)
+    rises = crbnd["f1"].diff(axis=1).stack()
+    assert list(rises[rises >= 0].index) == [("G2D", "5")]
 
 
 def test_a_paper_that_is_not_there():
