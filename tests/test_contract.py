@@ -92,10 +92,54 @@ def nearest_latent_neighbours() -> Score:
     return lambda index: sum(scoring.standardise(*both) for both in zip(parts(index), held_out, strict=True)) / 2
 
 
+class Classifier(nn.Sequential):
+    def __init__(self) -> None:
+        convolutions = [nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)]
+        super().__init__(*convolutions, nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 1), nn.Flatten(0))
+
+
+class MinusLogit(nn.Module):
+    """Images (B, c, h, w) -> minus the classifier's logit of the average of image and reconstruction (B,)."""
+
+    def __init__(self, autoencoder: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder, self.classifier = autoencoder, classifier
+
+    def forward(self, X: Tensor) -> Tensor:
+        return -self.classifier((X + self.autoencoder(X)) / 2)
+
+
+def connective_reconstruction() -> Score:
+    """A denoising autoencoder, and a classifier of averages of images with their sound or noisy reconstructions."""
+
+    def noise(generator, size):
+        return {"eta": torch.randn(size, 1, 8, 8, generator=generator)}
+
+    def denoising_loss(model, batch):
+        return {"loss": (model(batch["all"] + 0.1 * batch["eta"]) - batch["all"]).square().mean()}
+
+    def pair_loss(model, batch):
+        X, X_hat = batch["all"].split(1, 1)
+        X_d = (X_hat + 0.25 * batch["eta"]).clamp(0, 1)
+        positive, negative = model(torch.cat([(X + X_hat) / 2, (X + X_d) / 2])).chunk(2)
+        return {"loss": (nn.functional.softplus(-positive) + nn.functional.softplus(negative)).mean()}
+
+    how = {"epochs": 60, "batch": 32, "device": "cpu", "draws": noise}
+    one = training.Detector(training.build(Autoencoder, 0), {"all": SPLIT.train}, seed=0)
+    training.fit([one], IMAGES, [training.Step(denoising_loss)], **how)
+    X_hat = (255 * scoring.apply(one.model, IMAGES, SPLIT.train)).round().to(torch.uint8)
+    two = training.Detector(training.build(Classifier, 0), {"all": torch.arange(len(X_hat))}, seed=0)
+    pairs = torch.cat([IMAGES[SPLIT.train], X_hat], 1)
+    training.fit([two], pairs, [training.Step(pair_loss)], **how)
+    score = MinusLogit(one.model, two.model).eval()
+    return lambda index: scoring.apply(score, IMAGES, index).numpy()
+
+
 DETECTORS = {
     "PCA and one-class SVM": shallow,
     "autoencoder": autoencoder,
     "nearest latent neighbours": nearest_latent_neighbours,
+    "connective reconstruction": connective_reconstruction,
 }
 
 

@@ -1,32 +1,14 @@
 """The NLN notebook: its five models in both architectures and protocols, and what it refuses."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import names_after, refused
 from PIL import Image
 
-from novelty_utils import cli
-
-NOTEBOOK = str(Path(__file__).parents[1] / "notebooks" / "nln.ipynb")
-
-
-def before_training(**parameters) -> dict:
-    """The notebook's names after its cells up to the training loop, with these parameters."""
-    names = {"__name__": "notebook"}
-    for cell in json.loads(Path(NOTEBOOK).read_text(encoding="utf-8"))["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] != "code":
-            continue
-        source, loop, _ = source.partition("trained, histories = {}, {}")
-        exec(compile(source, "notebook", "exec"), names)
-        if loop:
-            return names
-        if "parameters" in cell["metadata"].get("tags", []):
-            names |= parameters
-    raise AssertionError("the notebook has no training loop any more")
+UNTIL = "trained, histories = {}, {}"
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -34,7 +16,7 @@ def before_training(**parameters) -> dict:
 @pytest.mark.parametrize("protocol", ["miso", "simo"])
 def test_every_model_has_losses_that_teach_the_parts_they_name(arch, protocol, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    names = before_training(arch=arch, protocol=protocol, L=5, results=str(tmp_path))
+    names = names_after("nln", UNTIL, arch=arch, protocol=protocol, L=5, results=str(tmp_path))
     X = names["images"][names["splits"][2].train[:6]].float() / 255
     batch = {"all": X, "eps": torch.randn(6, 5)}
     for name in names["MODELS"]:
@@ -52,16 +34,6 @@ def test_every_model_has_losses_that_teach_the_parts_they_name(arch, protocol, t
             assert set(step.updates) <= parts, (name, step.loss.__name__)
             taught |= set(step.updates) or parts
         assert taught == {n.split(".")[0] for n, _ in model.named_parameters()}, name
-
-
-def refused(arguments: list[str], capsys) -> str:
-    before = sorted(Path().rglob("*"))
-    assert cli.main(["run", NOTEBOOK, "--headless", "-p", "results=r", *arguments]) == 2
-    *before_it, error = capsys.readouterr().err.splitlines()
-    assert error.startswith("novelty: ")
-    assert all("image" in line or not line for line in before_it)  # a progress bar at most
-    assert sorted(Path().rglob("*")) == before
-    return error
 
 
 @pytest.mark.parametrize(
@@ -82,7 +54,7 @@ def refused(arguments: list[str], capsys) -> str:
 )
 def test_values_that_cannot_be(pair, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert message in refused(["-p", pair], capsys)
+    assert message in refused("nln", ["-p", pair], capsys)
 
 
 def test_a_class_with_a_single_training_image(tmp_path, monkeypatch, capsys):
@@ -93,4 +65,4 @@ def test_a_class_with_a_single_training_image(tmp_path, monkeypatch, capsys):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
     pairs = ["-p", "dataset=folder:photos", "-p", "protocol=simo", "-p", "class_name=a"]
-    assert "1 training images" in refused(pairs, capsys)
+    assert "1 training images" in refused("nln", pairs, capsys)

@@ -1,0 +1,37 @@
+"""Parts of a notebook, executed in the test's own process."""
+
+import json
+from pathlib import Path
+
+from novelty_utils import cli
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def names_after(name: str, until: str, replaced: dict[str, str] | None = None, **parameters) -> dict:
+    """The notebook's names after its cells up to the text `until`, with these parameters and texts replaced."""
+    names = {"__name__": "notebook"}
+    for cell in json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        source, end, _ = "".join(cell["source"]).partition(until)
+        for old, new in (replaced or {}).items():
+            source = source.replace(old, new)
+        exec(compile(source, "notebook", "exec"), names)
+        if end:
+            return names
+        if "parameters" in cell["metadata"].get("tags", []):
+            names |= parameters
+    raise AssertionError(f"{name} has no {until!r} any more")
+
+
+def refused(name: str, arguments: list[str], capsys) -> str:
+    """The line with which a run is refused: exit code 2, nothing before it but a progress bar, nothing written."""
+    before = sorted(Path().rglob("*"))
+    notebook = str(NOTEBOOKS / f"{name}.ipynb")
+    assert cli.main(["run", notebook, "--headless", "-p", "results=r", *arguments]) == 2
+    *before_it, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("novelty: ")
+    assert all("image" in line or not line for line in before_it)
+    assert sorted(Path().rglob("*")) == before
+    return error

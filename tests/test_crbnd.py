@@ -1,0 +1,350 @@
+"""The CRBND notebook: its degradations, examples and networks against independent references, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from notebook_cells import names_after, refused
+from scipy import ndimage
+from sklearn.metrics import log_loss
+from test_caltech import IMAGES, write_layout
+
+from novelty_utils import caltech, training
+
+BEFORE_CLASSIFIERS = "classifiers = {}\n"
+BEFORE_TABLES = "SETTINGS = ["
+QUICK = {'"smoke": (100, 100)': '"smoke": (2, 2)'}
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory) -> dict:
+    """The notebook's names with two steps of training, all ablations included, up to its tables."""
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLBACKEND", "Agg")
+        names = names_after("crbnd", BEFORE_TABLES, QUICK, ablations=True, results=str(folder))
+    return names | {"folder": folder}
+
+
+def before_classifiers(monkeypatch, tmp_path, **parameters) -> dict:
+    """The notebook's names after two steps of A."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = names_after("crbnd", BEFORE_CLASSIFIERS, QUICK, results=str(tmp_path), **parameters)
+    names["plt"].close("all")
+    return names
+
+
+# --- degradations --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [3, 7, 15])
+def test_motion_blur_is_a_convolution_with_the_kernel_of_its_direction(everything, length):
+    x = torch.rand(32, 3, 21, 19, generator=torch.Generator().manual_seed(1))[..., :19, :]
+    direction = torch.arange(32) % everything["DIRECTIONS"]
+    blurred = everything["motion_blur"](x, direction, length)
+    assert blurred.shape == x.shape
+    for image, number, result in zip(x, direction, blurred, strict=True):
+        kernel = everything["motion_kernels"](length)[number, 0].numpy()
+        for channel in range(3):
+            expected = ndimage.correlate(image[channel].numpy(), kernel, mode="nearest")
+            np.testing.assert_allclose(result[channel], expected, atol=1e-5)
+
+
+def test_horizontal_and_vertical_blur_are_running_means(everything):
+    x = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(2))
+    quarter = everything["DIRECTIONS"] // 2
+    blurred = everything["motion_blur"](x, torch.tensor([0, quarter]), 5)
+    for number, axis in enumerate((1, 0)):
+        expected = ndimage.uniform_filter1d(x[number, 0].numpy(), 5, axis=axis, mode="nearest")
+        np.testing.assert_allclose(blurred[number, 0], expected, atol=1e-5)
+
+
+def test_a_diagonal_kernel_holds_the_share_of_the_line_in_each_pixel(everything):
+    kernel = everything["motion_kernel"](3, np.pi / 4).numpy()
+    middle = np.sqrt(2) / 3  # the diagonal of the middle pixel; the rest of a line of length 3 lies half on either side
+    expected = np.diag([(1 - middle) / 2, middle, (1 - middle) / 2])
+    np.testing.assert_allclose(kernel, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("length", [3, 7, 15])
+def test_kernels_have_sum_one_and_look_the_same_upside_down(everything, length):
+    kernels = everything["motion_kernels"](length)[:, 0]
+    assert kernels.shape == (everything["DIRECTIONS"], length, length)
+    torch.testing.assert_close(kernels.sum((1, 2)), torch.ones(len(kernels)))
+    torch.testing.assert_close(kernels, kernels.flip(1, 2), atol=1e-3, rtol=0)
+    distinct = len({tuple(kernel.flatten().tolist()) for kernel in kernels})
+    assert distinct == len(kernels) or length == 3  # where the flattest slopes stay within the middle row
+
+
+def test_coarse_dropout_removes_whole_cells_and_nothing_else(everything):
+    grid = (torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(3)) < 0.5).float()
+    mask = everything["enlarged"](grid, 32)
+    for small, large in zip(grid, mask, strict=True):
+        assert np.array_equal(large[0], np.kron(small[0], np.ones((4, 4))))
+    x, eta = torch.rand(5, 1, 32, 32), torch.randn(5, 1, 32, 32)
+    x_c = everything["corrupted"](x, eta, mask)
+    assert not x_c[mask == 1].any()
+    assert torch.equal(x_c[mask == 0], (x + eta)[mask == 0])
+
+
+def test_noise_and_dropout_have_the_strength_they_are_said_to_have(everything):
+    drawn = everything["corruption"](torch.Generator().manual_seed(4), 400)
+    assert drawn["eta"].std().item() == pytest.approx(everything["NOISE"], rel=0.01)
+    assert drawn["beta"].mean().item() == pytest.approx(everything["DROP"], rel=0.05)
+    negative = everything["degradation"](torch.Generator().manual_seed(5), 2000)
+    assert negative["is_blurred"].float().mean().item() == pytest.approx(0.5, abs=0.05)
+    assert negative["eta"].std().item() == pytest.approx(1, rel=0.01)
+    assert set(negative["direction"].tolist()) == set(range(everything["DIRECTIONS"]))
+
+
+def test_degrade_blurs_or_adds_noise_and_stays_in_range(everything):
+    x = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(6))
+    batch = everything["degradation"](torch.Generator().manual_seed(7), 6)
+    batch["is_blurred"][:] = (torch.arange(6) < 3)[:, None, None, None]
+    result = everything["degrade"](x, batch, 7, 0.25)
+    torch.testing.assert_close(result[:3], everything["motion_blur"](x, batch["direction"], 7)[:3])
+    torch.testing.assert_close(result[3:], (x + 0.25 * batch["eta"]).clamp(0, 1)[3:])
+    assert result.min() >= 0
+    assert result.max() <= 1
+
+
+# --- losses and examples -------------------------------------------------------------------------------------------
+
+
+def test_charbonnier_by_hand(everything):
+    loss = everything["charbonnier"](torch.tensor([0.0, 0.003, 0.4]), torch.tensor([0.0, 0.0, 0.1]))
+    np.testing.assert_allclose(loss, [0.001, np.sqrt(9e-6 + 1e-6), np.sqrt(0.09 + 1e-6)], rtol=1e-5)
+
+
+def test_connective_images_by_hand(everything):
+    x, x_prime = torch.tensor([1.0, 0.2]), torch.tensor([0.0, 0.6])
+    torch.testing.assert_close(everything["connect"](x, x_prime, 0.75), torch.tensor([0.75, 0.3]))
+
+
+@pytest.fixture
+def batch(everything) -> dict:
+    """Images of 0.8, reconstructions of 0.4 and A(d(x)) of 0.1, all of them constant: blur leaves them alone."""
+    batch = everything["degradation"](torch.Generator().manual_seed(8), 4)
+    batch["is_blurred"][:] = True
+    batch["is_image"][:] = torch.tensor([True, False, True, False])[:, None, None, None]
+    levels = torch.tensor([0.8, 0.4, 0.1])[None, :, None, None]
+    return batch | {"all": levels.expand(4, 3, 32, 32)}
+
+
+@pytest.mark.parametrize(
+    ("reading", "level"),
+    [("rec", [0.4] * 4), ("either", [0.8, 0.4] * 2), ("input", [0.8] * 4), ("code", [0.8] * 4), ("again", [0.1] * 4)],
+)
+def test_each_reading_degrades_the_image_it_names(everything, batch, reading, level):
+    variant = everything["SETTING"]._replace(x_d=reading)
+    result = everything["degraded"](batch, variant)
+    torch.testing.assert_close(result.mean((1, 2, 3)), torch.tensor(level))
+
+
+def test_the_reading_of_the_public_code_has_no_noise(everything, batch):
+    batch["is_blurred"][:] = False
+    variant = everything["SETTING"]
+    assert everything["degraded"](batch, variant._replace(x_d="code")).std() < 1e-6
+    assert everything["degraded"](batch, variant._replace(x_d="input")).std() > 0.1
+
+
+def test_the_loss_is_the_cross_entropy_with_positives_first(everything, batch):
+    logits = torch.tensor([2.0, -1.0, 0.5, 3.0, 1.5, -2.0, 0.1, -0.3])  # four positives, four negatives
+    terms = everything["classifier_loss"](everything["SETTING"])(lambda x: logits, batch)
+    expected = log_loss([1] * 4 + [0] * 4, logits.sigmoid().numpy())
+    assert terms["loss"].item() == pytest.approx(expected, rel=1e-5)
+    assert terms["accuracy"].item() == 5 / 8
+
+
+def test_positives_and_negatives_are_what_eqs_4_and_5_say(everything, batch):
+    seen = []
+
+    def spy(x):
+        seen.append(x.mean((1, 2, 3)))
+        return torch.zeros(len(x))
+
+    everything["classifier_loss"](everything["SETTING"]._replace(lam=0.25, x_d="again"))(spy, batch)
+    positive, negative = 0.25 * 0.8 + 0.75 * 0.4, 0.25 * 0.8 + 0.75 * 0.1
+    torch.testing.assert_close(seen[0], torch.tensor([positive] * 4 + [negative] * 4))
+
+
+def test_the_ideal_denoiser_is_the_posterior_mean(everything):
+    known = np.array([[0.0, 0.0], [1.0, 0.0]])
+    result = everything["ideal_denoiser"](np.array([[0.25, 3.0]]), known, 0.5).numpy()
+    weight = 1 / (1 + np.exp((0.75**2 - 0.25**2) / (2 * 0.5**2)))  # of the second point
+    np.testing.assert_allclose(result, [[weight, 0.0]])
+
+
+# --- networks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arch", "side", "narrowest"),
+    [
+        ("paper", 16, 64 * 4 * 4),
+        ("paper", 32, 64 * 8 * 8),
+        ("paper", 64, 128 * 8 * 8),
+        ("dense64", 32, 64),
+        ("code", 16, 256),
+        ("code", 32, 256),
+    ],
+)
+def test_networks_have_the_shapes_and_learn_with_every_weight(arch, side, narrowest, tmp_path, monkeypatch):
+    names = before_classifiers(monkeypatch, tmp_path, arch=arch, side=side, blur=7)
+    model, x = names["Autoencoder"]().train(), torch.rand(3, 1, side, side)
+    sizes = []
+    for layer in model:
+        layer.register_forward_hook(lambda _, __, output: sizes.append(output[0].numel()))
+    result = model(x)
+    assert result.shape == x.shape
+    assert 0 < result.min() <= result.max() < 1
+    assert min(sizes[:-1]) == narrowest
+    for network in (model, names["Classifier"]().train()):
+        network(x).square().sum().backward()
+        assert all(w.grad is not None and w.grad.isfinite().all() for w in network.parameters())
+
+
+def test_no_long_skip_leads_around_the_bottleneck(tmp_path, monkeypatch):
+    names = before_classifiers(monkeypatch, tmp_path)
+    model = names["Autoencoder"]().eval()
+    bottom = len(names["paper_encoder"]()) - 1
+    model[bottom].register_forward_hook(lambda _, __, output: torch.zeros_like(output))
+    with torch.inference_mode():
+        first, second = model(torch.rand(2, 1, 32, 32))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("arch", ["paper", "dense64"])
+def test_many_detectors_as_one_program_learn_what_they_learn_apart(arch, tmp_path, monkeypatch, everything):
+    names = before_classifiers(monkeypatch, tmp_path, arch=arch)
+    losses = {
+        "Autoencoder": (names["reconstruction_loss"], names["corruption"]),
+        "Classifier": (everything["classifier_loss"](everything["SETTING"]), names["degradation"]),
+    }
+    pictures = torch.cat([names["images"], names["images"].flip(3)], 1)
+    for part, (loss, draw) in losses.items():
+        seen, terms = [], []
+        for stack in (False, True):
+            built = [training.build(names[part], seed) for seed in (0, 1)]
+            sets = [{"all": torch.arange(8) + 8 * n} for n in (0, 1)]
+            several = [training.Detector(m, s, 0) for m, s in zip(built, sets, strict=True)]
+            shown = names["images"] if part == "Autoencoder" else pictures
+            how = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32", "stack": stack, "draws": draw}
+            terms.append([h.terms["loss"] for h in training.fit(several, shown, [training.Step(loss)], **how)])
+            with torch.inference_mode():
+                seen.append(torch.cat([model(names["images"][:4].float() / 255).flatten() for model in built]))
+        np.testing.assert_allclose(*terms, rtol=1e-3)
+        torch.testing.assert_close(*seen, atol=0.01, rtol=0.01)
+
+
+# --- a whole run ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_with_ablations_records_every_score(everything):
+    (file,) = everything["folder"].glob("crbnd/digits/*.json")
+    results = json.loads(file.read_text())["results"]
+    methods = {result["method"] for result in results}
+    assert methods == {*everything["variants"], *everything["BASELINES"]}
+    assert len(everything["variants"]) == 1 + 4 + 4 + 1 + 3
+    for method in methods:
+        metrics = {result["metric"]: result for result in results if result["method"] == method}
+        rules = ["best", "held_out"] + ["half"] * (method in everything["variants"])
+        assert {f"f1;rule={rule};share={share}" for rule in rules for share in (10, 20, 30, 40, 50)} <= metrics.keys()
+        assert 0 <= metrics["auroc"]["low"] <= metrics["auroc"]["value"] <= metrics["auroc"]["high"] <= 1
+        best = metrics["f1;rule=best;share=50"]
+        assert best["low"] <= best["value"] <= best["high"]
+
+
+def test_at_lambda_one_the_classes_are_the_same_images(everything):
+    k = everything["shown"]
+    variant = everything["variants"]["λ = 1"]
+    pair = everything["pairs"][k]["held_out"].float() / 255
+    torch.testing.assert_close(everything["negatives_of"](k, variant), pair[:, :1])
+
+
+def test_a_score_is_minus_the_logit_of_the_average(everything):
+    k = everything["shown"]
+    pair = everything["pairs"][k]["test"][:5].float() / 255
+    network = everything["classifiers"]["CRBND"][k].eval()
+    with torch.inference_mode():
+        logit = network(0.5 * pair[:, :1] + 0.5 * pair[:, 1:])
+    np.testing.assert_allclose(everything["scored"][k, "CRBND"]["test"][:5], -logit, rtol=1e-4, atol=1e-5)
+
+
+def test_a_training_image_is_not_its_own_neighbour(everything):
+    k = everything["shown"]
+    assert everything["scored"][k, "pixels"]["train"].min() > 0
+    known = everything["pairs"][k]["train"][:, :1]
+    nearest = everything["nearest_pictures"](k, "train")
+    assert not (nearest == known).flatten(1).all(1).any()
+
+
+def test_some_categories_of_caltech_against_clutter(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOVELTY_DATA", str(tmp_path))
+    monkeypatch.setattr(caltech, "IMAGES", IMAGES + 36)
+    folder = write_layout(tmp_path)
+    picture = (folder / "001.ak47" / "001_0001.jpg").read_bytes()
+    for name, more in (("001.ak47", 14), ("257.clutter", 22)):  # 24 of each: enough of one category to train on
+        for number in range(more):
+            (folder / name / f"more_{number:04d}.jpg").write_bytes(picture)
+    monkeypatch.setattr("novelty_utils.protocols.torch.randperm", _ascending)
+    how = {"dataset": "caltech256", "class_name": "all", "side": 16, "protocol": "inlier_categories"}
+    names = before_classifiers(monkeypatch, tmp_path, repetitions=1, **how)
+    (split,) = names["splits"].values()
+    assert names["images"].shape[1:] == (3, 16, 16)
+    assert split.normal == ("ak47",)
+    novel = split.test[torch.from_numpy(split.reveal() == 1)]
+    assert {names["ds"].classes[label] for label in names["ds"].labels[novel]} == {"clutter"}
+    assert split.reveal().mean() == 0.5
+
+
+def _ascending(n, **_):
+    return torch.arange(n)
+
+
+def test_repetitions_are_recorded_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    how = {"class_name": "all", "protocol": "inlier_categories", "n_inlier": 2, "repetitions": 2, "arch": "code"}
+    names = names_after("crbnd", BEFORE_TABLES, QUICK, results=str(tmp_path), **how)
+    files = sorted(tmp_path.glob("crbnd/digits/*.json"))
+    assert len(files) == 2
+    for file, split in zip(files, names["splits"].values(), strict=True):
+        record = json.loads(file.read_text())
+        assert record["class_name"].split("_")[1] == "+".join(split.normal)
+        assert {r["metric"] for r in record["results"] if r["method"] == "CRBND"} >= {"auroc", "f1;rule=half;share=50"}
+
+
+# --- bad input -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["lam=1.01"], "lam='1.01': input should be less than or equal to 1"),
+        (["lam=-0.1"], "lam='-0.1': input should be greater than or equal to 0"),
+        (["lam=nan"], "lam='nan'"),
+        (["side=8"], "side='8': input should be a multiple of 16"),
+        (["side=40"], "side='40': input should be a multiple of 16"),
+        (["blur=4"], "blur=4: the length must be odd and at most side=32"),
+        (["blur=33"], "blur=33: the length must be odd and at most side=32"),
+        (["noise=0"], "noise='0': input should be greater than 0"),
+        (["arch=unet"], "arch='unet'"),
+        (["x_d=image"], "x_d='image'"),
+        (["x_prime=noisy"], "x_prime='noisy'"),
+        (["protocol=miso"], "protocol='miso'"),
+        (["shares=0,10"], "shares='0,10': give whole numbers from 1 to 99"),
+        (["shares=10%"], "shares='10%'"),
+        (["shares="], "shares=''"),
+        (["shares=10,10"], "names a share twice"),
+        (["shares=95"], "an outlier share of 95 % cannot be filled"),
+        (["protocol=inlier_categories"], "class_name='3': inlier_categories draws its categories from all classes"),
+        (["protocol=inlier_categories", "class_name=all", "n_inlier=10"], "n_inlier=10: digits has 10 categories"),
+        (["protocol=inlier_categories", "class_name=all", "n_inlier=0"], "n_inlier='0'"),
+        (["protocol=inlier_categories", "class_name=all", "repetitions=0"], "repetitions='0'"),
+        (["ablations=maybe"], "ablations='maybe'"),
+    ],
+)
+def test_values_that_cannot_be(pairs, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused("crbnd", [word for pair in pairs for word in ("-p", pair)], capsys)
