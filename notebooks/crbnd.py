@@ -175,7 +175,7 @@ from novelty_utils import (
     scoring,
     training,
 )
-from novelty_utils.records import Result
+from novelty_utils.records import Result, chosen
 
 plots.set_style()
 pd.set_option(
@@ -1335,23 +1335,6 @@ ARCHES = {
     "code": "public code's",
 }
 
-
-def one_tier(table):
-    """Of each data set, protocol and architecture the tier with most classes recorded,
-    the paper's at a tie."""
-    where = ["dataset", "protocol", "arch"]
-    count = table.groupby([*where, "tier"]).class_name.nunique().reset_index()
-    best = count.sort_values(["class_name", "tier"]).drop_duplicates(where, keep="last")
-    return table.merge(best[[*where, "tier"]])
-
-
-def chosen(rows, **where):
-    """The rows that have these values."""
-    for name, value in where.items():
-        rows = rows[rows[name] == value]
-    return rows
-
-
 printed = published.read("crbnd")
 every = records.frame(records.read("crbnd", p.results, "results"))
 every = every[every.tier != "smoke"]
@@ -1365,8 +1348,8 @@ once = [
     "method",
     "metric",
 ]
-recorded = one_tier(every.drop_duplicates(once)) if len(every) else every
-ours = chosen(recorded, **DEFAULTS)
+ours = chosen(every.drop_duplicates(once), **DEFAULTS)
+ours = records.one_tier(ours, "dataset", "protocol", "arch")
 
 
 def runs_of(rows):

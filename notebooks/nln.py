@@ -151,7 +151,7 @@ from novelty_utils import (
     scoring,
     training,
 )
-from novelty_utils.records import Result
+from novelty_utils.records import Result, chosen
 
 plots.set_style()
 pd.set_option(
@@ -1340,20 +1340,12 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 
 
 # %% tags=["hide-input"]
-def one_tier(table):
-    """Of each data set and protocol the tier with most classes recorded, the paper's at
-    a tie: tiers are never averaged."""
-    where = ["dataset", "protocol"]
-    count = table.groupby([*where, "tier"]).class_name.nunique().reset_index()
-    best = count.sort_values(["class_name", "tier"]).drop_duplicates(where, keep="last")
-    return table.merge(best[[*where, "tier"]])
-
-
 printed = published.read("nln")
 every = parsed(records.frame(records.read("nln", p.results, "results")))
 every = every[(every.tier != "smoke") & (every.arch == "paper")]
 same = ["dataset", "protocol", "class_name", "tier", "seed", "L", "method"]
-ours = one_tier(every.drop_duplicates([*same, "metric", "note"]))
+ours = every.drop_duplicates([*same, "metric", "note"])
+ours = records.one_tier(ours, "dataset", "protocol")
 SETS = [d for d in ("mnist", "fashion_mnist", "cifar10_jpeg") if d in set(ours.dataset)]
 AS_PRINTED = {"cifar10_jpeg": "cifar10"}
 
@@ -1368,13 +1360,6 @@ def runs_of(dataset, protocol):
         ", ".join(sorted(set(mine.tier))),
     )
     return f"{dataset}, {protocol}: {tiers} tier, seeds {seeds}, {', '.join(sorted(mine.hardware.unique()))}"
-
-
-def chosen(rows, **where):
-    """The rows that have these values."""
-    for name, value in where.items():
-        rows = rows[rows[name] == value]
-    return rows
 
 
 def per_class(rows):

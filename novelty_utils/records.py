@@ -173,6 +173,23 @@ def frame(records: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def chosen(rows: pd.DataFrame, **where: Any) -> pd.DataFrame:
+    """The rows of a frame that have these values in these columns."""
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    return rows
+
+
+def one_tier(rows: pd.DataFrame, *where: str) -> pd.DataFrame:
+    """Of each combination of the columns `where` the tier with most classes recorded, the paper's at a tie.
+
+    Tiers must never be averaged: a demo run is no sample of what a paper-tier run measures.
+    """
+    count = rows.groupby([*where, "tier"]).class_name.nunique().reset_index()
+    best = count.sort_values(["class_name", "tier"]).drop_duplicates([*where], keep="last")
+    return rows.merge(best[[*where, "tier"]])
+
+
 def hardware(machine: dict[str, Any]) -> str:
     """The GPU, or the processor with the number of threads, of a record's or this machine's description."""
     return machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)}"

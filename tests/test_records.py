@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from pydantic import Field
@@ -276,3 +277,17 @@ def test_a_file_has_one_line_per_result_and_reads_back_the_same(record, tmp_path
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if '"method"' in line]
     assert len(lines) == len(record.results) > 1
     assert records.read("ics", tmp_path) == [record]
+
+
+def test_tiers_are_never_mixed():
+    rows = [("mnist", "demo", "3"), ("mnist", "demo", "4"), ("mnist", "paper", "3")]
+    rows += [("digits", "demo", "3"), ("digits", "paper", "3")]  # a tie
+    table = pd.DataFrame(rows, columns=["dataset", "tier", "class_name"])
+    best = records.one_tier(table, "dataset")
+    assert sorted(best.itertuples(index=False, name=None)) == [
+        ("digits", "paper", "3"),
+        ("mnist", "demo", "3"),
+        ("mnist", "demo", "4"),
+    ]
+    assert len(records.chosen(table, dataset="mnist", class_name="3")) == 2
+    assert len(records.chosen(table, dataset="mnist", class_name="9")) == 0
