@@ -79,9 +79,12 @@ def f1(y: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     """F1 of the normal images when scores up to the threshold are called normal, in [0, 1] (CRBND, section 4).
 
     The *normal* class is the positive one here, as in that paper and nowhere else in this module.
+    Raises ValueError if a score is not finite.
     """
-    called_normal = np.asarray(scores, dtype=np.float64) <= threshold
-    return float(f1_score(np.asarray(y) == 0, called_normal, zero_division=0.0))
+    scores = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(scores).all():
+        raise ValueError("an F1 needs finite scores; did the training diverge?")
+    return float(f1_score(np.asarray(y) == 0, scores <= threshold, zero_division=0.0))
 
 
 def best_f1(y: np.ndarray, scores: np.ndarray) -> float:

@@ -125,8 +125,10 @@ def inlier_categories(data: Dataset, n: int, seed: int) -> Split:
     category at most 105 images of the training part are used, a fifth of them held out, and 45 of the test part.
     Everything is drawn by `seed`. Raises InputError if there are too few categories, images or outliers.
     """
-    known = [label for label, name in enumerate(data.classes) if name != CLUTTER]
-    most = len(known) if CLUTTER in data.classes else len(known) - 1  # someone has to be an outlier
+    # A folder of Caltech-256 has names such as 257.clutter.
+    clutter = {label for label, name in enumerate(data.classes) if name.rpartition(".")[2] == CLUTTER}
+    known = [label for label in range(len(data.classes)) if label not in clutter]
+    most = len(known) if clutter else len(known) - 1  # someone has to be an outlier
     if not 1 <= n <= most:
         raise InputError(f"n_inlier={n}: {data.name} has {len(known)} categories; choose 1 to {most} of them")
     generator = torch.Generator().manual_seed(seed)
@@ -138,8 +140,8 @@ def inlier_categories(data: Dataset, n: int, seed: int) -> Split:
 
     pools = [some((data.labels == label) & ~data.is_test, TRAIN_CAP) for label in normal]
     test = torch.cat([some((data.labels == label) & data.is_test, TEST_CAP) for label in normal])
-    others = {data.classes.index(CLUTTER)} if CLUTTER in data.classes else {*known} - {*normal}
-    outliers = some(torch.isin(data.labels, torch.tensor([*others])) & data.is_test, len(test))
+    others = torch.tensor([*(clutter or {*known} - {*normal})])
+    outliers = some(torch.isin(data.labels, others) & data.is_test, len(test))
     names = tuple(data.classes[label] for label in normal)
     if min(map(len, pools)) < 3 or not len(test) or len(outliers) < len(test):
         raise InputError(
@@ -150,7 +152,7 @@ def inlier_categories(data: Dataset, n: int, seed: int) -> Split:
     size = [int(len(pool) * (1 - HELD_OUT_SHARE)) for pool in pools]
     train, held_out = (torch.cat(parts) for parts in zip(*map(_cut, pools, size), strict=True))
     novel = torch.arange(len(test) + len(outliers)) >= len(test)
-    leak = "clutter differs from photographs of objects in more than content; the paper does not print its split"
+    leak = "outliers from another source, such as clutter, differ in more than content; the split is not printed"
     return Split(f"inlier_categories_{n}", names, train, held_out, torch.cat([test, outliers]), novel, leak)
 
 

@@ -308,3 +308,9 @@ def test_the_oracle_of_pixels_has_the_largest_difference_of_rates(decimals):
     above = maps > np.float64(metrics.oracle_threshold(masks, maps))
     gain = above[masks].mean() - above[~masks].mean()
     assert gain == pytest.approx((true_positive - false_positive).max(), abs=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_f1_refuses_scores_that_are_not_finite(bad):
+    with pytest.raises(ValueError, match="finite scores"):
+        metrics.f1([0, 1], [1.0, bad], 1.0)
