@@ -256,6 +256,18 @@ def test_a_run_with_ablations_records_every_score(everything):
         assert best["low"] <= best["value"] <= best["high"]
 
 
+@pytest.mark.parametrize(("share", "said"), [(0.0, True), (1.0, False)])
+def test_an_autoencoder_that_makes_the_same_of_every_image_is_called_collapsed(
+    share, said, everything, monkeypatch, capsys
+):
+    k = everything["shown"]
+    x = everything["pairs"][k]["held_out"][:, :1]
+    monkeypatch.setitem(everything["pairs"][k], "held_out", torch.cat([x, (share * x).to(torch.uint8)], 1))
+    values = {result.metric: result.value for result in everything["mean_errors"](k)}
+    assert values["spread;images=held_out"] == pytest.approx(share)
+    assert ("A has collapsed for 3" in capsys.readouterr().out) == said
+
+
 def test_at_lambda_one_the_classes_are_the_same_images(everything):
     k = everything["shown"]
     variant = everything["variants"]["λ = 1"]
