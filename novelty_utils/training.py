@@ -62,7 +62,7 @@ class Step:
 
 @dataclass
 class History:
-    """What `fit` saw of one detector: per-epoch means of each loss term, and what the training cost."""
+    """What `fit` saw of one detector: means of each loss term, row by row, and what the training cost."""
 
     terms: dict[str, list[float]]
     images: int
@@ -99,6 +99,7 @@ def fit(
     draws: Draws | None = None,
     checkpoint: str | Path | None = None,
     stack: bool | None = None,
+    rows: int = 1,
     label: str = "train",
 ) -> list[History]:
     """Train the detectors in place; afterwards they are in evaluation mode, on the device.
@@ -107,7 +108,8 @@ def fit(
     set, at most `batch` images each. `draws(generator, size)` adds random tensors (noise, latent codes) to each batch,
     `size` being the images of the first set in it. With `checkpoint`, a folder, an interrupted call resumes when it is
     repeated; the folder is the caller's to delete. `stack` overrides the choice between one program (GPU) and one
-    detector after the other (CPU); in one program, dropout differs from what separate training would draw.
+    detector after the other (CPU); in one program, dropout differs from what separate training would draw. Loss terms
+    are averaged over each epoch, or over each of `rows` equal parts of it where an epoch has that many steps.
 
     Raises InputError for an empty or out-of-range set, DivergedError when a loss is not finite or runs away.
     """
@@ -127,7 +129,8 @@ def fit(
             members = [detectors[i] for i in group]
             file = _checkpoint_file(checkpoint, members, steps, context) if checkpoint else None
             engine = (Stacked if stack else Single)([d.model for d in members], chosen, precision)
-            histories |= zip(group, _Run(members, plan, engine, resident, steps, draws, file, bar).train(), strict=True)
+            run = _Run(members, plan, engine, resident, steps, draws, file, bar)
+            histories |= zip(group, run.train(rows), strict=True)
     return [histories[i] for i in range(len(detectors))]
 
 
@@ -222,7 +225,7 @@ class _Run:
             raise InputError(f"updates={step.updates}: every parameter there is frozen (requires_grad is False)")
         return torch.optim.Adam(mine, lr=step.lr, betas=step.betas, fused=True)
 
-    def train(self) -> list[History]:
+    def train(self, rows: int) -> list[History]:
         at = self._resume()
         self.bar.update(at)
         started = saved = time.perf_counter()
@@ -242,7 +245,7 @@ class _Run:
         for i, detector in enumerate(self.group):
             _write_state(_named_state(detector.model), self.finished[i])
             detector.model.eval()
-        return [self._history(i) for i in range(len(self.group))]
+        return [self._history(i, rows) for i in range(len(self.group))]
 
     def _step(self, t: int) -> None:
         batch = {name: self._gather(orders, t) for name, orders in self.orders.items()}
@@ -281,10 +284,13 @@ class _Run:
         single = isinstance(self.engine, Single)
         return {n: (v if single else v[i]).detach().clone() for n, v in self._state().items()}
 
-    def _epochs(self, i: int, upto: int) -> dict[str, list[float]]:
-        per, count = self.plans[i].per_epoch, min(upto, self.plans[i].steps) // self.plans[i].per_epoch
-        table = {n: torch.stack([row[n][i] for row in self.log[: count * per]]).cpu() for n in self.log[0]}
-        return {name: values.view(count, per).mean(1).tolist() for name, values in table.items()}
+    def _rows(self, i: int, rows: int) -> dict[str, list[float]]:
+        per, steps = self.plans[i].per_epoch, self.plans[i].steps
+        rows = min(rows, per)
+        table = {n: torch.stack([row[n][i] for row in self.log[:steps]]).cpu() for n in self.log[0]}
+        # The last few steps of an epoch that do not fill a row belong to none.
+        parts = {n: values.view(-1, per)[:, : per // rows * rows] for n, values in table.items()}
+        return {n: values.reshape(-1, per // rows).mean(1).tolist() for n, values in parts.items()}
 
     def _check(self, at: int) -> None:
         begin = (at - 1) // self.round * self.round
@@ -300,12 +306,12 @@ class _Run:
                         "lower the learning rate, or train with precision='fp32'"
                     )
 
-    def _history(self, i: int) -> History:
+    def _history(self, i: int, rows: int) -> History:
         size = sum(order[i].shape[1] for order in self.orders.values())
         share = self.seconds / len(self.group)
         device, precision = self.images.device.type, self.engine.precision
         return History(
-            self._epochs(i, self.last), size * self.plans[i].steps, share, precision, device, len(self.group)
+            self._rows(i, rows), size * self.plans[i].steps, share, precision, device, len(self.group)
         )
 
     def _save(self, at: int) -> None:

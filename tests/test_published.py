@@ -14,6 +14,7 @@ CELLS = {
     "ics": {"Table 1": 231, "Table 4": 231, "Table 5": 192, "Table 6": 258, "text": 5},
     "nln": {"Table 1": 15, "Table 2": 15, "Table 3": 24, "Table 4": 27, "Table 5": 90, "Table 6": 12, "text": 15},
     "crbnd": {"Table 1": 42},
+    "ade_gan": {"Table 1": 77, "Table 2": 7, "text": 6},
 }
 HIGHEST = {"fraction": 1, "experiments out of 30": 30} | dict.fromkeys(["1", "ms", "MB", "ratio", "count"], math.inf)
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
@@ -36,6 +37,11 @@ def crbnd() -> pd.DataFrame:
     """The whole Table 1: one row per method, one column per metric and number of inlier categories."""
     rows = cells(published.read("crbnd"), "Table 1", dataset="caltech256", class_name="mean", unit="fraction")
     return rows.assign(n=settings(rows)["n_inlier"]).pivot(index="method", columns=["metric", "n"], values="value")
+
+
+@pytest.fixture(scope="module")
+def ade_gan() -> pd.DataFrame:
+    return published.read("ade_gan")
 
 
 def cells(table: pd.DataFrame, name: str, **where: str) -> pd.DataFrame:
@@ -225,6 +231,73 @@ def test_more_categories_are_harder_for_every_method_but_for_one_f1(crbnd):
     assert (crbnd["auroc"].diff(axis=1).dropna(axis=1) < 0).all(axis=None)
     rises = crbnd["f1"].diff(axis=1).stack()
     assert list(rises[rises >= 0].index) == [("G2D", "5")]
+
+
+def digits_and_means(ade_gan: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Table 1 without its last row, one row per digit and one column per method, and that row, the averages."""
+    rows = cells(ade_gan, "Table 1", dataset="mnist", protocol="miso", metric="auroc", unit="fraction")
+    table = rows.pivot(index="class_name", columns="method", values="value")
+    return table.drop("mean"), table.loc["mean"]
+
+
+def test_each_method_of_ade_gan_has_its_ten_digits_and_its_average(ade_gan):
+    digits, means = digits_and_means(ade_gan)
+    assert list(digits.index) == list(CLASSES["mnist"])
+    assert list(means.index) == ["ADe-GAN", "AnoGAN", "EGBAD", "GPND", "Ganomaly", "IGMM", "MAE"]
+    assert digits.notna().all(axis=None)
+    assert means.notna().all()
+
+
+def test_the_printed_averages_of_ade_gan_agree_with_the_cells_but_for_egbad_and_igmm(ade_gan):
+    digits, means = digits_and_means(ade_gan)
+    ours = digits.mean()
+    apart = (ours - means).abs() > 0.0005 + 0.0005 + 1e-9  # both are rounded to three places
+    assert ours[apart].round(4).to_dict() == {"EGBAD": 0.502, "IGMM": 0.7531}
+    assert means[apart].to_dict() == {"EGBAD": 0.5, "IGMM": 0.756}
+    noted = cells(ade_gan, "Table 1", class_name="mean").set_index("method")["note"]
+    assert list(noted.index[noted.str.contains("MISMATCH")]) == ["EGBAD", "IGMM"]
+
+
+def test_ten_patterns_are_the_best_of_table_2_and_the_average_of_table_1(ade_gan):
+    rows = cells(ade_gan, "Table 2", class_name="mean", method="ADe-GAN", metric="auroc")
+    sweep = rows.set_index(settings(rows)["n_c"])["value"]
+    assert list(sweep.index) == ["2", "4", "6", "8", "10", "12", "14"]
+    assert sweep.idxmax() == "10"
+    assert sweep["10"] == digits_and_means(ade_gan)[1]["ADe-GAN"]
+    of_table_1 = cells(ade_gan, "Table 1", method="ADe-GAN")
+    assert set(of_table_1["setting"]) == {"n_c=10"}
+
+
+def test_the_percentages_in_the_text_of_ade_gan_are_differences_of_averages(ade_gan):
+    rows = cells(ade_gan, "text", dataset="mnist", metric="auroc_difference", unit="fraction")
+    said = rows.set_index(settings(rows)["versus"])["value"]
+    assert said.to_dict() == {"GPND": 0.109, "IGMM": 0.151, "MAE": 0.308, "EGBAD": 0.407}
+    means = digits_and_means(ade_gan)[1]
+    assert (means["ADe-GAN"] - means[said.index] - said).abs().max() < 1e-9  # absolute: not relative to the rival
+    without_cells = cells(ade_gan, "text", dataset="fashion_mnist", metric="auroc_difference")
+    assert len(rows) + len(without_cells) == 6
+    assert set(without_cells["setting"]) == {"versus=AnoGAN", "versus=GPND"}
+
+
+def test_ade_gan_is_the_best_on_every_digit_but_4(ade_gan):
+    digits, means = digits_and_means(ade_gan)
+    best = digits.idxmax(axis=1)
+    assert best[best != "ADe-GAN"].to_dict() == {"4": "GPND"}
+    assert means.idxmax() == "ADe-GAN"
+
+
+def test_digit_1_is_the_hardest_for_every_method_and_far_below_chance_for_mae(ade_gan):
+    digits, _ = digits_and_means(ade_gan)
+    assert set(digits.idxmin()) == {"1"}
+    assert digits["MAE"]["1"] == digits.min(axis=None) == 0.056
+    assert (digits.loc["1"].drop("ADe-GAN") < 0.5).all()
+
+
+def test_the_columns_of_anogan_and_egbad_hold_multiples_of_one_in_two_hundred_only(ade_gan):
+    digits, _ = digits_and_means(ade_gan)
+    steps = 200 * digits  # as if read off a chart
+    whole = ((steps - steps.round()).abs() < 1e-9).all()
+    assert list(whole.index[whole]) == ["AnoGAN", "EGBAD"]
 
 
 def test_a_paper_that_is_not_there():

@@ -1,0 +1,330 @@
+"""The ADe-GAN notebook: its codes, losses, scores and networks against independent references, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from notebook_cells import names_after, refused
+from scipy.stats import entropy, norm
+
+from novelty_utils import training
+
+BEFORE_TRAINING = "models, histories = fit()\n"
+BEFORE_TABLES = "AS_SET = {"
+QUICK = {'"smoke": 350': '"smoke": 4'}
+VARIANTS = ("plain_codes", "rescaled_codes", "penalise_E", "middle", "one_hot", "group_norm", "apart")
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory) -> dict:
+    """The notebook's names after a few steps of training, up to its tables."""
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLBACKEND", "Agg")
+        names = names_after("ade_gan", BEFORE_TABLES, QUICK, results=str(folder))
+    return names | {"folder": folder}
+
+
+def before_training(monkeypatch, tmp_path, **parameters) -> dict:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = names_after("ade_gan", BEFORE_TRAINING, QUICK, results=str(tmp_path), **parameters)
+    names["plt"].close("all")
+    return names
+
+
+@pytest.fixture
+def batch(everything) -> dict:
+    codes = everything["draw_codes"](torch.Generator().manual_seed(1), 12)
+    return codes | {"all": torch.rand(12, 1, 28, 28, generator=torch.Generator().manual_seed(2))}
+
+
+# --- codes ---------------------------------------------------------------------------------------------------------
+
+
+def test_prior_codes_have_the_law_that_eq_1_names(everything):
+    codes = everything["draw_codes"](torch.Generator().manual_seed(3), 20_000)
+    assert (codes["z_c"].sum(1) == 1).all() and set(codes["z_c"].unique().tolist()) == {0, 1}
+    np.testing.assert_allclose(codes["z_c"].mean(0), 0.1, atol=0.01)
+    assert codes["z_n"].std().item() == pytest.approx(0.1, rel=0.01)
+    assert (codes["z_c"] * codes["z_c_other"]).sum() == 0  # never the same pattern
+    np.testing.assert_allclose(codes["z_c_other"].mean(0), 0.1, atol=0.01)
+    assert codes["is_mixed"].float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_mixtures_inside_a_pattern_keep_it_and_lie_between(everything, batch):
+    z_c, z_n = everything["prior_codes"](batch)
+    assert torch.equal(z_c, batch["z_c"])
+    mixed = batch["is_mixed"].squeeze(1)
+    assert mixed.any() and not mixed.all()
+    assert torch.equal(z_n[~mixed], batch["z_n"][~mixed])
+    low = torch.minimum(batch["z_n"], batch["z_n_other"])
+    high = torch.maximum(batch["z_n"], batch["z_n_other"])
+    assert ((z_n >= low - 1e-6) & (z_n <= high + 1e-6)).all()
+
+
+def test_cross_codes_mix_two_patterns_with_one_weight(everything, batch):
+    z_c, z_n = everything["cross_codes"](batch)
+    lam = batch["lam"]
+    for row, weight, first, second in zip(z_c, lam, batch["z_c"], batch["z_c_other"], strict=True):
+        assert row[first.argmax()] == weight and row[second.argmax()] == 1 - weight
+        assert row.sum().item() == pytest.approx(1)
+    torch.testing.assert_close(z_n, lam * batch["z_n"] + (1 - lam) * batch["z_n_other"])
+
+
+def test_variants_of_the_codes(batch, tmp_path, monkeypatch):
+    of = {v: before_training(monkeypatch, tmp_path, variant=v) for v in ("plain_codes", "rescaled_codes", "middle")}
+    assert torch.equal(of["plain_codes"]["prior_codes"](batch)[1], batch["z_n"])
+    many = of["rescaled_codes"]["draw_codes"](torch.Generator().manual_seed(4), 20_000)
+    assert of["rescaled_codes"]["prior_codes"](many)[1].std().item() == pytest.approx(0.1, rel=0.01)
+    assert of["middle"]["prior_codes"](many)[1].std().item() == pytest.approx(0.1 * (5 / 6) ** 0.5, rel=0.01)
+    weights = of["middle"]["cross_codes"](many)[0].amax(1)
+    assert weights.min() >= 0.5 and weights.max() <= 0.75
+
+
+# --- losses --------------------------------------------------------------------------------------------------------
+
+
+def test_eq_3_by_hand(everything):
+    logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    z_c = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    z_n_hat, z_n = torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 4.0], [0.0, 1.0]])
+    cross_entropy, distance = everything["inversion"](logits, z_c, z_n_hat, z_n)
+    first = -np.log(np.exp(2) / (np.exp(2) + 1 + np.exp(1)))
+    assert cross_entropy.item() == pytest.approx((first + np.log(3)) / 2, rel=1e-5)
+    assert distance.item() == pytest.approx((5 + 1) / 2)  # norms, not squared, averaged
+
+
+def test_eq_6_is_log_n_c_plus_a_divergence_from_uniform(everything):
+    logits = torch.randn(50, 10, generator=torch.Generator().manual_seed(5))
+    q = logits.double().softmax(1).numpy()
+    expected = np.mean([np.log(10) + entropy(np.full(10, 0.1), row) for row in q])
+    assert everything["mixture_penalty"](logits).item() == pytest.approx(expected, rel=1e-5)
+    assert everything["mixture_penalty"](torch.zeros(3, 10)).item() == pytest.approx(np.log(10))
+
+
+def test_eq_7_as_printed_and_per_pixel(everything, tmp_path, monkeypatch):
+    X, X_hat = torch.zeros(2, 1, 28, 28), torch.zeros(2, 1, 28, 28)
+    X_hat[0, 0, 0, :4], X_hat[1, 0, 5, 5] = 0.5, 1.0  # norms 1 and 1
+    assert everything["reconstruction"](X, X_hat).item() == pytest.approx(1 / 28)
+    literal = before_training(monkeypatch, tmp_path, recon_norm="l2")
+    assert literal["reconstruction"](X, X_hat).item() == pytest.approx(1)
+    assert literal["p"].recon_norm == "l2"
+
+
+def test_a_perfect_reconstruction_has_a_finite_gradient(everything):
+    X_hat = torch.rand(2, 1, 28, 28, requires_grad=True)
+    everything["reconstruction"](X_hat.detach().clone(), X_hat).backward()
+    assert X_hat.grad.isfinite().all()
+
+
+def test_the_game_is_eq_1_with_the_other_form_for_g(everything, batch):
+    class Fixed(torch.nn.Module):
+        def decode(self, z_c, z_n):
+            return torch.zeros(len(z_c), 1, 28, 28)
+
+        def D(self, X):  # noqa: N802
+            return torch.where(X.flatten(1).sum(1) > 0, 2.0, -1.0)  # real, forged
+
+    D = [1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(1.0))]
+    terms = everything["discriminator_loss"](Fixed(), batch)
+    assert terms["loss"].item() == pytest.approx(-np.log(D[0]) - np.log(1 - D[1]), rel=1e-5)
+    assert terms["D_accuracy"].item() == 1
+    assert everything["generator_loss"](Fixed(), batch)["loss"].item() == pytest.approx(-np.log(D[1]), rel=1e-5)
+
+
+def test_eq_8_is_the_weighted_sum_and_logs_the_usage(batch, tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, alpha=2.0, beta=3.0, gamma=0.5)
+    terms = names["extractor_loss"](names["ADeGAN"]().eval(), batch)
+    total = 2 * terms["ip"] + 3 * (terms["cross_entropy"] + terms["feature"]) + 0.5 * terms["recon"]
+    assert terms["loss"].item() == pytest.approx(total.item(), rel=1e-6)
+    assert sum(terms[f"pattern_{i}"] for i in range(10)).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("variant", "reaches"), [("default", True), ("penalise_E", False)])
+def test_eq_6_reaches_g_unless_it_is_to_train_e_only(variant, reaches, batch, tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, variant=variant, beta=0.0, gamma=0.0)
+    model = names["ADeGAN"]().eval()
+    names["extractor_loss"](model, batch)["loss"].backward()
+    of_g = sum(float(w.grad.abs().sum()) for w in model.G.parameters() if w.grad is not None)
+    assert (of_g > 0) == reaches
+    assert sum(float(w.grad.abs().sum()) for w in model.E.parameters()) > 0
+
+
+def test_a_one_hot_pattern_passes_the_gradient_of_the_soft_one(tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, variant="one_hot")
+    logits = torch.randn(4, 10, generator=torch.Generator().manual_seed(6), requires_grad=True)
+    z_c = names["as_pattern"](logits)
+    np.testing.assert_allclose(z_c.detach(), np.eye(10)[logits.argmax(1)], atol=1e-6)
+    weight = torch.randn(4, 10, generator=torch.Generator().manual_seed(7))
+    (mine,) = torch.autograd.grad((z_c * weight).sum(), logits)
+    (soft,) = torch.autograd.grad((logits.softmax(1) * weight).sum(), logits)
+    torch.testing.assert_close(mine, soft)
+
+
+# --- scores --------------------------------------------------------------------------------------------------------
+
+
+def test_r1_ranks_as_the_printed_form_does(everything):
+    generator = np.random.default_rng(0)
+    z, m = generator.normal(0, 2, 500), generator.uniform(0.1001, 1, 500)
+    literal = -(norm.cdf(z) / 10 + (1 - norm.cdf(z)) * m)
+    ours = everything["r1"](everything["surprise"](z), m, 10)
+    assert np.array_equal(np.argsort(literal), np.argsort(ours))
+
+
+def test_r1_tells_apart_what_the_printed_form_cannot(everything):
+    z = np.array([10.0, 20.0, 30.0])
+    assert len(set(-(norm.cdf(z) / 10 + (1 - norm.cdf(z)) * 0.9))) == 1
+    assert (np.diff(everything["r1"](everything["surprise"](z), 0.9, 10)) > 0).all()
+
+
+def test_r2_and_r3_by_hand(everything):
+    S, m = np.log(4), 0.5
+    assert everything["r2"](S, m, 10) == pytest.approx(np.log(4) / 10 + (1 + np.log(4)) * np.log(2))
+    log_p = np.log(0.75)
+    expected = -log_p / 10 - (1 - log_p) * 0.5
+    assert everything["r3"](norm.ppf(0.75), m, 10) == pytest.approx(expected)
+
+
+def test_an_image_without_any_pattern_gets_the_highest_finite_score(everything):
+    values = everything["r1"](np.array([0.5, 0.5]), np.array([0.1, 0.1001]), 10)
+    assert np.isfinite(values).all() and values[0] > values[1]
+
+
+def test_confidence_keeps_numbers_near_one_apart(everything):
+    logits = torch.zeros(3, 10)
+    logits[:, 4] = torch.tensor([18.0, 25.0, 30.0])
+    m = everything["confidence"](logits)
+    assert m.dtype == np.float64 and (np.diff(m) > 0).all() and m[-1] < 1
+    np.testing.assert_allclose(m[0], 1 / (1 + 9 * np.exp(-18.0)))
+
+
+# --- networks and training -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "norm_kind"), [(28, 1, "default"), (32, 3, "default"), (28, 1, "group_norm")]
+)
+def test_networks_have_the_shapes_and_learn_with_every_weight(side, channels, norm_kind, tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, variant=norm_kind)
+    names["side"], names["c"] = side, channels
+    widths = [16 * 2**i for i in range(2 if side == 28 else 3)]
+    names["WIDTHS"], names["BOTTOM"] = widths, side // 2 ** len(widths)
+    model = names["ADeGAN"]().train()
+    X = torch.rand(12, channels, side, side)
+    X_hat, logits = model.reconstruct(X)
+    assert X_hat.shape == X.shape and 0 < X_hat.min() <= X_hat.max() < 1
+    assert logits.shape == (12, 10) and model.E(X)[1].shape == (12, names["d"])
+    assert model.D(X).shape == (12,)
+    codes = names["draw_codes"](torch.Generator().manual_seed(8), 12) | {"all": X}
+    losses = [names[f"{part}_loss"](model, codes)["loss"] for part in ("discriminator", "generator", "extractor")]
+    sum(losses).backward()
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in model.parameters())
+
+
+def test_each_step_moves_only_its_own_networks(tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path)
+    for step, moving in zip(names["FIRST"] + names["SECOND"], ("D", "G", "GE"), strict=True):
+        model = training.build(names["ADeGAN"], 0)
+        before = {n: w.detach().clone() for n, w in model.named_parameters()}
+        one = training.Detector(model, {"all": torch.arange(32)}, 0)
+        training.fit([one], names["images"], [step], epochs=1, batch=32, device="cpu", draws=names["draw_codes"])
+        moved = {n.split(".")[0] for n, w in model.named_parameters() if not torch.equal(before[n], w.cpu())}
+        assert moved == set(moving)
+
+
+def test_many_detectors_as_one_program_learn_what_they_learn_apart(tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, batch=12)
+    seen, terms = [], []
+    for stack in (False, True):
+        built = [training.build(names["ADeGAN"], seed) for seed in (0, 1)]
+        sets = [{"all": torch.arange(12) + 12 * n} for n in (0, 1)]
+        several = [training.Detector(m, s, 0) for m, s in zip(built, sets, strict=True)]
+        how = {"epochs": 2, "batch": 12, "device": "cpu", "precision": "fp32", "stack": stack}
+        done = training.fit(
+            several, names["images"], names["FIRST"] + names["SECOND"], draws=names["draw_codes"], **how
+        )
+        terms.append([h.terms[name] for h in done for name in ("D", "G", "recon", "ip", "cross_entropy")])
+        with torch.inference_mode():
+            seen.append(torch.cat([m.reconstruct(names["images"][:4].float() / 255)[0].flatten() for m in built]))
+    np.testing.assert_allclose(*terms, rtol=2e-3)
+    torch.testing.assert_close(*seen, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, "sequential", "no_gan"])
+def test_every_variant_runs_and_is_recorded(variant, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = names_after("ade_gan", BEFORE_TABLES, QUICK, results=str(tmp_path), variant=variant)
+    (file,) = tmp_path.glob("ade_gan/digits/*.json")
+    record = json.loads(file.read_text())
+    assert record["parameters"]["variant"] == variant
+    assert all(np.isfinite(s).all() for s in names["scored"][names["shown"]].values())
+    stages = {"sequential": [{"D", "G"}, {"recon"}], "no_gan": [{"recon"}]}.get(variant, [{"D", "G", "recon"}])
+    assert len(record["training"]) == len(stages)
+    for number, wanted in enumerate(stages, 1):
+        terms = record["training"][f"stage {number}"]["terms"]
+        assert wanted == {"D", "G", "recon"} & set(terms)
+
+
+# --- a whole run ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_records_every_score_and_its_health(everything):
+    (file,) = everything["folder"].glob("ade_gan/digits/*.json")
+    results = json.loads(file.read_text())["results"]
+    auroc = {r["method"]: r for r in results if r["metric"] == "auroc"}
+    assert set(auroc) == {"R1", "R2", "R3", "R1, empirical", "error", "pattern", "pixels"}
+    assert all(0 <= r["low"] <= r["value"] <= r["high"] <= 1 for r in auroc.values())
+    measures = {r["metric"]: r["value"] for r in results if r["method"] == "health"}
+    assert measures.keys() >= {"diversity", "within", "patterns used", "confidence", "length", "D", "collapsed"}
+    assert 1 <= measures["patterns used"] <= 10 and 0.1 <= measures["confidence"] <= 1
+
+
+def test_a_generator_of_one_image_is_called_collapsed(everything, monkeypatch, capsys):
+    k = everything["shown"]
+    values = everything["health"](k)
+    assert values["collapsed"] in (0.0, 1.0)
+    monkeypatch.setitem(everything, "generate", lambda model, codes, batch: torch.zeros(500, 1, 28, 28))
+    assert everything["health"](k)["diversity"] == 0
+    assert everything["health"](k)["collapsed"] == 1
+
+
+def test_the_error_is_the_norm_of_the_difference(everything):
+    k = everything["shown"]
+    index = everything["splits"][k].test[:5]
+    x = everything["images"][index].float() / 255
+    with torch.inference_mode():
+        x_hat, logits = everything["models"][k].cpu().reconstruct(x)
+    np.testing.assert_allclose(everything["parts"][k][0][:5], np.linalg.norm((x - x_hat).flatten(1), axis=1), rtol=1e-4)
+    np.testing.assert_allclose(everything["parts"][k][1][:5], logits.softmax(1).amax(1), rtol=1e-4)
+
+
+# --- bad input -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["n_c=1"], "n_c='1': input should be greater than or equal to 2"),
+        (["n_c=33"], "n_c=33: a batch of 32 cannot hold every pattern; choose n_c from 2 to 32"),
+        (["n_c=11", "batch=10"], "n_c=11: a batch of 10"),
+        (["n_c=ten"], "n_c='ten'"),
+        (["alpha=-1"], "alpha='-1': input should be greater than or equal to 0"),
+        (["beta=-0.1"], "beta='-0.1': input should be greater than or equal to 0"),
+        (["gamma=-10"], "gamma='-10': input should be greater than or equal to 0"),
+        (["gamma=nan"], "gamma='nan'"),
+        (["alpha=0", "beta=0", "gamma=0"], "alpha, beta and gamma are all 0"),
+        (["class_name=10"], "class_name='10' is not a class of digits: choose 0, 1, 2"),
+        (["class_name=one"], "class_name='one' is not a class of digits"),
+        (["recon_norm=l1"], "recon_norm='l1'"),
+        (["variant=none"], "variant='none'"),
+        (["width=12"], "width='12': input should be a multiple of 8"),
+        (["width=0"], "width='0'"),
+        (["batch=1"], "batch='1'"),
+        (["batch=2000"], "batch=2000: there are"),
+    ],
+)
+def test_values_that_cannot_be(pairs, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused("ade_gan", [word for pair in pairs for word in ("-p", pair)], capsys)
