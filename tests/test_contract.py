@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from sklearn.decomposition import PCA
 from sklearn.svm import OneClassSVM
 from torch import Tensor, nn
@@ -135,11 +136,70 @@ def connective_reconstruction() -> Score:
     return lambda index: scoring.apply(score, IMAGES, index).numpy()
 
 
+class Patterns(nn.Module):
+    """A generator, a discriminator and an extractor of four patterns and eight features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.G = nn.Sequential(
+            nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8))
+        )
+        self.D = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1), nn.Flatten(0))
+        self.E = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.LeakyReLU(0.2), nn.Linear(64, 12))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Reconstruction error and logits of the patterns: (B, 1 + 4)."""
+        logits, z_n = self.E(X).split([4, 8], 1)
+        X_hat = self.G(torch.cat([logits.softmax(1), z_n], 1))
+        return torch.cat([(X - X_hat).flatten(1).norm(dim=1, keepdim=True), logits], 1)
+
+
+def patterns_and_reconstruction() -> Score:
+    """A GAN with an extractor; surprise of the error plus indecision between patterns (ADe-GAN, eq. 11 as R1)."""
+    softplus = nn.functional.softplus
+
+    def codes(generator, size):
+        z_c = torch.eye(4)[torch.randint(4, (size,), generator=generator)]
+        return {"z": torch.cat([z_c, torch.randn(size, 8, generator=generator)], 1)}
+
+    def of_d(model, batch):
+        real, forged = model.D(torch.cat([batch["all"], model.G(batch["z"]).detach()])).chunk(2)
+        return {"loss": softplus(-real).mean() + softplus(forged).mean()}
+
+    def of_g(model, batch):
+        return {"loss": softplus(-model.D(model.G(batch["z"]))).mean()}
+
+    def of_e(model, batch):
+        z_c, z_n = batch["z"].split([4, 8], 1)
+        logits, z_n_hat = model.E(model.G(batch["z"])).split([4, 8], 1)
+        halves = batch["z"] / 2 + torch.cat([z_c.roll(1, 1), z_n], 1) / 2
+        mixed = -model.E(model.G(halves))[:, :4].log_softmax(1).mean()
+        named = -(z_c * logits.log_softmax(1)).sum(1).mean() + (z_n_hat - z_n).norm(dim=1).mean()
+        return {"loss": named + mixed + 10 * model(batch["all"])[:, 0].mean()}
+
+    one = training.Detector(training.build(Patterns, 0), {"all": SPLIT.train}, seed=0)
+    steps = [training.Step(of_d, ("D",)), training.Step(of_g, ("G",)), training.Step(of_e, ("G", "E"))]
+    training.fit([one], IMAGES, steps, epochs=60, batch=32, device="cpu", precision="fp32", draws=codes)
+
+    def parts(index: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        e, logits = scoring.apply(one.model, IMAGES, index).double().split([1, 4], 1)
+        return e[:, 0].numpy(), logits.softmax(1).amax(1).numpy()
+
+    held_out = parts(SPLIT.held_out)[0]
+
+    def score(index: Tensor) -> np.ndarray:
+        e, m = parts(index)
+        return -norm.logsf(scoring.standardise(e, held_out)) - np.log(m - 0.25 + 1e-9)
+
+    return score
+
+
 DETECTORS = {
     "PCA and one-class SVM": shallow,
     "autoencoder": autoencoder,
     "nearest latent neighbours": nearest_latent_neighbours,
     "connective reconstruction": connective_reconstruction,
+    "patterns and reconstruction": patterns_and_reconstruction,
 }
 
 

@@ -489,6 +489,16 @@ def test_one_program_for_all_is_each_by_itself(task, make, tolerance):
             assert other.terms[name] == pytest.approx(values, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize(("rows", "per_row"), [(1, 8), (2, 4), (3, 2), (100, 1)])
+def test_a_history_has_as_many_rows_per_epoch_as_asked_for(rows, per_row):
+    def run(rows):
+        return fit(detector(), squared_error, batch=5, rows=rows)[0].terms["rec"]
+
+    steps = torch.tensor(run(100)).view(3, 8)  # 40 images in batches of 5: eight steps an epoch
+    full = 8 // rows * rows if rows <= 8 else 8  # steps of an epoch that do not fill a row belong to none
+    assert run(rows) == pytest.approx(steps[:, :full].reshape(-1, per_row).mean(1).tolist())
+
+
 def test_histories_come_back_in_the_order_of_the_detectors():
     sizes = (4, 40, 5, 30)  # two programs, as batches of 4 and of 5 differ from those of 8
     ones = [detector(images=size, seed=s) for s, size in enumerate(sizes)]
