@@ -310,9 +310,7 @@ class _Run:
         size = sum(order[i].shape[1] for order in self.orders.values())
         share = self.seconds / len(self.group)
         device, precision = self.images.device.type, self.engine.precision
-        return History(
-            self._rows(i, rows), size * self.plans[i].steps, share, precision, device, len(self.group)
-        )
+        return History(self._rows(i, rows), size * self.plans[i].steps, share, precision, device, len(self.group))
 
     def _save(self, at: int) -> None:
         payload = {
