@@ -142,7 +142,7 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
         text = {**fixed, **dict(zip(lists, values, strict=True)), **overrides}
         for one in _each_class(text, lists, schema, defaults):
             try:
-                yield _job(notebook, one)
+                yield _job(notebook, one, schema.parse(defaults, one))
             except InputError as error:
                 raise InputError(f"{file}: {error}") from error
 
@@ -177,8 +177,7 @@ def _each_class(
         yield text
 
 
-def _job(notebook: Path, text: dict[str, str]) -> Job:
-    parameters, _ = runs.check(notebook, text)
+def _job(notebook: Path, text: dict[str, str], parameters: RunParameters) -> Job:
     names = parameters.classes_of(parameters.dataset)
     return Job(notebook, text, parameters, tuple(names[label] for label in parameters.labels()))
 

@@ -70,11 +70,17 @@ def _environment(worker: int | str, gpus: Sequence[str]) -> dict[str, str]:
 
 
 def _wanted(key: str) -> Callable[[], bool]:
-    """Whether somebody still waits for this task: not so once its sweep was interrupted or killed."""
+    """Whether somebody still waits for this task: not so once its sweep was interrupted or killed, or its scheduler."""
     from distributed import get_worker
 
-    tasks = get_worker().state.tasks
-    return lambda: key in tasks and tasks[key].state not in ("cancelled", "released", "forgotten")
+    worker = get_worker()
+    tasks = worker.state.tasks
+
+    def wanted() -> bool:
+        gone = key not in tasks or tasks[key].state in ("cancelled", "released", "forgotten")
+        return not gone and not worker.status.name.startswith("clos")  # closing, closed
+
+    return wanted
 
 
 def _execute(arguments: Sequence[str], log: Path, environment: Mapping[str, str], wanted: Callable[[], bool]) -> int:
@@ -98,6 +104,11 @@ def _execute(arguments: Sequence[str], log: Path, environment: Mapping[str, str]
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         process.stdin.close()
+
+
+def ignore_interrupt() -> None:
+    """Leave Ctrl-C to the sweep; called in the workers that it started, which a terminal would interrupt as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def end_with_parent() -> None:

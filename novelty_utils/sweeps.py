@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 RETRIES = 2  # of a run that fails, e.g. for lack of memory beside another one
-PATIENCE = 20  # seconds until a scheduler must have answered
 LEFTOVER = 3600  # seconds after which the temporary file of a record belongs to nobody: one is written in milliseconds
 
 
@@ -54,12 +53,22 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
             with _client(todo, workers, scheduler) as (client, gpus):
                 _follow(client, _submitted(client, todo, gpus), tally)
     except KeyboardInterrupt:
+        _summary(tally, started)
         raise KeyboardInterrupt("interrupted; the same command goes on from the runs that are recorded") from None
-    finally:
-        counts = ", ".join(f"{word} {tally[word]}" for word in ("done", "skipped", "failed", "refused"))
-        print(f"{counts}, in {time.perf_counter() - started:.0f} seconds")
+    except RunError:
+        _summary(tally, started)
+        raise
+    except OSError as error:  # what dask raises when a connection breaks within a call
+        _summary(tally, started)
+        raise RunError(f"the cluster is lost ({error}): give the same command again") from error
+    _summary(tally, started)
     if tally["failed"] or tally["refused"]:
         raise RunError(f"{tally['failed'] + tally['refused']} of {len(listed)} runs left no record; see their logs")
+
+
+def _summary(tally: Counter[str], started: float) -> None:
+    counts = ", ".join(f"{word} {tally[word]}" for word in ("done", "skipped", "failed", "refused"))
+    print(f"{counts}, in {time.perf_counter() - started:.0f} seconds")
 
 
 # --- what there is to do -------------------------------------------------------------------------------------------
@@ -163,10 +172,11 @@ def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iter
     """A client of the cluster, and the GPUs that its workers divide among themselves: none but on this machine."""
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said in one line
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said in one line
     if scheduler:
         try:
-            client = Client(scheduler, timeout=PATIENCE)
+            client = Client(scheduler)  # for as long as dask is configured to try, by default half a minute
         except (OSError, ValueError) as error:
             raise InputError(
                 f"scheduler={scheduler!r} does not answer: start one with `dask scheduler`, or leave --scheduler out"
@@ -186,6 +196,7 @@ def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iter
         silence_logs=logging.CRITICAL,
     )
     with cluster, Client(cluster) as client:
+        client.run(jobs.ignore_interrupt)
         yield client, gpus
 
 
