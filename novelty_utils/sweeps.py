@@ -202,10 +202,11 @@ def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iter
 
 def _submitted(client: Client, todo: list[Job], gpus: list[str]) -> dict[Future, Job]:
     """One task per run. Where workers have GPUs to offer, a run that may use one takes one."""
-    offered = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not offered:
-        print("no worker is connected yet: the runs wait for one", file=sys.stderr)
-    gpu = any("GPU" in worker["resources"] for worker in offered)
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        print("no worker is connected yet: waiting for one", file=sys.stderr)
+        client.wait_for_workers(1)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    gpu = any("GPU" in worker["resources"] for worker in workers)
     return {
         client.submit(
             jobs.run,

@@ -373,9 +373,9 @@ class Cluster:
             self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment(), cwd=self.folder))
         return self.processes[-1]
 
-    def add_worker(self) -> None:
-        more = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder))
-        self.workers.append(self._start("worker", self.address, *more))
+    def add_worker(self, *more: str) -> None:
+        where = ("--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder))
+        self.workers.append(self._start("worker", self.address, *where, *more))
 
     def stop(self) -> None:
         for process in self.processes:
@@ -385,8 +385,9 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path):
+    """Without workers yet."""
     (tmp_path / "cluster").mkdir()
-    running = Cluster(tmp_path / "cluster")
+    running = Cluster(tmp_path / "cluster", workers=0)
     yield running
     running.stop()
 
@@ -426,7 +427,9 @@ def test_whatever_is_killed_every_run_is_recorded_once(clone, cluster, start, ca
     names = [*"012345"]
     sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: [{', '.join(names)}]}}")
 
-    client = start("--scheduler", cluster.address)
+    client = start("--scheduler", cluster.address)  # it waits for workers
+    cluster.add_worker()
+    cluster.add_worker()
     open_gate("0")
     wait_for(lambda: recorded() == ["0"] and len(started()) >= 3, "the first record and two more runs", client)
     first = started()
@@ -538,20 +541,24 @@ def test_an_address_that_is_none_is_one_line(capsys, monkeypatch):
     assert capsys.readouterr().err.startswith("novelty: scheduler='nonsense://' does not answer")
 
 
-def test_a_dead_scheduler_is_a_failure(clone, cluster, start):
-    sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: [0, 1, 2]}}")
+def test_a_late_gpu_takes_its_share_and_a_dead_scheduler_is_a_failure(clone, cluster, start):
+    sweep(f"parameters: {{gate: {clone / 'gate'}, device: auto}}\ngrid: {{class_name: [0, 1, 2, 3]}}")
     client = start("--scheduler", cluster.address)
+    cluster.add_worker("--resources", "GPU=1")
+    wait_for(started, "the first run", client)
+    cluster.add_worker("--resources", "GPU=1")  # it takes over a run that was meant for the first one
     open_gate("0")
     wait_for(lambda: recorded() == ["0"] and len(started()) == 3, "a record and two runs at the gate", client)
     cluster.scheduler.kill()
     code, out, err = ended(client)
     assert code == 1
     assert (
-        err.splitlines()[-1] == "novelty: the scheduler is gone, 2 runs are not recorded: give the same command again"
+        err.splitlines()[-1] == "novelty: the scheduler is gone, 3 runs are not recorded: give the same command again"
     )
     assert "done 1, skipped 0, failed 0" in out
     wait_for(lambda: not any(alive(pid) for pid in started().values()), "the end of the runs")
     assert recorded() == ["0"]
+    assert len(started()) == 3
 
 
 def test_ctrl_c_ends_all_runs_and_keeps_the_records(clone, start):
