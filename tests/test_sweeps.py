@@ -606,6 +606,23 @@ def test_several_tables_differ_in_what_the_papers_vary(monkeypatch):
     assert best == {("mnist", 128, 1.0), ("fashion_mnist", 32, 0.9), ("cifar10", 256, 0.75), ("mvtec_ad", 128, 0.8)}
 
 
+def test_the_examples_of_the_page_are_true(clone, capsys):
+    text = (ROOT / "book" / "howto-sweep.md").read_text(encoding="utf-8")
+    counts = []
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        Path("page.yml").write_text(re.sub(r"notebook: (\w+)", rf"notebook: {ROOT}/notebooks/\1.ipynb", block))
+        counts.append(len(grids.read(Path("page.yml"), {})))
+    assert counts == [180, 20]
+    assert f"These are {counts[0]} runs." in text
+    for seed, method in ((0, "ICS"), (1, "ICS"), (0, "CAE")):
+        found = [records.Result(method=method, metric="auroc", value=0.5)]
+        changes = {"paper": "ics", "tier": "demo", "seed": seed, "parameters": {"beta": 0.5}, "results": found}
+        records.write(RECORD.model_copy(update=changes | {"class_name": method}), "my-sweep")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(block, {})
+    assert re.search(r"digits +0\.5 +0\.5 +NaN +1$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_a_wrong_value_of_a_table_names_its_file():
     with pytest.raises(InputError, match=r"^s\.yml: beta='-1'"):
         grids.read(sweep("grid: {beta: [-1]}"), {})
