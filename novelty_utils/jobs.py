@@ -87,7 +87,7 @@ def _execute(arguments: Sequence[str], log: Path, environment: Mapping[str, str]
     """The exit code of `novelty ARGUMENTS`, its output in `log`; killed as soon as it is no longer wanted."""
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *arguments],
+            [sys.executable, "-P", "-c", COMMAND, *arguments],  # -P: no module is taken from the current folder
             stdin=subprocess.PIPE,  # see end_with_parent
             stdout=file,
             stderr=subprocess.STDOUT,

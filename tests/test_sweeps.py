@@ -83,6 +83,16 @@ for name in names if p.act != "nothing" else ():
 """
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_figures(tmp_path_factory):
+    """Spare every run of these tests the second that matplotlib takes to load."""
+    folder = tmp_path_factory.mktemp("path")
+    (folder / "matplotlib.py").write_text("raise ImportError")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def clone(tmp_path, monkeypatch) -> Path:
     """A folder with the notebook `tiny`, as the current one."""
