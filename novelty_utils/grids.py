@@ -42,10 +42,10 @@ class Job(NamedTuple):
 
     @property
     def key(self) -> str:
-        """A name that can be that of a file; the same experiment with the same notebook has the same one."""
+        """A name that can be that of a file; the same run of the same notebook for the same folder has the same one."""
         p = self.parameters
         asked = asking(p.model_dump(exclude=records.NOT_THE_EXPERIMENT))
-        of = f"{asked} {self.classes} {p.device}".encode() + self.notebook.read_bytes()
+        of = f"{asked} {self.classes} {p.device} {p.results}".encode() + self.notebook.read_bytes()
         words = f"{self.paper}-{p.dataset}-{p.class_name}-{p.tier}-s{p.seed}"
         return f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', words)[-120:]}-{hashlib.sha256(of).hexdigest()[:10]}"
 

@@ -49,7 +49,7 @@ def run(key: str, name: str, notebook: str, text: Mapping[str, str], gpus: Seque
     with tempfile.TemporaryDirectory(dir=worker.local_directory, prefix="run-", ignore_cleanup_errors=True) as folder:
         file, log, results = Path(folder, f"{name}.ipynb"), Path(folder, "log"), Path(folder, "results")
         file.write_text(notebook, encoding="utf-8")
-        pairs = [f"-p{key}={value}" for key, value in {**text, "results": str(results)}.items()]
+        pairs = [f"-p{parameter}={value}" for parameter, value in {**text, "results": str(results)}.items()]
         code = _execute(["run", str(file), "--headless", *pairs], log, _environment(worker.name, gpus), _wanted(key))
         said = log.read_text(encoding="utf-8", errors="replace")[-LONGEST_LOG:]
         if code not in (0, 2):

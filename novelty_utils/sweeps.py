@@ -103,8 +103,9 @@ def plan(file: Path, overrides: Mapping[str, str], workers: int | None) -> None:
     """Print which runs of a sweep are finished, which are not, and what these will cost, judging by earlier records."""
     listed = grids.read(file, overrides)
     todo = unfinished(listed)
+    same, open_ = _same(listed), {id(job) for job in todo}
     for job in listed:
-        print("to run  " if job in todo else "finished", label(job, listed))
+        print("to run  " if id(job) in open_ else "finished", _label(job, same))
     print(f"{len(todo)} to run, {len(listed) - len(todo)} finished")
     alike: dict[tuple[str, str, str], list[Job]] = defaultdict(list)
     for job in todo:
@@ -113,26 +114,31 @@ def plan(file: Path, overrides: Mapping[str, str], workers: int | None) -> None:
         print(f"{paper}, {dataset}, {tier}: {_estimate(some, workers or len(_gpus(todo)) or _cores())}")
 
 
-def label(job: Job, listed: list[Job]) -> str:
-    """The notebook and the parameters that are not the same in all runs of the sweep."""
-    same = set.intersection(*(set(other.text.items()) for other in listed)) if len(listed) > 1 else set()
+def _same(listed: list[Job]) -> set[tuple[str, str]]:
+    """The parameters, with their values, that all runs have in common, if there are several."""
+    return set.intersection(*(set(job.text.items()) for job in listed)) if len(listed) > 1 else set()
+
+
+def _label(job: Job, same: set[tuple[str, str]]) -> str:
     return " ".join([job.paper, *(f"{k}={v}" for k, v in job.text.items() if (k, v) not in same)])
 
 
 def _estimate(some: list[Job], workers: int) -> str:
     """The time of runs of one notebook, data set and tier, from records of such runs on hardware like this one."""
-    paper, p = some[0].paper, some[0].parameters
-    here = records.hardware(records.machine() | {"threads": int(os.environ.get("OMP_NUM_THREADS", 1))})
-    seconds = [
-        record.seconds
+    paper, p, machine = some[0].paper, some[0].parameters, records.machine()
+    here = records.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
+    found = [
+        record
         for record in records.read(paper, p.results, "results")
         if (record.dataset, record.tier, records.hardware(record.machine)) == (p.dataset, p.tier, here)
     ]
-    if not seconds:
+    if not found:
         return f"no estimate (no such record on {here})"
-    median, trained = statistics.median(seconds), sum(len(job.classes) for job in some)
+    median, classes = statistics.median(record.seconds for record in found), p.classes_of(p.dataset)
+    drawn = {record.class_name for record in found}.isdisjoint(classes)  # a record per draw, not per class
+    trained = sum(getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes) for job in some)
     hours = median * trained / min(workers, len(some)) / 3600
-    return f"about {hours:.2f} h with {workers} at a time (median of {len(seconds)} records on {here}: {median:.0f} s)"
+    return f"about {hours:.2f} h with {workers} at a time (median of {len(found)} records on {here}: {median:.0f} s)"
 
 
 # --- where it runs -------------------------------------------------------------------------------------------------
@@ -205,8 +211,8 @@ def _submitted(client: Client, todo: list[Job], gpus: list[str]) -> dict[Future,
     if not client.scheduler_info(n_workers=-1)["workers"]:
         print("no worker is connected yet: waiting for one", file=sys.stderr)
         client.wait_for_workers(1)
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    gpu = any("GPU" in worker["resources"] for worker in workers)
+    found = client.scheduler_info(n_workers=-1)["workers"].values()
+    gpu = any("GPU" in worker["resources"] for worker in found)
     return {
         client.submit(
             jobs.run,
@@ -226,7 +232,7 @@ def _follow(client: Client, futures: dict[Future, Job], tally: Counter[str]) -> 
     """Record what comes back as it comes; raise RunError when the scheduler is gone."""
     from distributed import CancelledError, as_completed
 
-    listed = list(futures.values())
+    same = _same(list(futures.values()))
     with tqdm(total=len(futures), unit="run", disable=None) as bar:
         bar.set_postfix(_postfix(client, bar, tally))
         for future in as_completed(list(futures)):
@@ -237,15 +243,17 @@ def _follow(client: Client, futures: dict[Future, Job], tally: Counter[str]) -> 
                 left = f"{len(futures) + 1} runs are not recorded"
                 raise RunError(f"the scheduler is gone, {left}: give the same command again") from error
             tally[word] += 1
-            _report(job, word, log, label(job, listed))
+            _report(job, word, log, _label(job, same))
             bar.update()
             bar.set_postfix(_postfix(client, bar, tally))
             future.release()
 
 
 def _postfix(client: Client, bar: tqdm, tally: Counter[str]) -> dict[str, Any]:
-    slots = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-    return {"running": min(slots, bar.total - bar.n), "failed": tally["failed"] + tally["refused"]}
+    return {
+        "running": min(sum(client.nthreads().values()), bar.total - bar.n),
+        "failed": tally["failed"] + tally["refused"],
+    }
 
 
 def _outcome(job: Job, future: Future) -> tuple[str, str]:
@@ -282,6 +290,7 @@ def _report(job: Job, word: str, log: str, name: str) -> None:
     path = Path(job.parameters.results, ".logs", f"{job.key}.log")
     write_atomically(path, lambda file: file.write(log.encode()))
     tqdm.write(f"{word:8} {name}")
+    sys.stdout.flush()  # the log of a batch job shall not lag hours behind
     if word != "done":
         last = [line for line in log.splitlines() if line.strip()][-5:]
         tqdm.write("\n".join(["         the last lines of " + str(path) + ":", *(f"         {line}" for line in last)]))

@@ -287,8 +287,14 @@ def test_a_record_that_cannot_be_read_ends_the_sweep_before_it_starts(version, m
     assert message in err
 
 
+def test_one_experiment_in_two_folders_is_two_runs(shared):
+    sweep("grid: {results: [here, there]}")
+    assert cli.main(["sweep", "s.yml", "--scheduler", shared.address]) == 0
+    assert recorded("here") == recorded("there") == ["0"]
+
+
 def test_a_dry_run_lists_what_is_finished_and_what_the_rest_will_cost(capsys, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # then a run has one thread
     first, second, _ = grids.read(sweep("parameters: {beta: 1}\ngrid: {class_name: [3, 4, 5]}"), {})
     records.write(record_of(first, "3", machine=records.machine() | {"threads": 1}), "results")
     records.write(record_of(second, "4", tier="demo", seconds=1.0), "elsewhere")
