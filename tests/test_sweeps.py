@@ -310,6 +310,14 @@ def test_a_dry_run_lists_what_is_finished_and_what_the_rest_will_cost(capsys, mo
     assert sorted(Path().rglob("*")) == before
 
 
+def test_a_run_that_draws_its_classes_costs_as_many_records_as_it_has_repetitions(capsys, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    first, _ = grids.read(sweep("parameters: {class_name: all, repetitions: 4}\ngrid: {seed: [0, 1]}"), {})
+    records.write(record_of(first, "draw0", machine=records.machine() | {"threads": 1}), "results")
+    assert cli.main(["sweep", "s.yml", "--dry-run", "--workers", "5"]) == 0
+    assert "about 0.10 h with 5 at a time" in capsys.readouterr().out  # two runs, each of 4 times 90 s
+
+
 # --- one run on a worker -------------------------------------------------------------------------------------------
 
 
