@@ -198,7 +198,7 @@ def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iter
         threads_per_worker=1,
         resources={"GPU": 1} if gpus else None,
         memory_limit=None,  # a worker holds nothing; its runs are processes of their own
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # some port that is free, without a warning
         silence_logs=logging.CRITICAL,
     )
     with cluster, Client(cluster) as client:
