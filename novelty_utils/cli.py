@@ -1,4 +1,4 @@
-"""`novelty run NAME` and `novelty params NAME`; bad input is one line on stderr and exit code 2."""
+"""The commands `novelty run`, `novelty sweep` and `novelty params`; bad input is one line on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 1 the notebook failed, 2 the input was refused, 130 interrupted."""
+    """Run one command. Exit codes: 0 done, 1 a notebook failed, 2 the input was refused, 130 interrupted."""
     try:
         chosen = _parser().parse_args(arguments)
         chosen.command(chosen)
@@ -55,6 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     params.description = "List the parameters of a notebook: type or allowed values, default, meaning."
     params.set_defaults(command=_params)
 
+    sweep = commands.add_parser("sweep", help="run a grid of notebook runs", allow_abbrev=False)
+    sweep.description = "Run every combination of a grid, on this machine or on a dask cluster. Finished runs are kept."
+    sweep.epilog = "example: novelty sweep sweeps/ics_table1.yml -p tier=demo -p results=table1 --workers 2"
+    sweep.add_argument("file", metavar="FILE", type=Path, help="a YAML file such as sweeps/ics_table1.yml")
+    sweep.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set it for all runs")
+    sweep.add_argument("--workers", type=_positive, metavar="N", help="runs at a time (default: one per GPU or core)")
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster, such as tcp://host:8786")
+    sweep.add_argument("--dry-run", action="store_true", help="list the runs, with those finished, and their cost")
+    sweep.set_defaults(command=_sweep)
+
     for command in (run, params):
         command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
     return parser
@@ -71,6 +81,23 @@ def _run(chosen: argparse.Namespace) -> None:
         output = chosen.output or runs.default_output(notebook, parameters)
         print(f"notebook: {runs.run_papermill(notebook, values, output)}")
     print(f"records:  {Path(parameters.results)}")
+
+
+def _sweep(chosen: argparse.Namespace) -> None:
+    from novelty_utils import sweeps  # loads torch
+
+    if chosen.workers and chosen.scheduler:
+        raise InputError("--workers is for this machine: leave it out, the cluster has its own, or --scheduler")
+    if chosen.dry_run:
+        sweeps.plan(chosen.file, _split(chosen.pairs), chosen.workers)
+    else:
+        sweeps.run(chosen.file, _split(chosen.pairs), chosen.workers, chosen.scheduler)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes: give 1 or more")
+    return int(text)
 
 
 def _split(pairs: Sequence[str]) -> dict[str, str]:

@@ -195,14 +195,29 @@ def hardware(machine: dict[str, Any]) -> str:
     return machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)}"
 
 
+def parse(text: str, source: str | Path) -> Record:
+    """A record from the text of its file; `source` is what an error calls it.
+
+    Raises DamagedRecordError if it is none, and InputError if a newer version wrote it.
+    """
+    try:
+        content = json.loads(text)
+        if content.get("version", 0) > VERSION:
+            raise InputError(f"{source} was written by a newer version of novelty_utils: update the package to read it")
+        return Record.model_validate(content)
+    except (json.JSONDecodeError, AttributeError, TypeError, ValidationError) as error:
+        raise _damaged(source) from error
+
+
 def _load(path: Path) -> Record:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("version", 0) > VERSION:
-            raise InputError(f"{path} was written by a newer version of novelty_utils: update the package to read it")
-        return Record.model_validate(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, ValidationError) as error:
-        raise DamagedRecordError(f"{path} is not a record of a run: restore it from git or delete it") from error
+        return parse(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise _damaged(path) from error
+
+
+def _damaged(source: str | Path) -> DamagedRecordError:
+    return DamagedRecordError(f"{source} is not a record of a run: restore it from git or delete it")
 
 
 def machine() -> dict[str, Any]:

@@ -127,6 +127,7 @@ import sys
 from novelty_utils import cli
 code = cli.main(["params", "tiny"])
 heavy = {"torch", "torchvision", "numpy", "pandas", "sklearn", "matplotlib", "papermill", "nbformat", "IPython"}
+heavy |= {"dask", "distributed", "yaml"}
 print(code, sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

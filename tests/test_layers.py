@@ -12,7 +12,7 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 
 # From the ground up: a room imports rooms of lower floors. A new room gets its place here.
 FLOORS = [
-    {"params"},
+    {"params", "jobs"},
     {"files", "folders", "synthetic"},
     {"caltech"},
     {"data", "checkpoints"},
@@ -20,6 +20,8 @@ FLOORS = [
     {"training", "scoring", "neighbours"},
     {"records", "claims"},
     {"runs"},
+    {"grids"},
+    {"sweeps"},
     {"cli"},
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,296 @@
+"""`novelty sweep FILE`: the runs of a grid on the processes of this machine or on a dask cluster, each recorded once.
+
+State is in the records and nowhere else: a run is finished when the records it was asked for are in its results
+folder. So a sweep that was interrupted, or killed, goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import statistics
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from novelty_utils import grids, jobs, records
+from novelty_utils.files import write_atomically
+from novelty_utils.grids import Job
+from novelty_utils.params import InputError
+from novelty_utils.runs import RunError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+RETRIES = 2  # of a run that fails, e.g. for lack of memory beside another one
+LEFTOVER = 3600  # seconds after which the temporary file of a record belongs to nobody: one is written in milliseconds
+
+
+def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler: str | None) -> None:
+    """Run what is not finished of a sweep; see `grids` for the file.
+
+    `workers` processes on this machine (by default one per GPU, or per core), or those of the dask cluster whose
+    `scheduler` has this address. Prints a line for each run, progress and a summary.
+    Raises InputError, before anything is started, for whatever is wrong in the file, for records that cannot be read,
+    a results folder that cannot be written and a scheduler that does not answer; RunError at the end if runs failed,
+    and at once if the scheduler is gone.
+    """
+    if not importlib.util.find_spec("distributed"):
+        raise InputError('dask is missing: pip install "novelty-utils[sweep]"')
+    listed = grids.read(file, overrides)
+    todo = unfinished(listed)
+    started, tally = time.perf_counter(), Counter(skipped=len(listed) - len(todo))
+    try:
+        if todo:
+            _prepare(todo)
+            with _client(todo, workers, scheduler) as (client, gpus):
+                _follow(client, _submitted(client, todo, gpus), tally)
+    except KeyboardInterrupt:
+        _summary(tally, started)
+        raise KeyboardInterrupt("interrupted; the same command goes on from the runs that are recorded") from None
+    except RunError:
+        _summary(tally, started)
+        raise
+    except OSError as error:  # what dask raises when a connection breaks within a call
+        _summary(tally, started)
+        raise RunError(f"the cluster is lost ({error}): give the same command again") from error
+    _summary(tally, started)
+    if tally["failed"] or tally["refused"]:
+        raise RunError(f"{tally['failed'] + tally['refused']} of {len(listed)} runs left no record; see their logs")
+
+
+def _summary(tally: Counter[str], started: float) -> None:
+    counts = ", ".join(f"{word} {tally[word]}" for word in ("done", "skipped", "failed", "refused"))
+    print(f"{counts}, in {time.perf_counter() - started:.0f} seconds")
+
+
+# --- what there is to do -------------------------------------------------------------------------------------------
+
+
+def unfinished(listed: list[Job]) -> list[Job]:
+    """The runs whose records are not all there; records are compared by all parameters and by class.
+
+    Raises InputError if a record in one of the results folders cannot be read.
+    """
+    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for at in {(job.paper, job.parameters.results) for job in listed}:
+        found[at] = defaultdict(set)
+        for record in records.read(*at):
+            found[at][grids.asking(record.parameters)].add(record.class_name)
+    return [job for job in listed if not _finished(job, found[job.paper, job.parameters.results][_asking(job)])]
+
+
+def _asking(job: Job) -> str:
+    return grids.asking(job.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
+
+
+def _finished(job: Job, recorded: set[str]) -> bool:
+    """Whether these classes are all that a run leaves. One that draws its classes itself leaves `repetitions` many."""
+    if recorded.issuperset(job.classes):
+        return True
+    drawn = recorded.difference(job.parameters.classes_of(job.parameters.dataset))
+    return job.parameters.class_name == "all" and len(drawn) >= getattr(job.parameters, "repetitions", float("inf"))
+
+
+def plan(file: Path, overrides: Mapping[str, str], workers: int | None) -> None:
+    """Print which runs of a sweep are finished, which are not, and what these will cost, judging by earlier records."""
+    listed = grids.read(file, overrides)
+    todo = unfinished(listed)
+    same, open_ = _same(listed), {id(job) for job in todo}
+    for job in listed:
+        print("to run  " if id(job) in open_ else "finished", _label(job, same))
+    print(f"{len(todo)} to run, {len(listed) - len(todo)} finished")
+    alike: dict[tuple[str, str, str], list[Job]] = defaultdict(list)
+    for job in todo:
+        alike[job.paper, job.parameters.dataset, job.parameters.tier].append(job)
+    for (paper, dataset, tier), some in alike.items():
+        print(f"{paper}, {dataset}, {tier}: {_estimate(some, workers or len(_gpus(todo)) or _cores())}")
+
+
+def _same(listed: list[Job]) -> set[tuple[str, str]]:
+    """The parameters, with their values, that all runs have in common, if there are several."""
+    return set.intersection(*(set(job.text.items()) for job in listed)) if len(listed) > 1 else set()
+
+
+def _label(job: Job, same: set[tuple[str, str]]) -> str:
+    return " ".join([job.paper, *(f"{k}={v}" for k, v in job.text.items() if (k, v) not in same)])
+
+
+def _estimate(some: list[Job], workers: int) -> str:
+    """The time of runs of one notebook, data set and tier, from records of such runs on hardware like this one."""
+    paper, p, machine = some[0].paper, some[0].parameters, records.machine()
+    here = records.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
+    found = [
+        record
+        for record in records.read(paper, p.results, "results")
+        if (record.dataset, record.tier, records.hardware(record.machine)) == (p.dataset, p.tier, here)
+    ]
+    if not found:
+        return f"no estimate (no such record on {here})"
+    median, classes = statistics.median(record.seconds for record in found), p.classes_of(p.dataset)
+    drawn = {record.class_name for record in found}.isdisjoint(classes)  # a record per draw, not per class
+    trained = sum(getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes) for job in some)
+    hours = median * trained / min(workers, len(some)) / 3600
+    return f"about {hours:.2f} h with {workers} at a time (median of {len(found)} records on {here}: {median:.0f} s)"
+
+
+# --- where it runs -------------------------------------------------------------------------------------------------
+
+
+def _cores() -> int:
+    from dask.system import CPU_COUNT  # not os.cpu_count(): a container may have fewer
+
+    return CPU_COUNT
+
+
+def _gpus(todo: list[Job]) -> list[str]:
+    """The names of the GPUs to divide among local workers; none if no run takes one."""
+    import torch
+
+    if all(job.parameters.device == "cpu" for job in todo):
+        return []
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
+
+
+def _prepare(todo: list[Job]) -> None:
+    """Find out that a results folder cannot be written before hours are spent, and tidy what a killed write left."""
+    for paper, results in {(job.paper, job.parameters.results) for job in todo}:
+        probe = Path(results, ".logs", f".writable-{os.getpid()}")
+        write_atomically(probe, lambda file: None)
+        probe.unlink()
+        for left in Path(results).glob(f"{paper}/*/.*.json.*"):
+            with contextlib.suppress(OSError):  # another sweep may be tidying, too
+                if time.time() - left.stat().st_mtime > LEFTOVER:
+                    left.unlink()
+
+
+@contextlib.contextmanager
+def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iterator[tuple[Client, list[str]]]:
+    """A client of the cluster, and the GPUs that its workers divide among themselves: none but on this machine."""
+    from distributed import Client, LocalCluster
+
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said in one line
+    if scheduler:
+        try:
+            client = Client(scheduler)  # for as long as dask is configured to try, by default half a minute
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"scheduler={scheduler!r} does not answer: start one with `dask scheduler`, or leave --scheduler out"
+            ) from error
+        try:
+            yield client, []
+        finally:
+            client.close(timeout=5)
+        return
+    gpus = _gpus(todo)
+    cluster = LocalCluster(
+        n_workers=min(len(todo), workers or len(gpus) or _cores()),
+        threads_per_worker=1,
+        resources={"GPU": 1} if gpus else None,
+        memory_limit=None,  # a worker holds nothing; its runs are processes of their own
+        dashboard_address="127.0.0.1:0",  # some port that is free, without a warning
+        silence_logs=logging.CRITICAL,
+    )
+    with cluster, Client(cluster) as client:
+        client.run(jobs.ignore_interrupt)
+        yield client, gpus
+
+
+def _submitted(client: Client, todo: list[Job], gpus: list[str]) -> dict[Future, Job]:
+    """One task per run. Where workers have GPUs to offer, a run that may use one takes one."""
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        print("no worker is connected yet: waiting for one", file=sys.stderr)
+        client.wait_for_workers(1)
+    found = client.scheduler_info(n_workers=-1)["workers"].values()
+    gpu = any("GPU" in worker["resources"] for worker in found)
+    return {
+        client.submit(
+            jobs.run,
+            *(job.key, job.paper, job.notebook.read_text(encoding="utf-8"), job.text, gpus),
+            key=job.key,
+            retries=RETRIES,
+            resources={"GPU": 1} if gpu and job.parameters.device != "cpu" else None,
+        ): job
+        for job in todo
+    }
+
+
+# --- what comes back -----------------------------------------------------------------------------------------------
+
+
+def _follow(client: Client, futures: dict[Future, Job], tally: Counter[str]) -> None:
+    """Record what comes back as it comes; raise RunError when the scheduler is gone."""
+    from distributed import CancelledError, as_completed
+
+    same = _same(list(futures.values()))
+    with tqdm(total=len(futures), unit="run", disable=None) as bar:
+        bar.set_postfix(_postfix(client, bar, tally))
+        for future in as_completed(list(futures)):
+            job = futures.pop(future)
+            try:
+                word, log = _outcome(job, future)
+            except CancelledError as error:
+                left = f"{len(futures) + 1} runs are not recorded"
+                raise RunError(f"the scheduler is gone, {left}: give the same command again") from error
+            tally[word] += 1
+            _report(job, word, log, _label(job, same))
+            bar.update()
+            bar.set_postfix(_postfix(client, bar, tally))
+            future.release()
+
+
+def _postfix(client: Client, bar: tqdm, tally: Counter[str]) -> dict[str, Any]:
+    return {
+        "running": min(sum(client.nthreads().values()), bar.total - bar.n),
+        "failed": tally["failed"] + tally["refused"],
+    }
+
+
+def _outcome(job: Job, future: Future) -> tuple[str, str]:
+    """How a run ended, done, failed or refused, and its log; its records are written by now.
+
+    Raises CancelledError if the scheduler is gone, and InputError if its records cannot be written.
+    """
+    from distributed import CancelledError
+
+    try:
+        outcome = future.result()
+    except CancelledError:
+        raise
+    except jobs.JobError as error:
+        return "failed", f"{error.log}\n{error.message}\n"
+    except Exception as error:  # of dask: a worker that died again and again, or one without novelty_utils
+        return "failed", f"{type(error).__name__}: {error}\n"
+    if outcome.code:
+        return "refused", outcome.log
+    try:
+        found = [records.parse(text, f"{name} of a worker") for name, text in outcome.records.items()]
+    except InputError as error:
+        return "failed", f"{outcome.log}\n{error}\n"
+    found = [r for r in found if r.paper == job.paper and grids.asking(r.parameters) == _asking(job)]
+    if not _finished(job, {record.class_name for record in found}):
+        return "failed", f"{outcome.log}\nit left no record of what it was asked for\n"
+    for record in found:
+        records.write(record, job.parameters.results)
+    return "done", outcome.log
+
+
+def _report(job: Job, word: str, log: str, name: str) -> None:
+    """Write the log of a run, and say how it ended: a failed one with its last lines."""
+    path = Path(job.parameters.results, ".logs", f"{job.key}.log")
+    write_atomically(path, lambda file: file.write(log.encode()))
+    tqdm.write(f"{word:8} {name}")
+    sys.stdout.flush()  # the log of a batch job shall not lag hours behind
+    if word != "done":
+        last = [line for line in log.splitlines() if line.strip()][-5:]
+        tqdm.write("\n".join(["         the last lines of " + str(path) + ":", *(f"         {line}" for line in last)]))
