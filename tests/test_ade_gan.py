@@ -272,6 +272,16 @@ def test_every_variant_runs_and_is_recorded(variant, tmp_path, monkeypatch):
         assert wanted == {"D", "G", "recon"} & set(terms)
 
 
+@pytest.mark.parametrize("n_c", [2, 32])
+def test_the_least_and_the_greatest_number_of_patterns(n_c, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = names_after("ade_gan", BEFORE_TABLES, QUICK, results=str(tmp_path), n_c=n_c)
+    names["plt"].close("all")
+    _, m = names["parts"][names["shown"]]
+    assert 1 / n_c <= m.min() <= m.max() <= 1
+    assert 1 <= names["measured"][names["shown"]]["patterns used"] <= n_c + 1e-6
+
+
 # --- a whole run ---------------------------------------------------------------------------------------------------
 
 
