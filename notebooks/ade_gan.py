@@ -575,7 +575,7 @@ for reading in (
 # Three choices cost us more thought than the layers. They were made in a handful of trials on MNIST, in which we looked at losses, at held-out normal images and at generated ones, and at no test image.
 #
 # * **Normalisation in $G$: the three kinds of codes together.** $G$ meets codes from the prior, mixed codes, and codes of real images. With batch normalisation {cite:p}`ioffe2015` each kind is normalised by its own mean and variance in training, but in the test by one running average that fits none of them. In our trial the extractor named nearly all patterns of generated
-#   images in training, and a fifth of them once the network was in evaluation mode; held-out errors nearly doubled. We decode the three kinds as *one* batch, wherever $G$ is called. The ablation "apart" shows the trap. Group normalisation {cite:p}`wu2018` avoids it, because each image is normalised alone, but with it $G$ soon drew a single image per pattern (ablation "group_norm").
+#   images in training, and a fifth of them once the network was in evaluation mode; held-out errors nearly doubled. We decode the three kinds as *one* batch, wherever $G$ is called. `variant="apart"` sets the trap again. Group normalisation {cite:p}`wu2018` avoids it, because each image is normalised alone, but with it, in a trial without the third point below, $G$ drew a single image per pattern (`variant="group_norm"`).
 # * **Normalisation elsewhere.** $E$ has group normalisation, so that a score depends on one image only. $D$ has none.
 # * **Units of $\sigma$.** $G$ divides $z_n$ by $\sigma$ before its first layer, and $E$ multiplies its output by $\sigma$. This changes no function that the networks can express, only where they start. Without it the prior's features, with $\sigma = 0.1$, were too faint: $G$ ignored them, and $E$ sent real images to codes eight to thirty times as long as the prior's, where no other loss ever looks. In return the features are now the louder part at the start: in these units two codes of one pattern differ by 7.7, and a change of pattern adds only 1.4.
 
@@ -1517,12 +1517,12 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 # %% [markdown]
 # ## What the paper leaves unsaid, and what we chose
 #
-# The measured effect of a choice, where there is one, stands in the table of changes above under the name given here.
+# The measured effect of a choice, where there is one, stands in the table of changes above under the name given here; the words in brackets are values of `variant` that measure it.
 #
 # | open | our choice | why | effect |
 # |---|---|---|---|
 # | layers, widths, activations | two or three convolutions, width 16, leaky rectifier 0.2 | the family of {cite:t}`mukherjee2019`; the width is what two cores can train | not measured |
-# | normalisation | batch normalisation in $G$, over all three kinds of codes; group normalisation in $E$ | the test meets the same statistics as the training | "apart", "group normalisation" |
+# | normalisation | batch normalisation in $G$, over all three kinds of codes; group normalisation in $E$ | the test meets the same statistics as the training | seen in trials, no record |
 # | $\sigma$, $d$ | 0.1; 30 (MNIST, digits), 40 (Fashion-MNIST), 64 (colour) | values of {cite:t}`mukherjee2019`, for colour by capacity | not measured |
 # | units of $z_n$ | $G$ and $E$ compute in units of $\sigma$ | otherwise the features are ignored | seen in trials, no record |
 # | form of the game for $G$ | non-saturating | the printed one has no slope where it is needed | derived above |
@@ -1530,13 +1530,13 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 # | batch, length | 32; 3 epochs on MNIST in the demo tier, 50 in the paper tier | what the time at hand allowed | not measured |
 # | Adam's betas | 0.5 and 0.999 | usual for a GAN with this rate {cite:p}`radford2016` | not measured |
 # | initial weights | PyTorch's | – | not measured |
-# | stages | in turns, within each step | both readings are possible | "GAN first" |
-# | where $z_n^{ip}$ of one pattern enters | half of the rows, eqs. 1 and 3 | no printed loss contains it | "no mixtures", "rescaled" |
-# | how many codes are mixed, law of $\lambda$ | two, $U(0, 1)$ | the simplest | "λ in [¼, ¾]" |
-# | whom eq. 6 trains | $G$ and $E$ | eq. 8 says so; the text says $E$ | "E only" |
+# | stages | in turns, within each step | both readings are possible | not measured (`sequential`) |
+# | where $z_n^{ip}$ of one pattern enters | half of the rows, eqs. 1 and 3 | no printed loss contains it | "no mixtures" |
+# | how many codes are mixed, law of $\lambda$ | two, $U(0, 1)$ | the simplest | not measured (`middle`, `rescaled_codes`) |
+# | whom eq. 6 trains | $G$ and $E$ | eq. 8 says so; the text says $E$ | not measured (`penalise_E`) |
 # | the sum in eq. 6 | over patterns | otherwise it is a vector | – |
 # | norm in eq. 7 | Euclidean, not squared | as printed | "per pixel" |
-# | what $G$ receives for $\hat z_c$ | probabilities | keeps eq. 7 differentiable | "one-hot" |
+# | what $G$ receives for $\hat z_c$ | probabilities | keeps eq. 7 differentiable | not measured (`one_hot`) |
 # | weights for Fashion-MNIST | those of MNIST | same format | – |
 # | $P_N$, and on what it is fitted | $\Phi$, on held-out normal images | training errors are too small | R1 empirical |
 # | reading of eq. 11 | R1 | the right sides as they are printed, and it points the right way | R2, R3 |

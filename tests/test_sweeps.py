@@ -432,7 +432,12 @@ def start(clone):
     def start_(*arguments: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "novelty_utils.cli", "sweep", "s.yml", *arguments]
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, env=environment(), start_new_session=True, **pipe))
+        # A shell starts what it runs in the background with Ctrl-C ignored, and every process below inherits that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            processes.append(subprocess.Popen(command, env=environment(), start_new_session=True, **pipe))
+        finally:
+            signal.signal(signal.SIGINT, before)
         return processes[-1]
 
     yield start_
