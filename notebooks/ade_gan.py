@@ -1084,7 +1084,7 @@ this_run.style.hide(axis="index").format(precision=3)
 #
 # The paper's Fig. 4 shows the ten patterns with the digit 1 as the novelty, one row each. Here is ours: test images that the extractor puts into a pattern, beside what $G$ makes of that pattern with features from the prior. (Normal and novel images are told apart by the colour of the frame, for which we look at labels.)
 
-# %% mystnb={"figure": {"caption": "As the paper's Fig. 4. Per row one pattern: left, six images that G draws from it; right, three test images that E assigns to it (most confident first) with their reconstructions below. Frames: blue normal, red novel.", "name": "fig-ade-patterns"}, "image": {"alt": "A grid with one row per pattern: six generated images, and three pairs of a test image and its reconstruction, with blue or red frames"}}
+# %% mystnb={"figure": {"caption": "As the paper's Fig. 4. Per row one pattern: left, six images that G draws from it; right, three test images that E assigns to it (most confident first), each followed by its reconstruction. Frames: blue normal, red novel.", "name": "fig-ade-patterns"}, "image": {"alt": "A grid with one row per pattern: six generated images, and three pairs of a test image and its reconstruction, with blue or red frames"}}
 y = splits[shown].reveal()
 e, m = parts[shown]
 _, _, _, pattern_of = read(models[shown], splits[shown].test)
