@@ -268,9 +268,9 @@ splits[shown].card()
 
 # %%
 t = torch.linspace(-6, 6, 5, requires_grad=True)  # logits of D for forged images
-log_not_D, minus_log_D = -F.softplus(t), F.softplus(-t)  # log(1 − D) and −log D
-(saturating,) = torch.autograd.grad(log_not_D.sum(), t)
-(not_saturating,) = torch.autograd.grad(minus_log_D.sum(), t)
+log_not_d, minus_log_d = -F.softplus(t), F.softplus(-t)  # log(1 − D) and −log D
+(saturating,) = torch.autograd.grad(log_not_d.sum(), t)
+(not_saturating,) = torch.autograd.grad(minus_log_d.sum(), t)
 assert torch.allclose(saturating, -torch.sigmoid(t))
 assert torch.allclose(not_saturating, -torch.sigmoid(-t))
 pd.DataFrame(
