@@ -1,4 +1,4 @@
-"""The commands `novelty run`, `novelty sweep` and `novelty params`; bad input is one line on stderr and exit code 2."""
+"""The commands `novelty run`, `sweep`, `claims` and `params`; bad input is one line on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -65,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--dry-run", action="store_true", help="list the runs, with those finished, and their cost")
     sweep.set_defaults(command=_sweep)
 
+    claims = commands.add_parser("claims", help="what the papers claim and what our records say", allow_abbrev=False)
+    claims.description = "Compute the ledger of claims from the records in a folder: print the verdicts, write it."
+    claims.epilog = "example: novelty claims --results results --output claims"
+    claims.add_argument("--results", metavar="FOLDER", default="results", help="the records (default: results)")
+    claims.add_argument("--output", metavar="FOLDER", default="claims", help="for claims.csv and claims.json")
+    claims.set_defaults(command=_claims)
+
     for command in (run, params):
         command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
     return parser
@@ -92,6 +99,21 @@ def _sweep(chosen: argparse.Namespace) -> None:
         sweeps.plan(chosen.file, _split(chosen.pairs), chosen.workers)
     else:
         sweeps.run(chosen.file, _split(chosen.pairs), chosen.workers, chosen.scheduler)
+
+
+def _claims(chosen: argparse.Namespace) -> None:
+    from novelty_utils import claims  # loads torch
+
+    if not Path(chosen.results).is_dir():
+        raise InputError(f"--results {chosen.results!r} is not a folder: give the one with the records")
+    table = claims.ledger(chosen.results)
+    for line in table[table.kind == "order"].itertuples():
+        print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")
+    print(f"\n{claims.summary(table).to_string()}\n")
+    if table.attrs["left_out"]:
+        print(f"left out: {table.attrs['left_out']} records of the smoke tier, which say nothing about a paper")
+    for path in claims.write(table, chosen.output):
+        print(f"ledger:   {path}")
 
 
 def _positive(text: str) -> int:

@@ -1,10 +1,13 @@
-"""The papers' printed numbers, one CSV per paper, one row per printed cell."""
+"""The papers' printed numbers, one row per cell (PAPER.csv), and what of ours is compared with them (PAPER.toml)."""
 
 from __future__ import annotations
 
+import tomllib
 from importlib.resources import files
+from typing import Any, Literal
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 
 def read(paper: str) -> pd.DataFrame:
@@ -12,3 +15,59 @@ def read(paper: str) -> pd.DataFrame:
     with files(__name__).joinpath(f"{paper}.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     return table.assign(value=table["value"].astype(float))
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cells(_Strict):
+    """Which printed cells are compared with which results of which records.
+
+    `{K}` and the like in `metric` and `note` and the names in `varies` are read from the printed setting.
+    """
+
+    table: str
+    methods: dict[str, str]  # printed name -> recorded name
+    metric: str
+    sweep: str
+    kind: Literal["value", "increase"] = "value"
+    when: str = ""  # only cells with this in their setting
+    printed_metric: str = ""  # only cells of this metric
+    notebook: str = ""
+    note: str = ""
+    baseline: str = ""
+    parameters: dict[str, Any] = {}
+    varies: list[str] = []
+    row: list[dict[str, Any]] = []  # a mean or deviation over these
+
+
+class Orders(_Strict):
+    """A claim that one thing is higher than another, or about the same, on the same classes."""
+
+    claim: str
+    where: str
+    metric: str
+    more: dict[str, Any]  # the method, and parameters or the metric where they differ
+    less: dict[str, Any]
+    sweep: str
+    kind: Literal["greater", "flat", "less than"] = "greater"
+    limit: float = 0.0
+    notebook: str = ""
+    datasets: list[str] = []
+    parameters: dict[str, Any] = {}
+    each: dict[str, list[Any]] = {}  # one claim for each value
+    printed: dict[str, str] = {}
+
+
+class Rules(_Strict):
+    """What published/PAPER.toml holds."""
+
+    cells: list[Cells]
+    orders: list[Orders]
+    reasons: dict[str, str] = {}
+
+
+def rules(paper: str) -> Rules:
+    """The comparisons of one paper."""
+    return Rules.model_validate(tomllib.loads(files(__name__).joinpath(f"{paper}.toml").read_text(encoding="utf-8")))

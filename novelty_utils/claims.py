@@ -1,0 +1,286 @@
+"""The ledger: every printed number and every claim about an order, beside what our records say of it, with a verdict.
+
+What is compared with what stands in published/PAPER.toml, how a verdict is reached in verdicts.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from novelty_utils import published, verdicts
+from novelty_utils.evidence import Evidence, Sample
+from novelty_utils.files import write_atomically
+from novelty_utils.params import CLASSES, DEFECT_CLASSES
+from novelty_utils.published import Cells, Orders, Rules
+from novelty_utils.verdicts import MIXED, NOT_ATTEMPTED, Estimate
+
+PAPERS = {"ics": ["ics"], "nln": ["nln", "nln_defects"], "crbnd": ["crbnd"], "ade_gan": ["ade_gan"]}  # their notebooks
+TIERS = ("paper", "demo")
+COLUMNS = [
+    "paper", "kind", "where", "claim", "dataset", "protocol", "class_name", "method", "setting", "metric", "printed",
+    "ours", "low", "high", "difference", "margin", "verdict", "reason", "tier", "seeds", "stale", "hardware", "command",
+]  # fmt: skip
+TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+DRAWS = {"caltech256": 20}  # its means are over random draws of categories, not over classes
+FOREIGN = "a method of others, which this book does not build"
+# A data set that stands near one that cannot be had: named in the reason, never in a comparison.
+NEAR = {"cifar10": "cifar10_jpeg"}
+
+
+class Found(NamedTuple):
+    """What the records say about a printed number."""
+
+    estimate: Estimate
+    used: list[Sample]
+
+
+def ledger(folder: str | Path) -> pd.DataFrame:
+    """One row per claim, with the columns COLUMNS, from the records in `folder`.
+
+    Fractions throughout. `attrs["left_out"]` counts the records of the smoke tier, which take no part.
+    """
+    lines, left_out = [], 0
+    for paper, notebooks in PAPERS.items():
+        of_paper, evidence = published.rules(paper), {name: Evidence(name, folder) for name in notebooks}
+        left_out += sum(of_notebook.left_out for of_notebook in evidence.values())
+        for printed in published.read(paper).to_dict("records"):
+            lines.append(_number(paper, printed, of_paper, evidence))
+        for order in of_paper.orders:
+            lines += [_order(paper, order, each, evidence) for each in _combinations(order.each)]
+    table = pd.DataFrame(lines, columns=COLUMNS)
+    table.attrs["left_out"] = left_out
+    return table
+
+
+def write(table: pd.DataFrame, folder: str | Path) -> list[Path]:
+    """The ledger as claims.csv and claims.json (a list of objects, null where a cell is empty); returns both paths."""
+    paths = [Path(folder) / f"claims.{kind}" for kind in ("csv", "json")]
+    write_atomically(paths[0], lambda file: file.write(table.to_csv(index=False).encode()))
+    as_json = table.to_json(orient="records", indent=1, force_ascii=False, double_precision=15)
+    write_atomically(paths[1], lambda file: file.write(as_json.encode()))
+    return paths
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of each paper and place have which verdict; printed numbers by table, then the orders."""
+    place = table["where"].where(table.kind == "number", "orders")
+    counts = table.groupby(["paper", place, "verdict"]).size().unstack(fill_value=0)
+    return counts.reindex(columns=list(verdicts.VERDICTS), fill_value=0).loc[list(PAPERS)]
+
+
+# --- printed numbers -----------------------------------------------------------------------------------------------
+
+
+def _number(paper: str, printed: Mapping[str, Any], of_paper: Rules, evidence: Mapping[str, Evidence]) -> dict:
+    """The line of the ledger about one printed number."""
+    line = {name: printed[name] for name in ("dataset", "protocol", "class_name", "method", "setting", "metric")}
+    line |= {
+        "paper": paper,
+        "kind": "number",
+        "where": printed["table"],
+        "printed": printed["value"],
+        "verdict": NOT_ATTEMPTED,
+    }
+    line["claim"] = f"{printed['method']}, {printed['metric']}".replace("_", " ")
+    rule = next((cells for cells in of_paper.cells if _about(cells, printed)), None)
+    if rule is None:
+        keys = (printed["method"], printed["metric"], printed["table"])
+        return line | {"reason": next((of_paper.reasons[k] for k in keys if k in of_paper.reasons), FOREIGN)}
+    source = evidence[rule.notebook or paper]
+    found = _find(rule, printed, source, printed["dataset"])
+    if found is None:
+        reason = of_paper.reasons.get(printed["method"]) or _why_not(rule, printed, source)
+        return line | {"reason": reason, "command": f"novelty sweep sweeps/{rule.sweep}.yml"}
+    whole = printed["class_name"] == "mean"
+    return line | _compared(printed, found.estimate, whole) | _origin(found.used) | source.provenance(found.used, whole)
+
+
+def _about(cells: Cells, printed: Mapping[str, Any]) -> bool:
+    return (
+        cells.table == printed["table"]
+        and printed["method"] in cells.methods
+        and cells.when in printed["setting"]
+        and cells.printed_metric in ("", printed["metric"])
+    )
+
+
+def _compared(printed: Mapping[str, Any], ours: Estimate, whole: bool) -> dict[str, Any]:
+    limits = verdicts.margins()
+    margin = (limits.mean if whole else limits.cell)[printed["metric"]]
+    low, high = ours.low - printed["value"], ours.high - printed["value"]
+    reason = f"from {low:+.3f} to {high:+.3f}" + "; the deviation between seeds is assumed" * ours.assumed
+    line = {"ours": ours.value, "low": ours.low, "high": ours.high, "difference": ours.value - printed["value"]}
+    verdict = verdicts.same_number(low, high, margin)
+    return line | {"margin": margin, "verdict": verdict, "reason": reason, "seeds": ours.seeds}
+
+
+def _origin(used: Sequence[Sample]) -> dict[str, Any]:
+    return {"tier": used[0].tier}
+
+
+def _find(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: str) -> Found | None:
+    """Our number for a printed one, from the best tier that has all it needs."""
+    finder = _increase if rule.kind == "increase" else _value
+    return next((found for tier in TIERS if (found := finder(rule, printed, source, dataset, tier))), None)
+
+
+def _value(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: str, tier: str) -> Found | None:
+    like = [s for s in _samples(rule, printed, source, dataset) if s.tier == tier]
+    wanted = _classes(printed, like)
+    used = [s for s in like if s.class_name in wanted]
+    if not wanted or {s.class_name for s in used} != wanted:
+        return None
+    limits = verdicts.margins()
+    assumed = limits.seed_deviation[printed["metric"]]
+    return Found(verdicts.estimate(used, like, assumed, limits.confidence), used)
+
+
+def _samples(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: str) -> list[Sample]:
+    """One sample per class, tier and seed."""
+    setting, method = _settings(printed["setting"]), rule.methods[printed["method"]]
+    at = rule.parameters | {name: float(setting[name]) for name in rule.varies}
+    metric, note = rule.metric.format(**setting), rule.note.format(**setting)
+    if not rule.row:
+        return source.select(method, metric, at, note, [dataset])
+    together = defaultdict(list)
+    for other in rule.row:
+        row_at = at | _without(other, "method")
+        for sample in source.select(other.get("method", method), metric, row_at, note, [dataset]):
+            together[sample.class_name, sample.tier, sample.seed].append(sample)
+    statistic = statistics.stdev if printed["metric"].endswith("_std") else statistics.fmean
+    whole = [samples for samples in together.values() if len(samples) == len(rule.row)]
+    return [samples[0]._replace(value=statistic(s.value for s in samples), error=0.0) for samples in whole]
+
+
+def _increase(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: str, tier: str) -> Found | None:
+    """1 - baseline / score of class means, the best of each over all settings that all classes have (NLN, Table 1)."""
+
+    def best(metric: str) -> Found | None:
+        limits, settings = verdicts.margins(), defaultdict(list)
+        for sample in source.select(method, metric, rule.parameters, "", [dataset]):
+            if sample.tier == tier:
+                settings[sample.record.parameters["L"], sample.metric].append(sample)
+        whole = [like for like in settings.values() if {s.class_name for s in like} == _classes(printed, like)]
+        assumed = limits.seed_deviation["auroc"]
+        found = [Found(verdicts.estimate(like, like, assumed, limits.confidence), like) for like in whole]
+        return max(found, key=lambda one: one.estimate.value, default=None)
+
+    method = rule.methods[printed["method"]]
+    score, baseline = best(rule.metric), best(rule.baseline)
+    if score is None or baseline is None:
+        return None
+    (a, used), b = score, baseline.estimate
+    ratio = b.value / a.value
+    # The two errors as if independent: they come from the same networks, so the interval is rather too wide.
+    half = ((b.high - b.value) ** 2 + ((a.high - a.value) * ratio) ** 2) ** 0.5 / a.value
+    value = 1 - ratio
+    return Found(Estimate(value, value - half, value + half, min(a.seeds, b.seeds), a.assumed or b.assumed), used)
+
+
+def _classes(printed: Mapping[str, Any], samples: Sequence[Sample]) -> set[str]:
+    """The classes that a printed number is about."""
+    if printed["class_name"] != "mean":
+        return {printed["class_name"]}
+    dataset, recorded = printed["dataset"], {s.class_name for s in samples}
+    if dataset in DRAWS:
+        return recorded if len(recorded) >= DRAWS[dataset] else set()
+    group = _settings(printed["setting"]).get("group", "all")
+    classes = {**CLASSES, **DEFECT_CLASSES}[dataset]
+    return {name for name in classes if group == "all" or (name in TEXTURES) == (group == "textures")}
+
+
+def _settings(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.split(";") if "=" in part)
+
+
+def _without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name not in names}
+
+
+def _why_not(rule: Cells, printed: Mapping[str, Any], source: Evidence) -> str:
+    dataset = printed["dataset"]
+    if dataset not in {record.dataset for record in source.records}:
+        near = _find(rule, printed, source, NEAR[dataset]) if dataset in NEAR else None
+        beside = f"; on {NEAR[dataset]}, other images, it is {near.estimate.value:.3f}" if near else ""
+        return f"no run on {dataset} is recorded{beside}"
+    there = set()
+    if printed["class_name"] == "mean" and rule.kind == "value":
+        samples = _samples(rule, printed, source, dataset)
+        there = max(({s.class_name for s in samples if s.tier == tier} for tier in TIERS), key=len)
+    return f"only {len(there)} classes are recorded" if there else "no run with this setting is recorded"
+
+
+# --- claims about orders -------------------------------------------------------------------------------------------
+
+
+def _combinations(each: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*each.values()):
+        yield dict(zip(each, values, strict=True))
+
+
+def _order(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> dict:
+    """The line of the ledger about one claim that something is higher, or about the same."""
+    source = evidence[order.notebook or paper]
+    datasets = [each["dataset"]] if "dataset" in each else order.datasets
+    line = {"paper": paper, "kind": "order", "where": order.where, "claim": order.claim.format(**each)}
+    line |= {"dataset": ", ".join(datasets)}
+    line |= {"protocol": order.parameters.get("protocol", ""), "method": order.more["method"], "metric": order.metric}
+    line |= {"class_name": "all", "setting": f"against {order.less['method']}", "verdict": NOT_ATTEMPTED}
+    line |= {"command": f"novelty sweep sweeps/{order.sweep}.yml", "printed": _printed_order(paper, order)}
+    pairs = _pairs(order, each, datasets, source)
+    if not pairs:
+        return line | {"reason": "no run of both is recorded"}
+    blocks = [statistics.fmean(s.value for s in of_class) for of_class in verdicts.by_class(pairs)]
+    seeds = min(len(of_class) for of_class in verdicts.by_class(pairs))
+    return line | _judged(order, blocks) | {"seeds": seeds} | _origin(pairs) | source.provenance(pairs, True)
+
+
+def _judged(order: Orders, blocks: Sequence[float]) -> dict[str, Any]:
+    limits = verdicts.margins()
+    value, low, high = verdicts.mean_of_blocks(blocks, limits.confidence)
+    judge, margin = {
+        "greater": (verdicts.greater, limits.ordering["no_difference"]),
+        "flat": (verdicts.flat, limits.ordering["flat"]),
+        "less than": (verdicts.less_than, order.limit),
+    }[order.kind]
+    few = len(blocks) < limits.ordering["fewest"]
+    reason = f"from {low:+.3f} to {high:+.3f}, higher on {sum(b > 0 for b in blocks)} of {len(blocks)} classes"
+    reason += "; too few classes to tell" * few
+    verdict = MIXED if few else judge(low, high, margin)
+    return {"ours": value, "low": low, "high": high, "margin": margin, "verdict": verdict, "reason": reason}
+
+
+def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], source: Evidence) -> list[Sample]:
+    """The differences on the same class, seed and tier; of the tiers that with most classes, the paper's at a tie."""
+
+    def side(about: Mapping[str, Any]) -> list[Sample]:
+        at = order.parameters | _without(each, "dataset") | _without(about, "method", "metric")
+        return source.select(about["method"], about.get("metric", order.metric), at, "", datasets)
+
+    less = {sample[:4]: sample.value for sample in side(order.less)}
+    pairs = [s._replace(value=s.value - less[s[:4]]) for s in side(order.more) if s[:4] in less]
+    most = max(TIERS, key=lambda tier: len(verdicts.by_class([s for s in pairs if s.tier == tier])))
+    return [s for s in pairs if s.tier == most]
+
+
+@lru_cache
+def _printed_cells(paper: str, table: str) -> pd.DataFrame:
+    cells = published.read(paper)
+    cells = cells[(cells.table == table) & (cells.class_name != "mean")]
+    return cells.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
+
+
+def _printed_order(paper: str, order: Orders) -> float | None:
+    """The mean difference of the printed cells, where they are printed."""
+    if not order.printed:
+        return None
+    cells = _printed_cells(paper, order.printed["table"])
+    return float((cells[order.printed["more"]] - cells[order.printed["less"]]).mean())
