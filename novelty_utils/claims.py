@@ -116,7 +116,7 @@ def _compared(printed: Mapping[str, Any], ours: Estimate, whole: bool) -> dict[s
     limits = verdicts.margins()
     margin = (limits.mean if whole else limits.cell)[printed["metric"]]
     low, high = ours.low - printed["value"], ours.high - printed["value"]
-    reason = f"from {low:+.3f} to {high:+.3f}" + "; the deviation between seeds is assumed" * ours.assumed
+    reason = f"from {low:+.3f} to {high:+.3f}" + ", deviation between seeds assumed" * ours.assumed
     line = {"ours": ours.value, "low": ours.low, "high": ours.high, "difference": ours.value - printed["value"]}
     verdict = verdicts.same_number(low, high, margin)
     return line | {"margin": margin, "verdict": verdict, "reason": reason, "seeds": ours.seeds}

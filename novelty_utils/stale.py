@@ -26,7 +26,7 @@ def reasons(record: Record, newest: Record) -> list[str]:
     """
     found = []
     if record.data["name"] == newest.data["name"] and record.data["checksum"] != newest.data["checksum"]:
-        found.append("data")
+        found.append("images")
     if set(record.parameters) - set(newest.parameters):
         found.append("parameters")
     return found + list(_code(record.paper, record.code["commit"]))

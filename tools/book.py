@@ -22,8 +22,9 @@ import jupytext
 import nbformat
 import papermill  # noqa: F401  its progress bar is set up before TQDM_DISABLE is
 
+import ledger_page
 from crossref import ROOT
-from novelty_utils import records, runs
+from novelty_utils import claims, records, runs
 from novelty_utils.params import InputError
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
@@ -98,7 +99,7 @@ def _show(values: dict[str, Any]) -> str:
 
 
 def stage(executed: dict[str, Path]) -> None:
-    """Lay out in _build/src what jupyter-book reads: pages, configuration, executed notebooks, table of runtimes."""
+    """Lay out in _build/src what jupyter-book reads: pages, configuration, executed notebooks, runtimes, ledger."""
     shutil.rmtree(STAGE, ignore_errors=True)
     shutil.copytree("book", STAGE / "book", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "_toc.yml"):
@@ -107,6 +108,7 @@ def stage(executed: dict[str, Path]) -> None:
     for name, path in executed.items():
         shutil.copy(path, STAGE / "notebooks" / f"{name}.ipynb")
     (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
+    ledger_page.write_parts(STAGE / "book", claims.ledger("results"))
 
 
 def _runtimes(executed: Iterable[Path]) -> str:

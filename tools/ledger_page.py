@@ -1,0 +1,156 @@
+"""The parts of the page of claims that are computed: the tables, the figure and the files to download."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from itables import to_html_datatable
+from itables.javascript import generate_init_offline_itables_html
+
+from novelty_utils import claims, plots, verdicts
+from novelty_utils.files import write_atomically
+
+NAMES = {"ics": "ICS", "nln": "NLN", "crbnd": "CRBND", "ade_gan": "ADe-GAN"}
+MARKS = {
+    verdicts.REPRODUCED: ("#009e73", "o"),
+    verdicts.BETTER: ("#0072b2", "^"),
+    verdicts.MIXED: ("#8c8c8c", "s"),
+    verdicts.NOT_REPRODUCED: ("#d55e00", "v"),
+}
+NO_BREAK_SPACE, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
+UNIT = {"auroc", "balanced_accuracy", "f1", "pixel_auroc"}  # metrics that share the axes of the figure
+LAYOUT = {
+    "connected": False, "allow_html": True, "showIndex": False, "maxBytes": 0, "column_filters": "header",
+    "classes": "display compact", "autoWidth": False,
+}  # fmt: skip
+
+
+def write_parts(folder: Path, table: pd.DataFrame) -> None:
+    """Into `folder`: claims_summary.md, claims_orders.html, claims_PAPER.html, claims.png, claims.csv, claims.json."""
+    claims.write(table, folder)
+    _text(folder / "claims_summary.md", _summary(table))
+    start = generate_init_offline_itables_html(_bundle())
+    _text(folder / "claims_orders.html", start + _datatable(_orders(table), "claims-orders"))
+    for paper in NAMES:
+        numbers = table[(table.paper == paper) & (table.kind == "number")]
+        _text(folder / f"claims_{paper}.html", _datatable(_numbers(numbers), f"claims-{paper.replace('_', '-')}"))
+    figure = _figure(table)
+    write_atomically(folder / "claims.png", lambda file: figure.savefig(file, format="png", dpi=130))
+    plt.close(figure)
+
+
+def _bundle() -> Path:
+    import itables
+
+    return Path(itables.__file__).parent / "html" / "dt_bundle.js"
+
+
+def _text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _summary(table: pd.DataFrame) -> str:
+    """How many claims of which paper and place have which verdict, in Markdown."""
+    counts = claims.summary(table)
+    lines = [["paper", "where", *counts.columns], ["---", "---", *["--:"] * len(counts.columns)]]
+    for (paper, where), row in zip(counts.index, counts.to_numpy(), strict=True):
+        lines.append([NAMES[paper].replace("-", NO_BREAK_HYPHEN), where.replace(" ", NO_BREAK_SPACE), *map(str, row)])
+    lines += [["**all**", "", *(f"**{total}**" for total in counts.sum())]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _datatable(table: pd.DataFrame, name: str) -> str:
+    """A searchable table, each column with a filter of its own; it needs no network."""
+    wide = [number for number, column in enumerate(table.columns) if column in ("claim", "why")]
+    classes = [{"className": "dt-left wide", "targets": wide}, {"className": "dt-left", "targets": "_all"}]
+    return f'<div class="full-width">{to_html_datatable(table, table_id=name, columnDefs=classes, **LAYOUT)}</div>'
+
+
+def _orders(table: pd.DataFrame) -> pd.DataFrame:
+    orders = table[table.kind == "order"]
+    ours = [_with_interval(line, _signed) for line in _lines(orders)]
+    columns = {"paper": orders.paper.map(NAMES), "claim": orders.claim, "verdict": orders.verdict, "ours": ours}
+    return pd.DataFrame(columns | {"printed": orders.printed.map(_signed), "where": orders["where"]} | _common(orders))
+
+
+def _numbers(numbers: pd.DataFrame) -> pd.DataFrame:
+    words = {
+        name: numbers[name].str.replace("_", " ") for name in ("where", "dataset", "class_name", "method", "metric")
+    }
+    ours = [_with_interval(line, _plain) for line in _lines(numbers)]
+    values = {"printed": numbers.printed.map(_plain), "ours": ours, "verdict": numbers.verdict}
+    settings = {"setting": numbers.setting.str.replace("default", "")}
+    table = pd.DataFrame(words | values | settings | _common(numbers))
+    return table.rename(columns={"dataset": "data", "class_name": "class"})
+
+
+def _common(table: pd.DataFrame) -> dict[str, pd.Series]:
+    empty = table.fillna({"tier": "", "stale": "", "command": ""})
+    return {
+        "why": table.reason,
+        "tier": empty.tier,
+        "seeds": table.seeds.map(lambda n: "" if pd.isna(n) else f"{n:.0f}"),
+        "changed since": empty.stale.map(_changes),
+        "command": empty.command.map(_command),
+    }
+
+
+def _command(command: str) -> str:
+    return command and _folded("show", f"<code>{html.escape(command)}</code>")
+
+
+def _changes(stale: str) -> str:
+    if not stale:
+        return ""
+    changed = stale.split(", ")
+    rooms = [name for name in changed if name not in ("notebook", "images", "parameters", "history missing")]
+    words = [name for name in changed if name not in rooms] + [f"{len(rooms)} rooms"] * bool(rooms)
+    return _folded(", ".join(words), ", ".join(rooms)) if rooms else ", ".join(words)
+
+
+def _folded(short: str, long: str) -> str:
+    return f"<details><summary>{short}</summary>{long}</details>"
+
+
+def _lines(table: pd.DataFrame) -> list[pd.Series]:
+    return [line for _, line in table.iterrows()]
+
+
+def _plain(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.3f}" if value < 10 else f"{value:g}"
+
+
+def _signed(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:+.3f}"
+
+
+def _with_interval(line: pd.Series, show: Callable[[float], str]) -> str:
+    return "" if pd.isna(line.ours) else f"{show(line.ours)} [{show(line.low)}, {show(line.high)}]"
+
+
+def _figure(table: pd.DataFrame) -> plt.Figure:
+    """Printed against ours, one panel per paper and metric that has any of ours, an interval on each point."""
+    plots.set_style()
+    there = table[(table.kind == "number") & table.ours.notna() & table.metric.isin(UNIT)]
+    groups = there.groupby(["paper", "metric"])
+    panels = sorted(groups, key=lambda panel: list(NAMES).index(panel[0][0]))
+    figure, axes = plt.subplots(-(-len(panels) // 2), 2, figsize=(8, 4 * -(-len(panels) // 2)), squeeze=False)
+    for axis, ((paper, metric), points) in zip(axes.flat, panels, strict=False):
+        for verdict, (colour, mark) in MARKS.items():
+            mine = points[points.verdict == verdict]
+            errors = [mine.ours - mine.low, mine.high - mine.ours]
+            axis.errorbar(mine.printed, mine.ours, errors, fmt="none", ecolor=colour, alpha=0.25, elinewidth=1)
+            size = [70 if name == "mean" else 16 for name in mine.class_name]
+            axis.scatter(mine.printed, mine.ours, s=size, c=colour, marker=mark, alpha=0.8)
+        axis.axline((0, 0), slope=1, color="black", linewidth=0.8)
+        title = f"{NAMES[paper]}: {metric.replace('_', ' ').replace('auroc', 'AUROC')}"
+        axis.set(title=title, xlabel="printed", ylabel="ours", aspect="equal", xlim=(0.2, 1.02), ylim=(0.2, 1.02))
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    marks = [axes[0, 0].scatter([], [], s=30, c=colour, marker=mark) for colour, mark in MARKS.values()]
+    axes[0, 0].legend(marks, list(MARKS), fontsize=8, loc="lower right")
+    return figure
