@@ -1,13 +1,16 @@
 """The built book as a reader sees it: offline, in light and dark, on a desk and on a phone."""
 
+import io
 import json
 import re
 
 import nbformat
+import pandas as pd
 import pytest
 from pages import HTML, PAGES, SHOTS, shot
 
 from crossref import ROOT, read_book
+from novelty_utils import claims
 
 BOOK = read_book()
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
@@ -177,3 +180,32 @@ def test_no_page_holds_a_path_of_this_machine():
         assert str(ROOT) not in (HTML / name).read_text(encoding="utf-8"), name
     assert str(ROOT) not in json.dumps((HTML / "searchindex.js").read_text(encoding="utf-8"))
     assert SHOTS.is_dir()
+
+
+# --- the ledger ----------------------------------------------------------------------------------------------------
+
+
+def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits):
+    page = visits["book/claims.html"].page
+    ours = claims.ledger(ROOT / "results")
+    linked = {
+        name: page.locator(f'article a[href$="{name}"]').get_attribute("href") for name in ("claims.csv", "claims.json")
+    }
+    written = pd.read_csv(HTML / "book" / linked["claims.csv"], keep_default_na=False)
+    now = pd.read_csv(io.StringIO(ours.to_csv(index=False)), keep_default_na=False)
+    pd.testing.assert_frame_equal(written, now)
+    assert len(json.loads((HTML / "book" / linked["claims.json"]).read_text(encoding="utf-8"))) == len(ours)
+    count = page.locator("article table:not(.dataTable) tr", has_text="all").last.inner_text().split()[1:]
+    assert [int(number) for number in count] == claims.summary(ours).sum().tolist()
+
+
+@pytest.mark.parametrize("paper", list(claims.PAPERS))
+def test_every_printed_number_of_a_paper_is_in_its_table_and_can_be_filtered(visits, paper):
+    page, ours = visits["book/claims.html"].page, claims.ledger(ROOT / "results")
+    numbers = ours[(ours.paper == paper) & (ours.kind == "number")]
+    table = page.locator(f"#claims-{paper.replace('_', '-')}_wrapper")
+    assert f"of {len(numbers):,} entries" in table.locator(".dt-info").inner_text()
+    table.locator('input[placeholder="verdict"]').press_sequentially("not attempted")
+    left = int((numbers.verdict == "not attempted").sum())
+    assert f"of {left:,} entries" in table.locator(".dt-info").inner_text()
+    assert "not attempted" in table.locator("tbody tr").first.inner_text()

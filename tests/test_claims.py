@@ -1,0 +1,306 @@
+"""The ledger: complete, computed from the records and from nothing else, never from a smoke run."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from novelty_utils import claims, cli, grids, published, records, runs
+from novelty_utils.records import Record, Result
+
+ROOT = Path(claims.__file__).parents[1]
+SETTINGS = {
+    "ics": {"methods": "CAE,CLS,ICS", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"},
+    "nln": {"protocol": "miso", "models": "AE-con", "arch": "paper", "L": 32, "K": 2, "alpha": 1.0},
+}
+MACHINE = {"cpu": "a processor", "threads": 1, "gpu": None}
+DIGITS = [str(digit) for digit in range(10)]
+
+
+def put(folder, results, class_name="3", seed=0, tier="demo", paper="ics", dataset="mnist", **changes) -> Record:
+    """A record with these results, written into the folder: {(method, metric): value or (value, low, high)}."""
+    lines = []
+    for (method, metric), value in results.items():
+        value, low, high = value if isinstance(value, tuple) else (value, None, None)
+        lines.append(Result(method=method, metric=metric, value=value, low=low, high=high))
+    record = Record(
+        version=1, paper=paper, tier=tier, dataset=dataset, class_name=class_name, seed=seed,
+        parameters=SETTINGS[paper] | {"dataset": dataset, "tier": tier, "seed": seed} | changes,
+        data={"name": dataset, "checksum": "abc", "images": 70000}, results=lines, training={}, machine=MACHINE,
+        code={"commit": None}, seconds=1.0, peak_memory_mb=1, created="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    records.write(record, folder)
+    return record
+
+
+def number(
+    table: pd.DataFrame, where: str, class_name: str, method: str, paper="ics", dataset="mnist", setting=""
+) -> dict:
+    rows = table[
+        (table.paper == paper) & (table["where"] == where) & (table.dataset == dataset) & (table.kind == "number")
+    ]
+    rows = rows[(rows.class_name == class_name) & (rows.method == method) & rows.setting.str.contains(setting)]
+    assert len(rows) == 1
+    return rows.iloc[0].to_dict()
+
+
+def order(table: pd.DataFrame, claim: str) -> dict:
+    rows = table[table.claim == claim]
+    assert len(rows) == 1
+    return rows.iloc[0].to_dict()
+
+
+# --- the rules -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paper", claims.PAPERS)
+def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
+    printed, of_paper = published.read(paper).to_dict("records"), published.rules(paper)
+    for rule in [*of_paper.cells, *of_paper.orders]:
+        schema, _ = runs.read_schema(ROOT / "notebooks" / f"{rule.notebook or paper}.ipynb")
+        named = set(rule.parameters) | set(getattr(rule, "varies", ())) | set(getattr(rule, "each", ()))
+        sides = getattr(rule, "row", []) or [getattr(rule, "more", {}), getattr(rule, "less", {})]
+        named |= {name for side in sides for name in side} - {"method", "metric"}
+        assert named <= set(schema.model_fields), "a misspelt parameter would count as agreeing"
+        assert (ROOT / "sweeps" / f"{rule.sweep}.yml").is_file()
+    for cells in of_paper.cells:
+        assert any(claims._about(cells, cell) for cell in printed), cells
+    for rule in of_paper.orders:
+        if rule.printed:
+            names = set(claims._printed_cells(paper, rule.printed["table"]).columns)
+            assert {rule.printed["more"], rule.printed["less"]} <= names
+
+
+def test_the_values_of_the_rules_pass_the_schema_of_their_notebook():
+    for paper in claims.PAPERS:
+        for rule in [*published.rules(paper).cells, *published.rules(paper).orders]:
+            notebook = ROOT / "notebooks" / f"{rule.notebook or paper}.ipynb"
+            runs.check(notebook, {name: str(value) for name, value in rule.parameters.items()})
+
+
+# --- the ledger of a few records -----------------------------------------------------------------------------------
+
+
+def test_without_records_nothing_is_attempted_and_every_printed_number_is_there(tmp_path):
+    table = claims.ledger(tmp_path)
+    assert list(table.columns) == claims.COLUMNS
+    assert set(table.verdict) == {"not attempted"}
+    assert (table.reason.str.len() > 10).all()
+    numbers = table[table.kind == "number"]
+    printed = pd.concat([published.read(paper) for paper in claims.PAPERS])
+    assert len(numbers) == len(printed) == 1247
+    assert numbers.printed.tolist() == printed.value.tolist()
+    assert (
+        numbers[["paper", "where", "dataset", "protocol", "class_name", "method", "setting", "metric"]]
+        .duplicated()
+        .sum()
+        == 0
+    )
+    assert not numbers.ours.notna().any()
+
+
+def test_a_cell_is_compared_with_its_printed_number(tmp_path):
+    put(tmp_path, {("CLS", "auroc"): (0.9, 0.89, 0.91), ("CLS", "bacc_tuned_on_test"): 0.8})
+    table = claims.ledger(tmp_path)
+    row = number(table, "Table 4", "3", "CLS")
+    printed = published.read("ics").query("table == 'Table 4' and class_name == '3' and method == 'CLS'")
+    printed = printed[printed.dataset == "mnist"].value.item()
+    assert (row["ours"], row["printed"]) == (0.9, printed)
+    assert row["difference"] == pytest.approx(0.9 - printed)
+    # The recorded interval is 0.01 on each side, the assumed deviation between seeds 0.02.
+    assert row["high"] - row["ours"] == pytest.approx((0.01**2 + (1.96 * 0.02) ** 2) ** 0.5, abs=1e-5)
+    assert (row["seeds"], row["tier"], row["hardware"]) == (1, "demo", "a processor, 1 thread")
+    assert "assumed" in row["reason"]
+    assert number(table, "Table 1", "3", "CLS")["ours"] == 0.8
+    assert (table.verdict != "not attempted").sum() == 2
+
+
+def test_the_better_tier_counts(tmp_path):
+    put(tmp_path, {("CLS", "auroc"): 0.5})
+    put(tmp_path, {("CLS", "auroc"): 0.9}, tier="paper")
+    row = number(claims.ledger(tmp_path), "Table 4", "3", "CLS")
+    assert (row["ours"], row["tier"]) == (0.9, "paper")
+
+
+def test_a_smoke_run_changes_nothing_but_the_count_of_those_left_out(tmp_path):
+    put(tmp_path, {("CLS", "auroc"): 0.9})
+    before = claims.ledger(tmp_path)
+    put(tmp_path, {("CLS", "auroc"): 0.1}, tier="smoke")
+    put(tmp_path, {("CLS", "auroc"): 0.1}, class_name="4", tier="smoke")
+    after = claims.ledger(tmp_path)
+    pd.testing.assert_frame_equal(before, after)
+    assert (before.attrs["left_out"], after.attrs["left_out"]) == (0, 2)
+
+
+@pytest.mark.parametrize("other", [{"rho": 5.0}, {"rec": "sum"}, {"start": "fresh"}])
+def test_a_run_with_other_parameters_is_no_evidence(tmp_path, other):
+    put(tmp_path, {("ICS", "auroc"): 0.9}, **other)
+    assert number(claims.ledger(tmp_path), "Table 4", "3", "ICS")["verdict"] == "not attempted"
+
+
+def test_a_sweep_over_a_parameter_finds_its_column(tmp_path):
+    put(tmp_path, {("ICS", "bacc_tuned_on_test"): 0.7}, rho=5.0)
+    table = claims.ledger(tmp_path)
+    assert number(table, "Table 6", "3", "ICS", setting="rho=5$")["ours"] == 0.7
+    assert number(table, "Table 6", "3", "ICS", setting="rho=10")["verdict"] == "not attempted"
+    assert number(table, "Table 1", "3", "ICS")["verdict"] == "not attempted"
+
+
+def test_a_mean_needs_all_classes_and_says_how_many_there_are(tmp_path):
+    for digit in DIGITS[:9]:
+        put(tmp_path, {("CLS", "auroc"): 0.9 + int(digit) / 100}, class_name=digit)
+    row = number(claims.ledger(tmp_path), "Table 4", "mean", "CLS")
+    assert (row["verdict"], row["reason"]) == ("not attempted", "only 9 classes are recorded")
+    put(tmp_path, {("CLS", "auroc"): 0.99}, class_name="9")
+    row = number(claims.ledger(tmp_path), "Table 4", "mean", "CLS")
+    assert row["ours"] == pytest.approx(0.945)
+    assert row["margin"] == 0.02
+    assert "class_name=all" in row["command"]
+
+
+def test_the_mean_and_the_deviation_of_a_row_are_over_its_five_values(tmp_path):
+    for beta, value in ((1e-7, 0.8), (1e-5, 0.9), (1e-3, 0.7)):
+        put(tmp_path, {("ICS", "bacc_tuned_on_test"): value, ("CLS", "bacc_tuned_on_test"): 0.6}, beta=beta)
+    incomplete = claims.ledger(tmp_path)
+    put(tmp_path, {("ICS", "bacc_tuned_on_test"): 0.5}, beta=1e-1)
+    table = claims.ledger(tmp_path)
+    for found, verdict in ((incomplete, True), (table, False)):
+        rows = found[
+            (found["where"] == "Table 5") & (found.setting == "beta=mean_over_row") & (found.dataset == "mnist")
+        ]
+        rows = rows[rows.class_name == "3"].set_index("metric")
+        assert (rows.verdict == "not attempted").all() == verdict
+    assert rows.ours["balanced_accuracy"] == pytest.approx(0.7)
+    assert rows.ours["balanced_accuracy_std"] == pytest.approx((0.1 / 4) ** 0.5)  # of 0.8 0.9 0.7 0.5 0.6, with n - 1
+
+
+def test_an_increase_is_one_minus_the_ratio_of_the_best_means(tmp_path):
+    grid = {f"auroc;score=con;K={k};alpha=0.5;scale=held out": 0.8 + k / 100 for k in (1, 2, 5)}
+    for digit in DIGITS:
+        results = {("AE-con", name): value for name, value in grid.items()} | {("AE-con", "auroc;score=recon"): 0.68}
+        put(tmp_path, results, class_name=digit, paper="nln")
+    row = number(claims.ledger(tmp_path), "Table 1", "mean", "AE-con", paper="nln")
+    assert row["ours"] == pytest.approx(1 - 0.68 / 0.85)
+
+
+def test_data_nearby_is_named_but_not_compared(tmp_path):
+    put(tmp_path, {("CLS", "auroc"): 0.6123}, class_name="frog", dataset="cifar10_jpeg")
+    row = number(claims.ledger(tmp_path), "Table 4", "frog", "CLS", dataset="cifar10")
+    assert row["verdict"] == "not attempted"
+    assert "cifar10_jpeg, other images, it is 0.612" in row["reason"]
+
+
+# --- orders --------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_is_judged_on_the_same_classes_and_seeds(tmp_path):
+    for digit in DIGITS:
+        put(
+            tmp_path,
+            {("CLS", "bacc_tuned_on_test"): 0.8 + int(digit) / 1000, ("CAE", "bacc_tuned_on_test"): 0.7},
+            digit,
+        )
+    put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.0}, "0", seed=5)  # alone: no pair
+    row = order(claims.ledger(tmp_path), "CLS has a higher balanced accuracy than CAE")
+    assert row["verdict"] == "reproduced"
+    assert row["ours"] == pytest.approx(0.1045)
+    assert "higher on 10 of 10 classes" in row["reason"]
+    cells = published.read("ics").query("table == 'Table 1' and class_name != 'mean'")
+    means = cells.groupby("method").value.mean()
+    assert row["printed"] == pytest.approx(means["CLS"] - means["CAE"])
+
+
+def test_few_classes_get_no_verdict(tmp_path):
+    for digit in DIGITS[:4]:
+        put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.9, ("CAE", "bacc_tuned_on_test"): 0.1}, digit)
+    row = order(claims.ledger(tmp_path), "CLS has a higher balanced accuracy than CAE")
+    assert (row["verdict"], "too few" in row["reason"]) == ("mixed within noise", True)
+
+
+def test_a_flat_curve_is_a_claim_for_every_value(tmp_path):
+    for digit in DIGITS:
+        put(tmp_path, {("ICS", "bacc_tuned_on_test"): 0.8}, digit)
+        put(tmp_path, {("ICS", "bacc_tuned_on_test"): 0.801 + int(digit) / 1e4}, digit, rho=5.0)
+        put(tmp_path, {("ICS", "bacc_tuned_on_test"): 0.7 + int(digit) / 1e4}, digit, rho=30.0)
+    table = claims.ledger(tmp_path)
+    text = "Balanced accuracy does not depend on the share rho of atypical images: {} against 10 percent"
+    assert order(table, text.format("5.0"))["verdict"] == "reproduced"
+    assert order(table, text.format("30.0"))["verdict"] == "not reproduced"
+    assert order(table, text.format("20.0"))["verdict"] == "not attempted"
+
+
+# --- the committed records -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def committed() -> pd.DataFrame:
+    return claims.ledger(ROOT / "results")
+
+
+def test_no_smoke_record_is_committed(committed):
+    assert committed.attrs["left_out"] == 0
+    assert set(committed.tier.dropna()) <= {"demo", "paper"}
+
+
+def test_each_verdict_has_its_reason_and_what_is_attempted_its_source(committed):
+    assert committed.reason.str.len().gt(3).all()
+    attempted = committed[committed.verdict != "not attempted"]
+    assert len(attempted) > 300
+    for column in ("ours", "low", "high", "margin", "tier", "seeds", "hardware", "command"):
+        assert attempted[column].notna().all(), column
+    assert ((attempted.low <= attempted.ours) & (attempted.ours <= attempted.high)).all()
+    assert not committed[committed.verdict == "not attempted"].ours.notna().any()
+
+
+def test_the_commands_are_ones_that_the_command_line_takes(committed):
+    seen = set()
+    for command in committed.command.dropna().unique():
+        words = shlex.split(re.sub(r"^for s in [\d ]+; do (.*)\$s; done$", r"\g<1>0", command))
+        assert words[0] == "novelty"
+        if words[1] == "sweep":
+            assert (ROOT / words[2]).is_file()
+            continue
+        pairs = dict(pair.split("=", 1) for pair in words[4::2])
+        shape = (words[2], *((name, value) for name, value in pairs.items() if name not in ("class_name", "seed")))
+        if shape not in seen and words[2] != "crbnd":  # crbnd names draws of classes; its other parameters are below
+            seen.add(shape)
+            runs.check(ROOT / "notebooks" / f"{words[2]}.ipynb", pairs)
+    assert len(seen) > 5
+
+
+def test_the_sweeps_that_the_ledger_names_are_read(committed):
+    named = set(committed.command.dropna()[committed.command.dropna().str.startswith("novelty sweep")])
+    assert len(named) > 10
+    for command in sorted(named)[:3]:
+        assert grids.read(ROOT / command.split()[2], {})
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_verdicts_and_writes_the_ledger(tmp_path, capsys):
+    put(tmp_path / "results", {("CLS", "auroc"): 0.9})
+    put(tmp_path / "results", {("CLS", "auroc"): 0.9}, tier="smoke")
+    arguments = ["claims", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "not attempted       Ten patterns are best" in printed
+    assert "left out: 1 records of the smoke tier" in printed
+    table = pd.read_csv(tmp_path / "out" / "claims.csv")
+    listed = json.loads((tmp_path / "out" / "claims.json").read_text())
+    assert len(table) == len(listed) == len(claims.ledger(tmp_path / "results"))
+    assert list(listed[0]) == claims.COLUMNS
+    assert [line["ours"] for line in listed if line["ours"] is not None] == table.ours.dropna().tolist() == [0.9]
+
+
+@pytest.mark.parametrize("bad", ["nowhere", "file"])
+def test_a_folder_that_is_none_is_refused(tmp_path, capsys, bad):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["claims", "--results", str(tmp_path / bad), "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert bad in error
+    assert "give the one with the records" in error
+    assert not (tmp_path / "out").exists()
