@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup book test bench pair lint requirements clean
+.PHONY: help setup book test bench reproduce pair lint requirements clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the brow
 
 bench: setup  ## measure the trainer against bare PyTorch and PyOD, the neighbour search against scikit-learn and faiss
 	@$(BIN)/python tools/bench.py
+
+reproduce: setup  ## run the headline tables of all papers, full length: the estimate first, then what is not recorded yet
+	@$(BIN)/novelty sweep sweeps/headline.yml
 
 pair: setup  ## write notebooks/*.ipynb from notebooks/*.py
 	@$(BIN)/python tools/pair.py

@@ -37,7 +37,7 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     """Run what is not finished of a sweep; see `grids` for the file.
 
     `workers` processes on this machine (by default one per GPU, or per core), or those of the dask cluster whose
-    `scheduler` has this address. Prints a line for each run, progress and a summary.
+    `scheduler` has this address. Prints what it will cost, a line for each run, progress and a summary.
     Raises InputError, before anything is started, for whatever is wrong in the file, for records that cannot be read,
     a results folder that cannot be written and a scheduler that does not answer; RunError at the end if runs failed,
     and at once if the scheduler is gone.
@@ -50,6 +50,8 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     try:
         if todo:
             _prepare(todo)
+            if not scheduler:  # what the machines of a cluster are like is not known here
+                _costs(listed, todo, workers)
             with _client(todo, workers, scheduler) as (client, gpus):
                 _follow(client, _submitted(client, todo, gpus), tally)
     except KeyboardInterrupt:
@@ -106,6 +108,10 @@ def plan(file: Path, overrides: Mapping[str, str], workers: int | None) -> None:
     same, open_ = _same(listed), {id(job) for job in todo}
     for job in listed:
         print("to run  " if id(job) in open_ else "finished", _label(job, same))
+    _costs(listed, todo, workers)
+
+
+def _costs(listed: list[Job], todo: list[Job], workers: int | None) -> None:
     print(f"{len(todo)} to run, {len(listed) - len(todo)} finished")
     alike: dict[tuple[str, str, str], list[Job]] = defaultdict(list)
     for job in todo:
