@@ -19,7 +19,7 @@ FLOORS = [
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours"},
     {"records", "claims"},
-    {"runs"},
+    {"runs", "mixtures"},
     {"grids"},
     {"sweeps"},
     {"cli"},
