@@ -219,7 +219,7 @@ plt.show()
 # Under {ref}`MISO <protocol-miso>`, *multiple inliers, single outlier*, one class is novel and all others together are normal, without labels. We train on nine tenths of the normal images of the
 # training part, hold out a tenth, drawn by the seed, and test on the whole test part. Held-out normal images set the scale of the error, and they tell whether the networks are healthy. No novel
 # image was used to choose anything. Under another paper's `protocol` a run makes as many steps, to the nearest whole epoch and at least one; its results
-# stand on the leaderboard and not in the tables below.
+# stand on {doc}`the leaderboard <leaderboard>` and not in the tables below.
 
 # %%
 STEPS = {"smoke": 800, "demo": 4500}  # of the alternating optimisation

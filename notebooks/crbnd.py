@@ -235,7 +235,7 @@ plt.show()
 # Under **outlier share** one class is normal and the test is mixed so that a given share of it is novel; five mixtures are drawn for each share. Under **inlier
 # categories** a few categories are drawn at random, with at most 105 training and 45 test images each and as many outliers in the test as normal images.
 # Networks see training images only. Held-out normal images tell how a threshold behaves, and nothing else was used to choose anything. Under another paper's
-# `protocol` both networks make as many steps, to the nearest whole epoch and at least one; the results stand on the leaderboard and not in the tables below.
+# `protocol` both networks make as many steps, to the nearest whole epoch and at least one; the results stand on {doc}`the leaderboard <leaderboard>` and not in the tables below.
 
 # %%
 BATCH = 128

@@ -190,7 +190,7 @@ plt.show()
 # 9000 test twos and 1000 others, but MNIST holds about 7000 twos in all.) Whatever the class has beyond 4000 training
 # images is held out: it may set thresholds, because it costs no label. Images are padded from 28×28 to 32×32 and
 # scaled to $[0, 1]$. Under another paper's `protocol` each stage makes as many steps as it would here, to the nearest whole
-# epoch and at least one; its results stand on the leaderboard and not in the tables below.
+# epoch and at least one; its results stand on {doc}`the leaderboard <leaderboard>` and not in the tables below.
 
 # %%
 BATCH, L, SIDE = 64, 64, 32

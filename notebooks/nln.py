@@ -198,7 +198,7 @@ plt.show()
 # outliers) one class is. Either way the network sees normal training images only, a tenth of which is held out, and the test is the
 # whole official test part. Held-out images serve to scale and to choose; they never enter the bank of neighbours,
 # where they would find themselves at distance zero. Under another paper's `protocol` a run makes as many steps, to the nearest
-# whole epoch and at least one; its results stand on the leaderboard and not in the tables below.
+# whole epoch and at least one; its results stand on {doc}`the leaderboard <leaderboard>` and not in the tables below.
 
 # %%
 BATCH = 128
