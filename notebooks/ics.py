@@ -970,12 +970,13 @@ def spread(encoder):
 
 
 before = spread(collapsing)
-few = 30 if p.tier == "smoke" else 2
+few = 30 if p.tier == "smoke" else 2  # epochs of the paper's protocol
+few *= training.steps_per_epoch(len(of_paper.train), BATCH)
 training.fit(
     [training.Detector(collapsing, everything[shown], p.seed, "closeness only")],
     images,
     [training.Step(closeness_only)],
-    epochs=few,
+    epochs=training.epochs_for(few, len(splits[shown].train), BATCH),
     batch=BATCH,
     device=p.device,
     label="collapse",
