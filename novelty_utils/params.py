@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+# The protocols that every paper's notebook can run under; `protocols.split` makes the split of each.
+Protocol = Literal["one_class", "simo", "miso", "outlier_share"]
 DIGITS = tuple("0123456789")
 CLASSES = {
     "digits": DIGITS,

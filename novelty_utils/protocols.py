@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from novelty_utils.data import Dataset
-from novelty_utils.params import InputError
+from novelty_utils.params import InputError, Protocol
 
+ONE_CLASS_TRAIN = 4000  # the training images of ICS
 HELD_OUT_SHARE = 0.2  # of the class, where it has fewer images than `one_class` would like to train on
 HELD_OUT_TENTH = 0.1  # of the normal training images, under the other protocols; no paper mentions a held-out part
 # Images of a category: the CRBND paper names no limit and no split; earlier users of its protocol stopped at 150.
@@ -97,6 +98,13 @@ def outlier_share(data: Dataset, normal: int, seed: int) -> Split:
         "takes the autoencoder's epoch with the best AUROC on a part of the test images"
     )
     return _split(data, "outlier_share", normal, [normal], _all_but_a_tenth, seed, leak)
+
+
+def split(protocol: Protocol, data: Dataset, label: int, seed: int) -> Split:
+    """The split of a protocol by its name; `label` is the normal class, under `miso` the novel one."""
+    if protocol == "one_class":
+        return one_class(data, label, ONE_CLASS_TRAIN, seed)
+    return {"simo": simo, "miso": miso, "outlier_share": outlier_share}[protocol](data, label, seed)
 
 
 def mixture(split: Split, share: float, seed: int) -> Split:

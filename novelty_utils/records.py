@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from novelty_utils import __version__
 from novelty_utils.data import Dataset
@@ -28,6 +28,9 @@ from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters
 
 VERSION = 1
+# Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
+# in where it is missing, and left out of a record's name, so that a repeated run finds the older record.
+ADDED_LATER = {"ics": {"protocol": "one_class"}, "ade_gan": {"protocol": "miso"}}
 NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
 
 
@@ -68,9 +71,16 @@ class Record(BaseModel):
     peak_memory_mb: int
     created: str
 
+    @model_validator(mode="after")
+    def _older_record(self) -> Record:
+        self.parameters = ADDED_LATER.get(self.paper, {}) | self.parameters
+        return self
+
     def path(self, folder: str | Path) -> Path:
         """Where this record lives: FOLDER/PAPER/DATASET/CLASS-TIER-sSEED-KEY.json."""
-        asked = json.dumps([self.parameters, self.class_name, self.data["checksum"]], sort_keys=True)
+        later = ADDED_LATER.get(self.paper, {}).items()
+        parameters = dict(item for item in self.parameters.items() if item not in later)
+        asked = json.dumps([parameters, self.class_name, self.data["checksum"]], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()[:10]
         dataset = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.dataset)
         class_name = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.class_name)

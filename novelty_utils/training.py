@@ -79,6 +79,16 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
         return make()
 
 
+def epochs_for(steps: int, images: int, batch: int) -> int:
+    """The number of epochs, at least 1, that comes closest to so many optimiser steps on so many images."""
+    return max(1, round(steps / steps_per_epoch(images, batch)))
+
+
+def steps_per_epoch(images: int, batch: int) -> int:
+    """How many steps `fit` makes in an epoch of so many images; what does not fill a batch opens the next epoch."""
+    return max(1, images // min(batch, images))
+
+
 def _seed_everything(seed: int, device: torch.device) -> None:
     # Not torch.manual_seed: it reaches every device of the machine, and formats a stack trace while CUDA is asleep,
     # which costs more than a small network's whole step.
@@ -187,7 +197,7 @@ class _Plan:
 def _plan(detector: Detector, epochs: int, batch: int) -> _Plan:
     # Permutations follow each other without a cut, so the remainder of an epoch opens the next one: no image is lost.
     first = next(iter(detector.sets.values()))
-    per_epoch = max(1, len(first) // min(batch, len(first)))
+    per_epoch = steps_per_epoch(len(first), batch)
     generator = torch.Generator().manual_seed(detector.seed)
     orders = {}
     for name, index in detector.sets.items():

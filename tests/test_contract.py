@@ -9,6 +9,8 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
 from torch import Tensor, nn
 
@@ -33,13 +35,39 @@ EASY = {
 
 def shallow() -> Score:
     """Principal components and a one-class SVM."""
-
-    def pixels(index: Tensor) -> np.ndarray:
-        return IMAGES[index].flatten(1).numpy() / 255
-
     pca = PCA(20, random_state=0).fit(pixels(SPLIT.train))
     svm = OneClassSVM(nu=0.1, gamma="auto").fit(pca.transform(pixels(SPLIT.train)))
     return lambda index: -svm.decision_function(pca.transform(pixels(index)))
+
+
+def pixels(index: Tensor) -> np.ndarray:
+    return IMAGES[index].flatten(1).numpy() / 255
+
+
+def reconstruction_error() -> Score:
+    """The distance to the plane of the principal components."""
+    pca = PCA(20, random_state=0).fit(pixels(SPLIT.train))
+
+    def score(index: Tensor) -> np.ndarray:
+        X = pixels(index)
+        return np.square(X - pca.inverse_transform(pca.transform(X))).sum(1)
+
+    return score
+
+
+def forest() -> Score:
+    model = IsolationForest(random_state=0).fit(pixels(SPLIT.train))
+    return lambda index: -model.score_samples(pixels(index))
+
+
+def local_outlier_factor() -> Score:
+    model = LocalOutlierFactor(novelty=True).fit(pixels(SPLIT.train))
+    return lambda index: -model.score_samples(pixels(index))
+
+
+def fifth_neighbour() -> Score:
+    model = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(pixels(SPLIT.train))
+    return lambda index: model.kneighbors(pixels(index))[0][:, -1]
 
 
 class Autoencoder(nn.Sequential):
@@ -196,6 +224,10 @@ def patterns_and_reconstruction() -> Score:
 
 DETECTORS = {
     "PCA and one-class SVM": shallow,
+    "PCA": reconstruction_error,
+    "isolation forest": forest,
+    "local outlier factor": local_outlier_factor,
+    "fifth nearest neighbour": fifth_neighbour,
     "autoencoder": autoencoder,
     "nearest latent neighbours": nearest_latent_neighbours,
     "connective reconstruction": connective_reconstruction,

@@ -19,7 +19,7 @@ FLOORS = [
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours"},
     {"records"},
-    {"stale"},
+    {"stale", "mixtures"},
     {"evidence"},
     {"verdicts"},
     {"claims"},

@@ -1,6 +1,7 @@
 """Splits: disjoint, seeded, of the right kind, with the labels of the test part out of sight."""
 
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from novelty_utils import data, metrics, protocols
 from novelty_utils.data import Dataset
-from novelty_utils.params import InputError
+from novelty_utils.params import InputError, Protocol
 
 
 def dataset(train: list[int], test: list[int]) -> Dataset:
@@ -428,3 +429,26 @@ def test_categories_with_too_few_images_are_refused_in_one_line(images, told):
         f"dataset='shelter', {told} test images; 3 of each category to train on, one to test, and as many others are "
         "needed"
     )
+
+
+# --- by name -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", get_args(Protocol))
+def test_a_protocol_is_found_by_its_name(digits, name):
+    expected = {
+        "one_class": protocols.one_class(digits, 3, 4000, 1),
+        "simo": protocols.simo(digits, 3, 1),
+        "miso": protocols.miso(digits, 3, 1),
+        "outlier_share": protocols.outlier_share(digits, 3, 1),
+    }[name]
+    split = protocols.split(name, digits, 3, seed=1)
+    assert (split.protocol, split.normal) == (expected.protocol, expected.normal)
+    for part in ("train", "held_out", "test"):
+        assert torch.equal(getattr(split, part), getattr(expected, part))
+
+
+def test_outlier_share_trains_on_the_images_of_simo(digits):
+    one, other = (protocols.split(name, digits, 3, seed=1) for name in ("simo", "outlier_share"))
+    assert torch.equal(one.train, other.train)
+    assert torch.equal(one.held_out, other.held_out)

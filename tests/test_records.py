@@ -21,6 +21,7 @@ RESULTS = [
 DATA = Dataset(
     "digits", torch.zeros(5, 1, 2, 2, dtype=torch.uint8), torch.zeros(5), torch.zeros(5), tuple("0123456789"), "abc"
 )
+ROOT = Path(records.__file__).parents[1]
 ASKED = {
     "dataset": "digits", "class_name": "3", "tier": "smoke", "seed": 0, "device": "cpu", "results": "r",
     "methods": "PCA,ICS", "rho": 10.0,
@@ -82,7 +83,8 @@ def test_names_that_cannot_stand_in_a_path_are_made_harmless(record):
 
 
 def test_a_record_says_what_ran_on_which_data_with_which_code(record):
-    assert record.parameters == {"dataset": "digits", "tier": "smoke", "seed": 0, "methods": "PCA,ICS", "rho": 10.0}
+    asked = {"dataset": "digits", "tier": "smoke", "seed": 0, "methods": "PCA,ICS", "rho": 10.0}
+    assert record.parameters == asked | {"protocol": "one_class"}
     assert record.data == {"name": "digits", "checksum": "abc", "images": 5}
     assert torch.__version__.startswith(record.machine["torch"])
     assert record.code["version"] == __version__
@@ -291,3 +293,28 @@ def test_tiers_are_never_mixed():
     ]
     assert len(records.chosen(table, dataset="mnist", class_name="3")) == 2
     assert len(records.chosen(table, dataset="mnist", class_name="9")) == 0
+
+
+# --- parameters that came later ------------------------------------------------------------------------------------
+
+
+def test_the_committed_records_are_found_again_by_the_parameters_they_were_made_with():
+    files = sorted((ROOT / "results").glob("*/*/*.json"))
+    assert len(files) > 200
+    moved = [
+        file for file in files if records.parse(file.read_text(encoding="utf-8"), file).path(ROOT / "results") != file
+    ]
+    assert moved == []
+
+
+def test_a_record_older_than_a_parameter_has_the_value_it_meant():
+    old = make().model_dump(mode="json")
+    del old["parameters"]["protocol"]
+    read = records.parse(json.dumps(old), "old")
+    assert read.parameters["protocol"] == "one_class"
+    assert records.frame([read]).protocol.unique().tolist() == ["one_class"]
+
+
+def test_another_protocol_has_another_place(record):
+    other = record.model_copy(update={"parameters": record.parameters | {"protocol": "miso"}})
+    assert other.path("r") != record.path("r")

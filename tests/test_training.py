@@ -754,3 +754,18 @@ def test_many_second_networks_each_with_its_own_frozen_first_one(stack):
     for pair, kept, history in zip(pairs, before, histories, strict=True):
         assert same(kept, state(pair.model.first))
         assert history.terms["loss"][-1] < 0.5 * history.terms["loss"][0]
+
+
+# --- lengths -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "images", "batch", "epochs"), [(100, 1000, 100, 10), (14, 1000, 100, 1), (5, 30, 64, 5)]
+)
+def test_the_epochs_for_a_number_of_steps(steps, images, batch, epochs):
+    assert training.epochs_for(steps, images, batch) == epochs
+
+
+def test_an_epoch_has_as_many_steps_as_said(images=45, batch=10):
+    history = fit(detector(images=images), squared_error, epochs=3, batch=batch)[0]
+    assert history.images == 3 * batch * training.steps_per_epoch(images, batch)

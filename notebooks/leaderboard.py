@@ -1,0 +1,674 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Leaderboard: every method under every protocol
+#
+# Four papers, four protocols, and no method that was tried under another paper's. One trains on a single class and calls nine novel; another trains on nine and looks for
+# the tenth; a third mixes its test on purpose. Each chose its own rivals. So a reader who asks the plain question, *which of these should I use?*, finds four tables
+# that cannot be laid side by side.
+#
+# Here they are laid side by side. All four methods, in their main variants, run under all protocols on the same images, with the same held-out parts and the same seeds. Five
+# baselines that need no network run beside them: principal components, a one-class SVM, an isolation forest, the local outlier factor and the distance to the nearest neighbours.
+# This page has two parts. The first runs the baselines, class by class, and leaves records. The second reads the records of *all* papers and ranks what is there. What has not been
+# run is listed as such.
+#
+# **Before you start** you should know what the {doc}`four protocols <../book/protocols>` are and what an AUROC measures. The methods are on their own pages:
+# {doc}`ics`, {doc}`nln`, {doc}`crbnd`, {doc}`ade_gan`.
+
+# %% tags=["colab", "hide-input"]
+# On Colab this cell installs the package; elsewhere it only checks that it is there.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("novelty_utils") is None:
+    if not {"COLAB_RELEASE_TAG", "NOVELTY_UTILS_SOURCE"} & set(os.environ):
+        raise ModuleNotFoundError(
+            "novelty_utils is missing: run `make setup`, or `pip install .` in the clone"
+        )
+    source = "novelty-utils @ git+https://github.com/novelty-book/novelty-book@main"
+    source = os.environ.get("NOVELTY_UTILS_SOURCE", source)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    importlib.invalidate_caches()
+
+# %% [markdown]
+# ## Parameters
+#
+# These are the knobs of a run of the baselines; `papermill` or `novelty run leaderboard -p KEY=VALUE` replaces them from outside.
+
+# %% tags=["parameters"]
+dataset = "digits"  # mnist, fashion_mnist, cifar10, cifar10_jpeg, folder:PATH
+class_name = "3"  # the normal class, under miso the novel one: name, number, or all
+tier = "smoke"  # the baselines are the same in every tier; smoke stays off the board
+seed = 0  # of the held-out images, the random parts and the forest
+device = "auto"  # of no effect here: scikit-learn works on the CPU
+results = "results"  # folder that the record of this run is written to
+protocol = "simo"  # simo (outlier_share is the same), miso or one_class
+
+# %% tags=["schema", "hide-input"]
+from pydantic import Field
+
+from novelty_utils.params import Protocol, RunParameters
+
+
+class Parameters(RunParameters):
+    """The parameters of a run of the baselines."""
+
+    protocol: Protocol = Field(description="which images are normal, and who trains")
+
+
+p = Parameters.check(globals())
+
+# %% tags=["hide-input"]
+import time
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy.stats import friedmanchisquare, studentized_range
+from scipy.stats import t as student
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.svm import OneClassSVM
+from tqdm import tqdm
+
+from novelty_utils import (
+    data,
+    metrics,
+    mixtures,
+    plots,
+    protocols,
+    records,
+)
+from novelty_utils.records import Result, chosen
+
+plots.set_style()
+pd.set_option("display.max_columns", 40, "display.width", 160)
+
+# %% [markdown]
+# ## Five ways to be far from normal
+#
+# Each baseline is a function that takes normal images as rows of pixels and gives back a function that scores others. Higher means more anomalous. No parameter was tuned: each is the
+# library's default, or what one of our pages prints for the same tool.
+#
+# | baseline | its idea of "far" | fixed beforehand |
+# |---|---|---|
+# | **PCA** | squared distance to the subspace of the largest principal components | 64 components, as on the page of {doc}`ics` |
+# | **OCSVM** {cite:p}`scholkopf2001` | outside a boundary that leaves out a share $\nu$ of the training images | Gaussian kernel, $\nu = 0.1$, $\gamma = 1/d$, as on the page of {doc}`ics` |
+# | **isolation forest** {cite:p}`liu2008` | cut off from the rest after few random cuts | 100 trees, the library's default |
+# | **LOF** {cite:p}`breunig2000` | in a sparser place than one's own neighbours | 20 neighbours, the library's default |
+# | **k-NN** {cite:p}`ramaswamy2000` | far from the fifth nearest training image | 5 neighbours, the default of PyOD |
+#
+# All five are in scikit-learn. PyOD's LOF and k-NN give the same scores, which the tests check. Its PCA is another score
+# (distances along the components, weighted), so we take the reconstruction error, which is what an autoencoder generalises.
+#
+# **Too many images.** The time of the SVM grows with the square of the number of training images, and so does that of LOF, which needs the neighbours of every training image. Where there are more than 6000, these two
+# get a random 6000 of them, drawn by the seed. Under MISO that is one image in eight; under the other protocols it is all but a few. A record says how many images a baseline was fitted to.
+
+
+# %%
+MOST = 6000  # training images of the SVM and of LOF
+
+
+def some(X, seed):
+    """At most MOST rows of X, drawn by the seed."""
+    if len(X) <= MOST:
+        return X
+    return X[np.random.default_rng(seed).choice(len(X), MOST, replace=False)]
+
+
+def fit_pca(X, seed, components=64):
+    pca = PCA(min(components, *X.shape), random_state=seed).fit(X)
+
+    def error(x):
+        return np.square(x - pca.inverse_transform(pca.transform(x))).sum(1)
+
+    return error
+
+
+def fit_ocsvm(X, seed):
+    svm = OneClassSVM(nu=0.1, gamma="auto").fit(some(X, seed))
+    return lambda x: -svm.decision_function(x)
+
+
+def fit_forest(X, seed):
+    forest = IsolationForest(random_state=seed).fit(X)
+    return lambda x: -forest.score_samples(x)
+
+
+def fit_lof(X, seed):
+    lof = LocalOutlierFactor(novelty=True).fit(some(X, seed))
+    return lambda x: -lof.score_samples(x)
+
+
+def fit_knn(X, seed):
+    near = NearestNeighbors(n_neighbors=min(5, len(X)), algorithm="brute").fit(X)
+    return lambda x: near.kneighbors(x)[0][:, -1]
+
+
+BASELINES = {
+    "PCA": fit_pca,
+    "OCSVM": fit_ocsvm,
+    "isolation forest": fit_forest,
+    "LOF": fit_lof,
+    "k-NN": fit_knn,
+}
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Computed, not drawn: the five baselines fitted to the same normal points (white), a tight group and a loose one. The darker a place, the higher it ranks among all places of the panel. PCA, with one component here, knows only a line; LOF asks for more of a place beside the tight group than beside the loose one; the forest cuts along the axes.", "name": "fig-board-idea"}, "image": {"alt": "Five maps of the plane with two groups of normal points, one per baseline: a straight band, two rounded islands, boxy islands, and islands of different tightness"}}
+draw = np.random.default_rng(0)
+tight, loose = draw.normal(-1.2, 0.15, (60, 2)), draw.normal(0.9, 0.55, (60, 2))
+points = np.concatenate([tight, loose])
+grid = np.stack(np.meshgrid(np.linspace(-3, 3, 70), np.linspace(-3, 3, 70)), -1)
+figure, axes = plt.subplots(1, 5, figsize=(10, 2.3))
+for axis, (name, fit) in zip(axes, BASELINES.items(), strict=True):
+    score = fit(points, 0, components=1) if name == "PCA" else fit(points, 0)
+    rank = pd.Series(score(grid.reshape(-1, 2))).rank().to_numpy()
+    shade = rank.reshape(grid.shape[:2])
+    axis.pcolormesh(grid[..., 0], grid[..., 1], shade, cmap="gray_r")
+    axis.scatter(*points.T, s=4, color="white", edgecolors=plots.NORMAL, lw=0.4)
+    axis.set(title=name, xticks=[], yticks=[], aspect="equal")
+    axis.grid(visible=False)
+plt.show()
+
+# %% [markdown]
+# ## Data and protocol
+#
+# The images are taken as they are, as pixels in $[0, 1]$, under the same splits as the four papers' pages.
+
+# %%
+watch = records.Stopwatch()
+ds = data.load(p.dataset, side=32)
+splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
+shown = next(iter(splits))  # the card and the table below show this class
+single = "novel" if p.protocol == "miso" else "normal"  # what class_name is
+print(f"{ds.name}, checksum {ds.checksum}")
+print(f"{p.protocol}, {single} class {ds.classes[shown]!r}")
+splits[shown].card()
+
+
+# %% [markdown]
+# ## Run
+#
+# A baseline sees the training images. Held-out images only set the threshold of F1, at which 5 % of them are rejected. The labels of the test are read for the metrics alone: the
+# AUROC over the whole test part, and, where one class is normal, AUROC and F1 when a given share of the test is novel, as on the page of {doc}`crbnd`.
+
+
+# %%
+def pixels(index):
+    """float32 (len(index), d) in [0, 1]."""
+    return ds.images[index].flatten(1).numpy().astype(np.float32) / 255
+
+
+def run(name, k):
+    """One baseline on one class: its results, and what it cost."""
+    split = splits[k]
+    X, x_held_out, x = map(pixels, (split.train, split.held_out, split.test))
+    started = time.perf_counter()
+    score = BASELINES[name](X, p.seed)
+    fitted = time.perf_counter()
+    s = score(x)
+    scored = time.perf_counter()
+    cost = {
+        "seconds": round(fitted - started, 4),
+        "fitted_images": min(len(X), MOST) if name in ("OCSVM", "LOF") else len(X),
+        "scoring_seconds": round(scored - fitted, 4),
+        "scored_images": len(x),
+    }
+    value, low, high = metrics.auroc(split.reveal(), s)
+    found = [Result(method=name, metric="auroc", value=value, low=low, high=high)]
+    return found + mixtures.of_score(name, split, s, score(x_held_out), p.seed), cost
+
+
+found, costs = {k: [] for k in splits}, {k: {} for k in splits}
+for k, name in tqdm([(k, b) for k in splits for b in BASELINES], "run", leave=False):
+    results_, costs[k][name] = run(name, k)
+    found[k] += results_
+
+# %% tags=["hide-input"]
+for k in splits:
+    cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
+    record = records.make(
+        "leaderboard", p, ds, ds.classes[k], found[k], costs[k], *cost
+    )
+    print("recorded in", records.write(record, p.results))
+
+# %% [markdown]
+# This run, for the class shown: AUROC with its interval over test images, seconds to fit, and milliseconds per image.
+
+# %% tags=["hide-input"]
+this_run = pd.DataFrame(
+    [
+        {
+            "baseline": r.method,
+            "AUROC": r.value,
+            "95 % interval": f"{r.low:.3f} to {r.high:.3f}",
+            "fit, s": costs[shown][r.method]["seconds"],
+            "ms per image": 1000
+            * costs[shown][r.method]["scoring_seconds"]
+            / costs[shown][r.method]["scored_images"],
+        }
+        for r in found[shown]
+        if r.metric == "auroc"
+    ]
+)
+this_run.style.hide(axis="index").format(precision=3)
+
+# %% [markdown]
+# ## Who takes part
+#
+# From here on everything is read from the records under `results/`, of this page and of all others. A contestant is a score, and the place where records keep it. Each method comes with its default
+# parameters, the same under all protocols and on all data sets (but for $\beta$ of ADe-GAN, which its paper sets to 10 on CIFAR-10), so nothing is tuned to a column of the board:
+#
+# * **ICS**: the autoencoder alone (CAE), with closeness (CLS), with the split (ICS), each followed by the one-class SVM;
+# * **NLN**: the reconstruction error of the autoencoder; its nearest-latent-neighbours score; the total score of AE-con; all with $L = 32$, $K = 2$, $\alpha = 0.9$;
+# * **CRBND**: with the wide autoencoder of the text, and with a narrow code of 64 numbers;
+# * **ADe-GAN**: R1 with the printed norm (l2) and with that per pixel (rms), and the error alone of the former.
+#
+# `outlier_share` trains as `simo` does and differs in its test only. So the two are one column here, and the shares have a table of their own.
+
+
+# %%
+class Contestant(NamedTuple):
+    """A score that the board compares, and where records keep it."""
+
+    name: str
+    paper: str
+    method: str
+    where: dict  # parameters of its runs
+    trained: tuple  # entries of a record's `training` whose seconds it needs
+    timed: str = ""  # the entry with its latency; a part of a score has none of its own
+    metric: str = "auroc"
+    at: dict = {}  # noqa: RUF012  # more parameters, on which its rows at a share depend
+
+
+ICS_SET = {"rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
+NLN_SET = {"L": 32, "arch": "paper"}
+CRBND_SET = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25}
+CRBND_SET |= {"side": 32}
+ADE_SET = {"n_c": 10, "alpha": 1.0, "gamma": 10.0, "variant": "default"}
+ADE_SET |= {"width": 16, "batch": 32}
+L2, RMS = ADE_SET | {"recon_norm": "l2"}, ADE_SET | {"recon_norm": "rms"}
+AT = {"K": 2, "alpha": 0.9}
+AT_2 = "K=2;alpha=0.9;scale=held out"
+PAIR, GAN = ("A", "CRBND"), ("stage 1",)
+CONTESTANTS = [
+    *(Contestant(name, "leaderboard", name, {}, (name,), name) for name in BASELINES),
+    Contestant("ICS: CAE", "ics", "CAE", ICS_SET, ("CAE",), "CAE"),
+    Contestant("ICS: CLS", "ics", "CLS", ICS_SET, ("CAE", "CLS"), "CLS"),
+    Contestant("ICS", "ics", "ICS", ICS_SET, ("CAE", "ICS"), "ICS"),
+    Contestant(
+        "NLN: AE, error", "nln", "AE", NLN_SET, ("AE",), metric="auroc;score=recon"
+    ),
+    Contestant(
+        "NLN: AE", "nln", "AE", NLN_SET, ("AE",), "AE", f"auroc;score=nln;{AT_2}", AT
+    ),
+    Contestant(
+        *("NLN: AE-con", "nln", "AE-con", NLN_SET, ("AE-con",), "AE-con"),
+        *(f"auroc;score=con;{AT_2}", AT),
+    ),
+    Contestant("CRBND", "crbnd", "CRBND", CRBND_SET | {"arch": "paper"}, PAIR, "CRBND"),
+    Contestant(
+        *("CRBND: dense64", "crbnd", "CRBND", CRBND_SET | {"arch": "dense64"}),
+        *(PAIR, "CRBND"),
+    ),
+    Contestant("ADe-GAN: R1, l2", "ade_gan", "R1", L2, GAN, "stage 1"),
+    Contestant("ADe-GAN: R1, rms", "ade_gan", "R1", RMS, GAN, "stage 1"),
+    Contestant("ADe-GAN: error, l2", "ade_gan", "error", L2, GAN),
+]
+NAMES = [one.name for one in CONTESTANTS]
+SAME = {"outlier_share": "simo"}  # the same training, another test
+
+
+def has(record, wanted):
+    return all(record.parameters.get(key) == value for key, value in wanted.items())
+
+
+def runs_of(record, one):
+    """What a record says about a contestant: a list of one row, or of none."""
+    wanted = dict(one.where)
+    if one.paper == "ade_gan":
+        wanted["beta"] = 10.0 if "cifar" in record.dataset else 1.0
+    values = {r.metric: r.value for r in record.results if r.method == one.method}
+    fits = record.paper == one.paper and has(record, wanted)
+    if not fits or values.get(one.metric) is None:
+        return []
+    row = {"name": one.name, "dataset": record.dataset, "class_name": record.class_name}
+    row |= {"tier": record.tier, "seed": record.seed, "auroc": values[one.metric]}
+    row["protocol"] = SAME.get(
+        record.parameters["protocol"], record.parameters["protocol"]
+    )
+    row["train"] = sum(record.training[entry]["seconds"] for entry in one.trained)
+    timed = record.training.get(one.timed, {})
+    if "scoring_seconds" in timed:
+        row["ms"] = 1000 * timed["scoring_seconds"] / timed["scored_images"]
+    row["hardware"] = records.hardware(record.machine)
+    if one.timed and has(record, one.at):
+        row |= {metric: v for metric, v in values.items() if "share=" in metric}
+    return [row]
+
+
+KEY = ["name", "dataset", "protocol", "class_name", "tier", "seed"]
+PROTOCOLS = ("one_class", "simo", "miso")
+SHORT = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+SHORT["cifar10_jpeg"] = "CIFAR-10 (jpeg)"
+
+
+def collected(every):
+    """One row per contestant and run, from records of whatever paper: never of the smoke
+    tier, never twice, and per contestant, data set and protocol of one tier only."""
+    rows = [
+        row
+        for record in every
+        if record.tier != "smoke" and record.dataset in SHORT
+        for one in CONTESTANTS
+        for row in runs_of(record, one)
+    ]
+    share = [f"auroc;share={s}" for s in (10, 20, 30, 40, 50)]
+    columns = [*KEY, "auroc", "train", "ms", "hardware", *share]
+    columns += [
+        f"f1;rule={r};share={s}" for r in ("best", "held_out") for s in (10, 50)
+    ]
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    table = table[table.protocol.isin(PROTOCOLS)]
+    table = table.sort_values([*KEY, "ms"]).drop_duplicates(KEY)  # timed ones first
+    return records.one_tier(table, "name", "dataset", "protocol")
+
+
+PAPERS = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
+folders = {p.results, "results"}
+runs = collected([r for paper in PAPERS for r in records.read(paper, *folders)])
+print(len(runs), "results of", runs.name.nunique(), "contestants")
+
+# %% [markdown]
+# ## How to compare many methods
+#
+# A mean of AUROCs over classes is easily ruled by one hard class. Ranks are not: on each **block**, a class of a data set under one protocol, the contestants are ranked, 1 for the highest AUROC (averaged over
+# seeds), and the ranks are averaged over blocks. With $k$ contestants and $n$ blocks, write $\bar R_j$ for the mean rank of contestant $j$. If all were alike, every order would be
+# equally probable and every $\bar R_j$ near $(k+1)/2$. A single rank is then uniform on $1, \dots, k$, with variance $(k^2-1)/12$, and {cite:t}`demsar2006` recommends two steps for what follows from it.
+#
+# **Are they alike?** Friedman's test compares the spread of the mean ranks with that variance,
+#
+# ```{math}
+# :label: eq-board-friedman
+# \chi^2_F = \frac{12\, n}{k (k+1)} \sum_{j=1}^{k} \Bigl( \bar R_j - \frac{k+1}{2} \Bigr)^2 ,
+# ```
+#
+# which has about a $\chi^2$ distribution with $k - 1$ degrees of freedom.
+#
+# **Which ones differ?** Two ranks in the same block exclude each other, so they have the covariance $-(k+1)/12$, and the difference of two *mean* ranks has the variance
+#
+# $$ \frac{1}{n} \Bigl( 2\, \frac{k^2 - 1}{12} + 2\, \frac{k+1}{12} \Bigr) = \frac{k (k+1)}{6\, n} . $$
+#
+# There are many pairs, and the largest difference of all is what chance would show us first. Its distribution in units of one standard deviation is the *studentised range*. With its upper 5 % point divided by $\sqrt 2$, called $q$, Nemenyi's
+# **critical difference** is
+#
+# ```{math}
+# :label: eq-board-cd
+# CD = q \sqrt{ \frac{k (k+1)}{6\, n} } .
+# ```
+#
+# Two contestants whose mean ranks differ by more are told apart, with one error in twenty for *all* pairs together.
+#
+# Ranks mean something only on blocks that every ranked contestant has: a gap is not a loss. Contestants with fewer than half of the blocks are not ranked, and of the others only common blocks count.
+
+
+# %%
+def block_values(rows):
+    """AUROC by block and contestant, mean over seeds: a frame with NaN for what was not
+    run, index (data set, class), one column per contestant with a run."""
+    return rows.pivot_table(
+        index=["dataset", "class_name"], columns="name", values="auroc"
+    )
+
+
+def common_blocks(values):
+    """Contestants with at least half of the blocks, on the blocks that all of these have."""
+    return values.loc[:, values.notna().mean() >= 0.5].dropna()
+
+
+def mean_ranks(values):
+    """Mean rank over blocks, 1 = highest AUROC, ties shared: one number per column."""
+    return values.rank(axis=1, ascending=False).mean().sort_values()
+
+
+def friedman(values):
+    """The p value of Friedman's test; NaN for fewer than three contestants or two blocks."""
+    n, k = values.shape
+    return friedmanchisquare(*values.to_numpy().T).pvalue if k > 2 and n > 1 else np.nan
+
+
+def critical_difference(k, n, level=0.05):
+    """Nemenyi's, for k contestants on n blocks."""
+    q = studentized_range.ppf(1 - level, k, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(k * (k + 1) / (6 * n)))
+
+
+def half_width(values):
+    """Half of the 95 % interval of a mean over classes; NaN for a single one."""
+    n = len(values)
+    if n < 2:
+        return np.nan
+    return student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
+
+
+# %% tags=["hide-input"]
+# by hand: the four ranks below are those of three blocks, one with a tie
+three = pd.DataFrame({"a": [0.9, 0.8, 0.7], "b": [0.8, 0.8, 0.6], "c": [0.1, 0.2, 0.9]})
+assert mean_ranks(three).round(3).to_dict() == {"a": 1.5, "b": 2.167, "c": 2.333}
+# a textbook's q for four contestants is 2.569
+assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
+
+# %% [markdown]
+# ## The leaderboard
+#
+# AUROC in percent, mean over classes; **±**: half of its 95 % interval over classes (Student's $t$ on class means); **seeds ±**: standard deviation from seed to seed within a class, mean over classes; **rank**: mean rank on the
+# common blocks of this table, the lower the better; **train** in seconds and **ms** per image, medians over runs: all that a score needs, neighbours and SVM included, on the hardware named, so compare times within one kind of
+# hardware only. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. **Not run yet** means what it says.
+
+
+# %%
+def hardware_key(rows):
+    """A letter for each kind of hardware, so that it fits into a table."""
+    return {
+        word: "ABCDEFGH"[i % 8] for i, word in enumerate(sorted(set(rows.hardware)))
+    }
+
+
+def standings(rows):
+    """One row per contestant, with or without runs: rows of one data set and protocol."""
+    values = block_values(rows)
+    common = common_blocks(values)
+    ranks, letters, table = mean_ranks(common), hardware_key(rows), []
+    for name in NAMES:
+        mine = chosen(rows, name=name)
+        if not len(mine):
+            table.append({"contestant": name, "tier": "not run yet"})
+            continue
+        classes = 100 * values[name].dropna()
+        spread = 100 * mine.groupby("class_name").auroc.std().mean()
+        row = {"contestant": name, "AUROC": classes.mean(), "±": half_width(classes)}
+        row |= {"seeds ±": spread, "classes": str(len(classes))}
+        row |= {"seeds": str(mine.seed.nunique()), "rank": ranks.get(name)}
+        row |= {"train": mine.train.median(), "ms": mine.ms.median()}
+        on = ", ".join(sorted({letters[word] for word in mine.hardware}))
+        table.append(row | {"tier": mine.tier.iloc[0], "on": on})
+    table = pd.DataFrame(table)
+    if "AUROC" in table:
+        table = table.sort_values("AUROC", ascending=False, kind="stable")
+    return table, common
+
+
+FORMATS = {"train": "{:.0f}", "ms": "{:.2f}"}
+
+
+def show_board(protocol, dataset):
+    """The table of one data set under one protocol, with what it rests on."""
+    rows = chosen(runs, protocol=protocol, dataset=dataset)
+    if not len(rows):
+        return print(f"{SHORT[dataset]}, {protocol}: nothing run yet")
+    table, common = standings(rows)
+    n, k = common.shape
+    print(f"{SHORT[dataset]}, {protocol}: {k} contestants ranked on {n} common blocks,")
+    p_value = friedman(common)
+    if p_value == p_value:  # not where there is too little to test
+        print(f"Friedman's p = {p_value:.2g};", end=" ")
+    print("; ".join(f"{a} = {word}" for word, a in hardware_key(rows).items()))
+    text = dict.fromkeys(("classes", "seeds", "on"), "–")
+    table = table.fillna(text).style.hide(axis="index")
+    shape = {name: how for name, how in FORMATS.items() if name in table.columns}
+    return display(table.format(shape, precision=1, na_rep="–"))  # noqa: F821
+
+
+# %% [markdown]
+# ### One class of 4000
+
+# %% tags=["hide-input"]
+for dataset_ in SHORT:
+    show_board("one_class", dataset_)
+
+# %% [markdown]
+# ### Single inlier, multiple outliers (SIMO)
+
+# %% tags=["hide-input"]
+for dataset_ in SHORT:
+    show_board("simo", dataset_)
+
+# %% [markdown]
+# ### Multiple inliers, single outlier (MISO)
+
+# %% tags=["hide-input"]
+for dataset_ in SHORT:
+    show_board("miso", dataset_)
+
+# %% [markdown]
+# ### A given share of outliers
+#
+# The same runs as under SIMO, tested on mixtures. AUROC in percent should not depend on the share but for chance; the F1 of the normal class must. **best**: F1 at the best threshold, an oracle; **5 %**: at the threshold that
+# rejects 5 % of held-out normals; at a share of 10 and of 50 %. Calling everything normal gives the last row. Runs that are older than these rows are left out; so are scores that are only a part of another.
+
+
+# %% tags=["hide-input"]
+def share_table(rows):
+    """One row per contestant that has rows at a share, mean over classes and seeds."""
+    columns = {f"auroc;share={s}": f"AUROC, {s}" for s in (10, 30, 50)}
+    for s in (10, 50):
+        columns[f"f1;rule=best;share={s}"] = f"best, {s}"
+        columns[f"f1;rule=held_out;share={s}"] = f"5 %, {s}"
+    rows = rows.dropna(subset=["auroc;share=50"])
+    if not len(rows):
+        return None
+    classes = rows.groupby(["name", "class_name"])[list(columns)].mean()
+    table = 100 * classes.groupby("name").mean().rename(columns=columns)
+    table["classes"] = rows.groupby("name").class_name.nunique().astype(str)
+    table = table.sort_values("AUROC, 50", ascending=False).reset_index(names="")
+    floor = {f"best, {s}": 100 * metrics.trivial_f1(s / 100) for s in (10, 50)}
+    return pd.concat([table, pd.DataFrame([{"": "all normal"} | floor])])
+
+
+for dataset_ in SHORT:
+    table = share_table(chosen(runs, protocol="simo", dataset=dataset_))
+    if table is None:
+        print(f"{SHORT[dataset_]}: nothing run yet")
+        continue
+    print(SHORT[dataset_])
+    table = table.fillna({"classes": "–"}).style.hide(axis="index")
+    display(table.format(precision=1, na_rep="–"))  # noqa: F821
+
+# %% [markdown]
+# ### Critical differences
+#
+# Per protocol, all data sets together: each class of each data set is a block.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Mean ranks over the common blocks of all data sets (points), one panel per protocol; left is better. Each bar is one critical difference wide, half to either side: two contestants whose bars do not overlap are told apart, with one error in twenty for all pairs of the panel together.", "name": "fig-board-cd"}, "image": {"alt": "One panel per protocol with contestants from best to worst mean rank, each a point with a horizontal bar as wide as the critical difference"}}
+
+
+def rank_panel(axis, common, title):
+    """Mean ranks with bars of one critical difference; best on top."""
+    n, k = common.shape
+    ranks = mean_ranks(common)[::-1]
+    half = critical_difference(k, n) / 2
+    looks = {"fmt": "o", "color": plots.NORMAL, "capsize": 3}
+    axis.errorbar(ranks, range(k), xerr=half, **looks)
+    axis.set_yticks(range(k), ranks.index, fontsize=8)
+    axis.set(title=f"{title}: {n} blocks", xlabel="mean rank", ylim=(-0.6, k - 0.4))
+
+
+panels = {
+    protocol: common_blocks(block_values(chosen(runs, protocol=protocol)))
+    for protocol in PROTOCOLS
+    if len(chosen(runs, protocol=protocol))
+}
+panels = {name: common for name, common in panels.items() if min(common.shape) > 1}
+if panels:
+    heights = [1.2 + 0.28 * common.shape[1] for common in panels.values()]
+    figure, axes = plt.subplots(
+        *(len(panels), 1),
+        figsize=(7.5, sum(heights)),
+        squeeze=False,
+        height_ratios=heights,
+    )
+    for axis, (name, common) in zip(axes[:, 0], panels.items(), strict=True):
+        rank_panel(axis, common, name)
+    plt.show()
+else:
+    print("needs two contestants with two common blocks")
+
+
+# %% [markdown]
+# ### What is missing
+#
+# Runs per contestant: classes times seeds under each protocol on each data set. Thirty fill a cell; `novelty sweep sweeps/leaderboard.yml` makes those that are missing.
+
+
+# %% tags=["hide-input"]
+def coverage(rows):
+    """How many runs there are of each contestant, zero included."""
+    counts = rows.groupby(["name", "protocol", "dataset"]).size()
+    columns = pd.MultiIndex.from_product([PROTOCOLS, SHORT])
+    table = counts.unstack(["protocol", "dataset"]).reindex(NAMES, columns=columns)
+    return table.fillna(0).astype(int).rename(columns=SHORT)
+
+
+coverage(runs).rename_axis("contestant")
+
+# %% [markdown]
+# ## What it shows, and what it does not
+#
+# **What it shows.** Whether an ordering that a paper found under its own protocol survives under another's, which is read by going down the same contestant's rows from table to table; whether a network earns its training seconds beside
+# baselines that need none; and which differences are larger than chance.
+#
+# **What it does not.**
+#
+# * **The paper tier.** Runs of the demo tier train a few hundred to a few thousand steps. A method that needs long training is at a disadvantage here, and under a protocol that is not its own it gets as many steps as at home, to the nearest whole epoch and at least one:
+#   on the nine classes of MISO that can be up to twice as many.
+# * **Tuned methods.** Everyone runs with default parameters. That is fair in that nobody was tuned to the test, and unfair to a method whose defaults were set for one data set.
+# * **Independent blocks.** The ten classes of a data set share images: what is normal in one block is novel in nine others. The tests treat blocks as independent, so their *p* values are too small and the critical difference is too optimistic. Seeds
+#   do not enter the tests at all, only the mean over them does.
+# * **Equal work.** The SVM and LOF see at most 6000 images, the SVM behind ICS as well. Under MISO a part of their distance to the others may be due to that.
+# * **Comparable times** across hardware, and across pages: NLN's latency includes all its scores for several $K$ at once.
+# * **CIFAR-10 proper.** Its numbers come from a JPEG copy.
+#
+# ## Exercises
+#
+# 1. *(on paper)* Show that the ranks of one block have the covariance $-(k+1)/12$ if all orders are equally probable. (Their sum is a constant.)
+# 2. *(a little code)* Drop the weakest contestant and compute the ranks anew. Can two of the others change places? Why is that a weakness of ranks?
+# 3. *(a run)* `novelty run leaderboard -p dataset=mnist -p class_name=all -p tier=demo -p protocol=miso -p results=mine`. Which digit is the hardest novelty for k-NN, and which for PCA? What do they have in common?
+#
+# ## References
+#
+# The full list is on the page {doc}`Bibliography <../book/bibliography>`.
