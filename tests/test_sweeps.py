@@ -556,6 +556,35 @@ def test_records_that_cannot_be_written_end_the_sweep(shared, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("novelty: cannot write results/tiny/digits/")
 
 
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+FULL = """
+mount -t tmpfs -o size=128k none results && head -c 110000 /dev/zero > results/filler
+"$@"; echo "exit code $?"
+rm results/filler
+"$@"; echo "exit code $?"
+cp -r results kept
+"""  # five pages of 4 KiB are left at first, and every record and every log takes one
+
+
+def test_a_full_disk_ends_the_sweep_and_it_goes_on_when_there_is_room(clone):
+    Path("results").mkdir()
+    probe = subprocess.run([*NAMESPACE, "mount -t tmpfs none results"], capture_output=True)
+    if probe.returncode:
+        pytest.skip("nobody may mount a file system here; test_files.py has the same with an error put in its place")
+    sweep("grid: {class_name: all}")
+    command = [sys.executable, "-m", "novelty_utils.cli", "sweep", "s.yml", "--workers", "1"]
+    done = subprocess.run([*NAMESPACE, FULL, "sh", *command], capture_output=True, text=True, env=environment())
+    full, again = done.stdout.split("exit code ")[1:]
+    assert (full[0], again[0]) == ("2", "0"), done.stdout + done.stderr
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("novelty: ")]
+    assert re.fullmatch(r"novelty: cannot write results/.*: No space left on device; choose a folder .*", told)
+    before = int(re.search(r"skipped (\d+)", full).group(1))
+    assert 1 <= before < 10  # what was recorded before the disk was full is not repeated
+    Path("results").rmdir()
+    Path("kept").rename("results")
+    assert recorded() == [*"0123456789"]
+
+
 def test_a_scheduler_that_does_not_answer_is_one_line(start, monkeypatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     sweep("grid: {seed: [0]}")
