@@ -16,7 +16,7 @@ NOTEBOOKS = {
     "crbnd": ("changes.style.format", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
     "ade_gan": ("changes.style.hide", {'"smoke": 800': '"smoke": 4'}, {}),
 }
-CASES = [("ics", "simo"), ("nln", "one_class"), ("nln", "simo"), ("crbnd", "one_class"), ("crbnd", "miso")]
+CASES = [("ics", "simo"), ("nln", "one_class"), ("nln", "simo"), ("crbnd", "one_class")]
 CASES += [("ade_gan", "one_class"), ("ade_gan", "simo")]
 
 
@@ -24,6 +24,7 @@ CASES += [("ade_gan", "one_class"), ("ade_gan", "simo")]
 @pytest.mark.parametrize(("name", "protocol"), CASES)
 def test_a_notebook_runs_under_another_papers_protocol(name, protocol, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setattr("builtins.display", print, raising=False)  # a kernel has it
     until, quick, fewer = NOTEBOOKS[name]
     names = names_after(name, until, quick, protocol=protocol, results=str(tmp_path), **fewer)
     names["plt"].close("all")
