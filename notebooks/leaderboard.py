@@ -169,7 +169,7 @@ BASELINES = {
     "k-NN": fit_knn,
 }
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Computed, not drawn: the five baselines fitted to the same normal points (white), a tight group and a loose one. The darker a place, the higher it ranks among all places of the panel. PCA, with one component here, knows only a line; LOF asks for more of a place beside the tight group than beside the loose one; the forest cuts along the axes.", "name": "fig-board-idea"}, "image": {"alt": "Five maps of the plane with two groups of normal points, one per baseline: a straight band, two rounded islands, boxy islands, and islands of different tightness"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Computed, not drawn: the five baselines fitted to the same normal points (white), a tight group and a loose one. The darker a place, the higher it ranks among all places of the panel. PCA, with one component here, knows only a line; LOF asks for more of a place beside the tight group than beside the loose one; the forest cuts along the axes.", "name": "fig-board-idea"}, "image": {"alt": "Five maps of the plane with two groups of normal points, one per baseline: a straight band, one rounded blob, boxy bands, and twice two islands, of different tightness"}}
 draw = np.random.default_rng(0)
 tight, loose = draw.normal(-1.2, 0.15, (60, 2)), draw.normal(0.9, 0.55, (60, 2))
 points = np.concatenate([tight, loose])
@@ -478,7 +478,8 @@ assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
 #
 # AUROC in percent, mean over classes; **±**: half of its 95 % interval over classes (Student's $t$ on class means); **seeds ±**: standard deviation from seed to seed within a class, mean over classes; **rank**: mean rank on the
 # common blocks of this table, the lower the better; **train** in seconds and **ms** per image, medians over runs: all that a score needs, neighbours and SVM included, on the hardware named, so compare times within one kind of
-# hardware only. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. **Not run yet** means what it says.
+# hardware only. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. **Not run yet** means what it says. Contestants
+# with too few classes for a rank stand below the others: their mean is over other classes.
 
 
 # %%
@@ -489,8 +490,13 @@ def hardware_key(rows):
     }
 
 
+COLUMNS = ["contestant", "AUROC", "±", "seeds ±", "classes", "seeds", "rank", "train"]
+COLUMNS += ["ms", "on", "tier"]
+
+
 def standings(rows):
-    """One row per contestant, with or without runs: rows of one data set and protocol."""
+    """One row per contestant, with or without runs: rows of one data set and protocol.
+    The ranked ones come first: a mean over few classes cannot be set beside the others."""
     values = block_values(rows)
     common = common_blocks(values)
     ranks, letters, table = mean_ranks(common), hardware_key(rows), []
@@ -507,10 +513,10 @@ def standings(rows):
         row |= {"train": mine.train.median(), "ms": mine.ms.median()}
         on = ", ".join(sorted({letters[word] for word in mine.hardware}))
         table.append(row | {"tier": mine.tier.iloc[0], "on": on})
-    table = pd.DataFrame(table)
-    if "AUROC" in table:
-        table = table.sort_values("AUROC", ascending=False, kind="stable")
-    return table, common
+    table = pd.DataFrame(table, columns=COLUMNS)
+    order = {"by": ["few", "AUROC"], "ascending": [True, False], "kind": "stable"}
+    table = table.assign(few=table["rank"].isna()).sort_values(**order)
+    return table[COLUMNS], common
 
 
 FORMATS = {"train": "{:.0f}", "ms": "{:.2f}"}
@@ -530,8 +536,7 @@ def show_board(protocol, dataset):
     print("; ".join(f"{a} = {word}" for word, a in hardware_key(rows).items()))
     text = dict.fromkeys(("classes", "seeds", "on"), "–")
     table = table.fillna(text).style.hide(axis="index")
-    shape = {name: how for name, how in FORMATS.items() if name in table.columns}
-    return display(table.format(shape, precision=1, na_rep="–"))  # noqa: F821
+    return display(table.format(FORMATS, precision=1, na_rep="–"))  # noqa: F821
 
 
 # %% [markdown]
@@ -614,6 +619,9 @@ panels = {
     if len(chosen(runs, protocol=protocol))
 }
 panels = {name: common for name, common in panels.items() if min(common.shape) > 1}
+for protocol_ in PROTOCOLS:
+    if protocol_ not in panels:
+        print(f"{protocol_}: no two contestants with two common blocks yet")
 if panels:
     heights = [1.2 + 0.28 * common.shape[1] for common in panels.values()]
     figure, axes = plt.subplots(
@@ -625,8 +633,6 @@ if panels:
     for axis, (name, common) in zip(axes[:, 0], panels.items(), strict=True):
         rank_panel(axis, common, name)
     plt.show()
-else:
-    print("needs two contestants with two common blocks")
 
 
 # %% [markdown]
