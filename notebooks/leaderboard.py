@@ -424,7 +424,7 @@ print(len(runs), "results of", runs.name.nunique(), "contestants")
 #
 # Two contestants whose mean ranks differ by more are told apart, with one error in twenty for *all* pairs together.
 #
-# Ranks mean something only on blocks that every ranked contestant has: a gap is not a loss. Contestants with fewer than half of the blocks are not ranked, and of the others only common blocks count.
+# Ranks mean something only on blocks that every ranked contestant has: a gap is not a loss. Contestants with half of the blocks or fewer are not ranked, and of the others only common blocks count.
 
 
 # %%
@@ -437,8 +437,8 @@ def block_values(rows):
 
 
 def common_blocks(values):
-    """Contestants with at least half of the blocks, on the blocks that all of these have."""
-    return values.loc[:, values.notna().mean() >= 0.5].dropna()
+    """Contestants with more than half of the blocks, on the blocks that all of these have."""
+    return values.loc[:, values.notna().mean() > 0.5].dropna()
 
 
 def mean_ranks(values):
@@ -478,7 +478,7 @@ assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
 #
 # AUROC in percent, mean over classes; **±**: half of its 95 % interval over classes (Student's $t$ on class means); **seeds ±**: standard deviation from seed to seed within a class, mean over classes; **rank**: mean rank on the
 # common blocks of this table, the lower the better; **train** in seconds and **ms** per image, medians over runs: all that a score needs, neighbours and SVM included, on the hardware named, so compare times within one kind of
-# hardware only. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. **Not run yet** means what it says. Contestants
+# hardware only. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. Contestants
 # with too few classes for a rank stand below the others: their mean is over other classes.
 
 
@@ -522,21 +522,30 @@ def standings(rows):
 FORMATS = {"train": "{:.0f}", "ms": "{:.2f}"}
 
 
+def caption(dataset, common, rows, missing):
+    """What a table rests on."""
+    n, k = common.shape
+    words = [f"{SHORT[dataset]}: {k} contestants ranked on {n} common blocks"]
+    p_value = friedman(common)
+    if p_value == p_value:  # not where there is too little to test
+        words.append(f"Friedman's p = {p_value:.2g}")
+    words += [f"{letter} = {word}" for word, letter in hardware_key(rows).items()]
+    if len(missing):
+        words.append(f"not run yet: {', '.join(missing)}")
+    return "; ".join(words) + "."
+
+
 def show_board(protocol, dataset):
-    """The table of one data set under one protocol, with what it rests on."""
+    """The table of one data set under one protocol."""
     rows = chosen(runs, protocol=protocol, dataset=dataset)
     if not len(rows):
         return print(f"{SHORT[dataset]}, {protocol}: nothing run yet")
     table, common = standings(rows)
-    n, k = common.shape
-    print(f"{SHORT[dataset]}, {protocol}: {k} contestants ranked on {n} common blocks,")
-    p_value = friedman(common)
-    if p_value == p_value:  # not where there is too little to test
-        print(f"Friedman's p = {p_value:.2g};", end=" ")
-    print("; ".join(f"{a} = {word}" for word, a in hardware_key(rows).items()))
-    text = dict.fromkeys(("classes", "seeds", "on"), "–")
-    table = table.fillna(text).style.hide(axis="index")
-    return display(table.format(FORMATS, precision=1, na_rep="–"))  # noqa: F821
+    there = table[table.tier != "not run yet"]
+    missing = table.contestant[table.tier == "not run yet"]
+    there = there.fillna(dict.fromkeys(("classes", "seeds", "on"), "–"))
+    shown = there.style.hide(axis="index").format(FORMATS, precision=1, na_rep="–")
+    return display(shown.set_caption(caption(dataset, common, rows, missing)))  # noqa: F821
 
 
 # %% [markdown]
@@ -590,9 +599,9 @@ for dataset_ in SHORT:
     if table is None:
         print(f"{SHORT[dataset_]}: nothing run yet")
         continue
-    print(SHORT[dataset_])
     table = table.fillna({"classes": "–"}).style.hide(axis="index")
-    display(table.format(precision=1, na_rep="–"))  # noqa: F821
+    table = table.format(precision=1, na_rep="–").set_caption(SHORT[dataset_])
+    display(table)  # noqa: F821
 
 # %% [markdown]
 # ### Critical differences

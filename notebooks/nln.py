@@ -1349,6 +1349,8 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 # %% [markdown]
 # ## Beside the paper's tables
 #
+# This section shows tables; {doc}`the ledger <../book/claims>` has every printed number of the paper by itself, with a verdict by rules fixed beforehand.
+#
 # What follows is read from the records of finished runs, committed with the book under `results/`, each with its seed, data checksum,
 # commit, hardware and seconds. Runs of the smoke tier are left out. Values are percent, averaged over classes; where not all ten classes of a
 # data set are recorded for a model, the number of classes says so, and every column of that row is averaged over the same ones.
