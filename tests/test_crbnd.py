@@ -344,7 +344,7 @@ def test_repetitions_are_recorded_one_by_one(tmp_path, monkeypatch):
         (["arch=unet"], "arch='unet'"),
         (["x_d=image"], "x_d='image'"),
         (["x_prime=noisy"], "x_prime='noisy'"),
-        (["protocol=miso"], "protocol='miso'"),
+        (["protocol=all"], "protocol='all'"),
         (["shares=0,10"], "shares='0,10': give whole numbers from 1 to 99"),
         (["shares=10%"], "shares='10%'"),
         (["shares="], "shares=''"),

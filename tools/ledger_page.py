@@ -138,7 +138,8 @@ def _figure(table: pd.DataFrame) -> plt.Figure:
     there = table[(table.kind == "number") & table.ours.notna() & table.metric.isin(UNIT)]
     groups = there.groupby(["paper", "metric"])
     panels = sorted(groups, key=lambda panel: list(NAMES).index(panel[0][0]))
-    figure, axes = plt.subplots(-(-len(panels) // 2), 2, figsize=(8, 4 * -(-len(panels) // 2)), squeeze=False)
+    rows = max(1, -(-len(panels) // 2))  # one without any panel where nothing is recorded
+    figure, axes = plt.subplots(rows, 2, figsize=(8, 4 * rows), squeeze=False)
     for axis, ((paper, metric), points) in zip(axes.flat, panels, strict=False):
         for verdict, (colour, mark) in MARKS.items():
             mine = points[points.verdict == verdict]
