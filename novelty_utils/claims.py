@@ -118,7 +118,7 @@ def _compared(printed: Mapping[str, Any], ours: Estimate, whole: bool) -> dict[s
     low, high = ours.low - printed["value"], ours.high - printed["value"]
     reason = f"from {low:+.3f} to {high:+.3f}" + ", deviation between seeds assumed" * ours.assumed
     line = {"ours": ours.value, "low": ours.low, "high": ours.high, "difference": ours.value - printed["value"]}
-    verdict = verdicts.same_number(low, high, margin)
+    verdict = verdicts.same_number(low, high, margin, not printed["metric"].endswith("_std"))
     return line | {"margin": margin, "verdict": verdict, "reason": reason, "seeds": ours.seeds}
 
 

@@ -101,12 +101,15 @@ def _quantile(confidence: float, freedom: float) -> float:
 # --- verdicts: what an interval of a difference, ours minus printed or more minus less, says ------------------------
 
 
-def same_number(low: float, high: float, margin: float) -> str:
-    """Reproduced if the whole interval lies within the margin, better or not reproduced if beyond it on one side."""
+def same_number(low: float, high: float, margin: float, more_is_better: bool = True) -> str:
+    """Reproduced if the whole interval lies within the margin, better or not reproduced if beyond it on one side.
+
+    Where more is not better, as of a deviation, beyond it on either side is not reproduced.
+    """
     if -margin <= low and high <= margin:
         return REPRODUCED
     if low > margin:
-        return BETTER
+        return BETTER if more_is_better else NOT_REPRODUCED
     return NOT_REPRODUCED if high < -margin else MIXED
 
 

@@ -83,6 +83,11 @@ def test_a_number_is_reproduced_within_the_margin(low, high, verdict):
     assert verdicts.same_number(low, high, 0.03) == verdict
 
 
+def test_a_larger_deviation_is_not_better():
+    assert verdicts.same_number(0.04, 0.05, 0.03, more_is_better=False) == NOT_REPRODUCED
+    assert verdicts.same_number(-0.05, -0.04, 0.03, more_is_better=False) == NOT_REPRODUCED
+
+
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
