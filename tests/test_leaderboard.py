@@ -192,3 +192,29 @@ def test_contestants_without_runs_are_listed_as_not_run(board):
     assert by.loc["PCA", "rank"] == 1
     # Student's t with one degree of freedom: 12.706 standard errors
     assert by.loc["PCA", "±"] == pytest.approx(12.706 * 10, abs=0.1)
+
+
+# --- what the prose says of the committed records ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def leaders(board) -> pd.DataFrame:
+    """The best baseline and the best network of every table, from the committed records."""
+    papers = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
+    every = [record for paper in papers for record in records.read(paper, NOTEBOOKS.parent / "results")]
+    cells = json.loads((NOTEBOOKS / "leaderboard.ipynb").read_text(encoding="utf-8"))["cells"]
+    (source,) = ("".join(c["source"]) for c in cells if "".join(c["source"]).startswith("def leaders"))
+    names = board | {"runs": board["collected"](every)}
+    exec(compile(source.partition("\ntable = ")[0], "notebook", "exec"), names)
+    found = [names["leaders"](protocol, data) for protocol in names["PROTOCOLS"] for data in names["SHORT"]]
+    return pd.DataFrame([row for row in found if row])
+
+
+def test_no_network_is_told_apart_from_the_best_baseline_as_the_better_one(leaders):
+    assert len(leaders) >= 6  # three protocols on two data sets
+    better = leaders[(leaders.apart == "yes") & (leaders["rank"] < leaders["its rank"])]
+    assert better.empty, "the sentence after the table of the best no longer holds"
+
+
+def test_the_best_baseline_is_pixel_neighbours_or_lof(leaders):
+    assert set(leaders["best baseline"]) <= {"LOF", "k-NN"}
