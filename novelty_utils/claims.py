@@ -82,14 +82,9 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def _number(paper: str, printed: Mapping[str, Any], of_paper: Rules, evidence: Mapping[str, Evidence]) -> dict:
     """The line of the ledger about one printed number."""
     line = {name: printed[name] for name in ("dataset", "protocol", "class_name", "method", "setting", "metric")}
-    line |= {
-        "paper": paper,
-        "kind": "number",
-        "where": printed["table"],
-        "printed": printed["value"],
-        "verdict": NOT_ATTEMPTED,
-    }
-    line["claim"] = f"{printed['method']}, {printed['metric']}".replace("_", " ")
+    line |= {"paper": paper, "kind": "number", "where": printed["table"], "printed": printed["value"]}
+    derived = " (worked out from printed cells)" * ("computed here" in printed["note"])
+    line |= {"claim": f"{printed['method']}, {printed['metric']}".replace("_", " ") + derived, "verdict": NOT_ATTEMPTED}
     rule = next((cells for cells in of_paper.cells if _about(cells, printed)), None)
     if rule is None:
         keys = (printed["method"], printed["metric"], printed["table"])
@@ -98,9 +93,9 @@ def _number(paper: str, printed: Mapping[str, Any], of_paper: Rules, evidence: M
     found = _find(rule, printed, source, printed["dataset"])
     if found is None:
         reason = of_paper.reasons.get(printed["method"]) or _why_not(rule, printed, source)
-        return line | {"reason": reason, "command": f"novelty sweep sweeps/{rule.sweep}.yml"}
-    whole = printed["class_name"] == "mean"
-    return line | _compared(printed, found.estimate, whole) | _origin(found.used) | source.provenance(found.used, whole)
+        return line | {"reason": reason, "command": rule.command}
+    compared = _compared(printed, found.estimate, printed["method"] in of_paper.own)
+    return line | compared | {"tier": found.used[0].tier} | source.provenance(found.used)
 
 
 def _about(cells: Cells, printed: Mapping[str, Any]) -> bool:
@@ -109,21 +104,21 @@ def _about(cells: Cells, printed: Mapping[str, Any]) -> bool:
         and printed["method"] in cells.methods
         and cells.when in printed["setting"]
         and cells.printed_metric in ("", printed["metric"])
+        and cells.dataset in ("", printed["dataset"])
     )
 
 
-def _compared(printed: Mapping[str, Any], ours: Estimate, whole: bool) -> dict[str, Any]:
+def _compared(printed: Mapping[str, Any], ours: Estimate, own: bool) -> dict[str, Any]:
     limits = verdicts.margins()
-    margin = (limits.mean if whole else limits.cell)[printed["metric"]]
+    margin = (limits.mean if printed["class_name"] == "mean" else limits.cell)[printed["metric"]]
     low, high = ours.low - printed["value"], ours.high - printed["value"]
     reason = f"from {low:+.3f} to {high:+.3f}" + ", deviation between seeds assumed" * ours.assumed
+    reason += ", and the printed cell is suspect" * ("SUSPECT" in printed["note"])
     line = {"ours": ours.value, "low": ours.low, "high": ours.high, "difference": ours.value - printed["value"]}
-    verdict = verdicts.same_number(low, high, margin, not printed["metric"].endswith("_std"))
+    # An increase is also larger where the baseline is worse.
+    better = own and not printed["metric"].endswith(("_std", "_increase"))
+    verdict = verdicts.same_number(low, high, margin, better)
     return line | {"margin": margin, "verdict": verdict, "reason": reason, "seeds": ours.seeds}
-
-
-def _origin(used: Sequence[Sample]) -> dict[str, Any]:
-    return {"tier": used[0].tier}
 
 
 def _find(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: str) -> Found | None:
@@ -139,6 +134,8 @@ def _value(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: s
     if not wanted or {s.class_name for s in used} != wanted:
         return None
     limits = verdicts.margins()
+    if printed["dataset"] in DRAWS:
+        return Found(verdicts.of_draws(used, limits.confidence), used)
     assumed = limits.seed_deviation[printed["metric"]]
     return Found(verdicts.estimate(used, like, assumed, limits.confidence), used)
 
@@ -157,32 +154,39 @@ def _samples(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset:
             together[sample.class_name, sample.tier, sample.seed].append(sample)
     statistic = statistics.stdev if printed["metric"].endswith("_std") else statistics.fmean
     whole = [samples for samples in together.values() if len(samples) == len(rule.row)]
-    return [samples[0]._replace(value=statistic(s.value for s in samples), error=0.0) for samples in whole]
+    return [
+        samples[0]._replace(
+            value=statistic(s.value for s in samples), error=0.0, records=tuple(s.records[0] for s in samples)
+        )
+        for samples in whole
+    ]
 
 
 def _increase(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: str, tier: str) -> Found | None:
     """1 - baseline / score of class means, the best of each over all settings that all classes have (NLN, Table 1)."""
-
-    def best(metric: str) -> Found | None:
-        limits, settings = verdicts.margins(), defaultdict(list)
-        for sample in source.select(method, metric, rule.parameters, "", [dataset]):
-            if sample.tier == tier:
-                settings[sample.record.parameters["L"], sample.metric].append(sample)
-        whole = [like for like in settings.values() if {s.class_name for s in like} == _classes(printed, like)]
-        assumed = limits.seed_deviation["auroc"]
-        found = [Found(verdicts.estimate(like, like, assumed, limits.confidence), like) for like in whole]
-        return max(found, key=lambda one: one.estimate.value, default=None)
-
-    method = rule.methods[printed["method"]]
-    score, baseline = best(rule.metric), best(rule.baseline)
-    if score is None or baseline is None:
+    best = [_best(rule, metric, printed, source, dataset, tier) for metric in (rule.metric, rule.baseline)]
+    if None in best:
         return None
-    (a, used), b = score, baseline.estimate
+    (a, used), (b, other) = best
     ratio = b.value / a.value
     # The two errors as if independent: they come from the same networks, so the interval is rather too wide.
     half = ((b.high - b.value) ** 2 + ((a.high - a.value) * ratio) ** 2) ** 0.5 / a.value
-    value = 1 - ratio
-    return Found(Estimate(value, value - half, value + half, min(a.seeds, b.seeds), a.assumed or b.assumed), used)
+    value, seeds, assumed = 1 - ratio, min(a.seeds, b.seeds), a.assumed or b.assumed
+    return Found(Estimate(value, value - half, value + half, seeds, assumed), used + other)
+
+
+def _best(
+    rule: Cells, metric: str, printed: Mapping[str, Any], source: Evidence, dataset: str, tier: str
+) -> Found | None:
+    """The highest mean of a metric, or pattern of metrics, over the sizes L and settings that all classes have."""
+    limits, settings, wanted = verdicts.margins(), defaultdict(list), _classes(printed, ())
+    for sample in source.select(rule.methods[printed["method"]], metric, rule.parameters, "", [dataset], by="L"):
+        if sample.tier == tier and sample.class_name in wanted:
+            settings[sample.records[0].parameters["L"], sample.metric].append(sample)
+    whole = [like for like in settings.values() if {s.class_name for s in like} == wanted]
+    assumed = limits.seed_deviation["auroc"]
+    found = [Found(verdicts.estimate(like, like, assumed, limits.confidence), like) for like in whole]
+    return max(found, key=lambda one: one.estimate.value, default=None)
 
 
 def _classes(printed: Mapping[str, Any], samples: Sequence[Sample]) -> set[str]:
@@ -212,7 +216,7 @@ def _why_not(rule: Cells, printed: Mapping[str, Any], source: Evidence) -> str:
         beside = f"; on {NEAR[dataset]}, other images, it is {near.estimate.value:.3f}" if near else ""
         return f"no run on {dataset} is recorded{beside}"
     there = set()
-    if printed["class_name"] == "mean" and rule.kind == "value":
+    if printed["class_name"] == "mean":
         samples = _samples(rule, printed, source, dataset)
         there = max(({s.class_name for s in samples if s.tier == tier} for tier in TIERS), key=len)
     return f"only {len(there)} classes are recorded" if there else "no run with this setting is recorded"
@@ -234,27 +238,26 @@ def _order(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping
     line |= {"dataset": ", ".join(datasets)}
     line |= {"protocol": order.parameters.get("protocol", ""), "method": order.more["method"], "metric": order.metric}
     line |= {"class_name": "all", "setting": f"against {order.less['method']}", "verdict": NOT_ATTEMPTED}
-    line |= {"command": f"novelty sweep sweeps/{order.sweep}.yml", "printed": _printed_order(paper, order)}
     pairs = _pairs(order, each, datasets, source)
     if not pairs:
-        return line | {"reason": "no run of both is recorded"}
-    blocks = [statistics.fmean(s.value for s in of_class) for of_class in verdicts.by_class(pairs)]
-    seeds = min(len(of_class) for of_class in verdicts.by_class(pairs))
-    return line | _judged(order, blocks) | {"seeds": seeds} | _origin(pairs) | source.provenance(pairs, True)
+        return line | {"reason": "no run of both is recorded", "command": order.command.format(**each)}
+    classes = verdicts.by_class(pairs)
+    blocks = [statistics.fmean(s.value for s in of_class) for of_class in classes]
+    line |= {"seeds": min(map(len, classes)), "tier": pairs[0].tier, "printed": _printed_order(paper, order, classes)}
+    return line | _judged(order, blocks) | source.provenance(pairs)
 
 
 def _judged(order: Orders, blocks: Sequence[float]) -> dict[str, Any]:
     limits = verdicts.margins()
     value, low, high = verdicts.mean_of_blocks(blocks, limits.confidence)
-    judge, margin = {
-        "greater": (verdicts.greater, limits.ordering["no_difference"]),
-        "flat": (verdicts.flat, limits.ordering["flat"]),
-        "less than": (verdicts.less_than, order.limit),
-    }[order.kind]
-    few = len(blocks) < limits.ordering["fewest"]
     reason = f"from {low:+.3f} to {high:+.3f}, higher on {sum(b > 0 for b in blocks)} of {len(blocks)} classes"
-    reason += "; too few classes to tell" * few
-    verdict = MIXED if few else judge(low, high, margin)
+    margin = limits.ordering["flat" if order.kind == "flat" else "no_difference"]
+    if len(blocks) < limits.ordering["fewest"]:
+        verdict, reason = MIXED, f"{reason}; too few classes to tell"
+    elif order.kind == "flat":
+        verdict = verdicts.same_number(low, high, margin, more_is_better=False)
+    else:
+        verdict = verdicts.greater(low, high, margin)
     return {"ours": value, "low": low, "high": high, "margin": margin, "verdict": verdict, "reason": reason}
 
 
@@ -265,8 +268,12 @@ def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], sour
         at = order.parameters | _without(each, "dataset") | _without(about, "method", "metric")
         return source.select(about["method"], about.get("metric", order.metric), at, "", datasets)
 
-    less = {sample[:4]: sample.value for sample in side(order.less)}
-    pairs = [s._replace(value=s.value - less[s[:4]]) for s in side(order.more) if s[:4] in less]
+    less = {sample[:4]: sample for sample in side(order.less)}
+    pairs = [
+        s._replace(value=s.value - less[s[:4]].value, records=s.records + less[s[:4]].records)
+        for s in side(order.more)
+        if s[:4] in less
+    ]
     most = max(TIERS, key=lambda tier: len(verdicts.by_class([s for s in pairs if s.tier == tier])))
     return [s for s in pairs if s.tier == most]
 
@@ -278,9 +285,10 @@ def _printed_cells(paper: str, table: str) -> pd.DataFrame:
     return cells.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
 
 
-def _printed_order(paper: str, order: Orders) -> float | None:
-    """The mean difference of the printed cells, where they are printed."""
+def _printed_order(paper: str, order: Orders, classes: Sequence[Sequence[Sample]]) -> float | None:
+    """The mean difference of the printed cells of the same classes, where they are printed."""
     if not order.printed:
         return None
     cells = _printed_cells(paper, order.printed["table"])
+    cells = cells.loc[[(of_class[0].dataset, of_class[0].class_name) for of_class in classes]]
     return float((cells[order.printed["more"]] - cells[order.printed["less"]]).mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -27,7 +28,7 @@ class Sample(NamedTuple):
     note: str
     value: float
     error: float
-    record: Record
+    records: tuple[Record, ...]  # one, or all that a difference or a mean rests on
 
 
 class Evidence:
@@ -44,54 +45,68 @@ class Evidence:
                     self._results[result.method][result.metric].append(_sample(record, result))
 
     def select(
-        self, method: str, metric: str, at: Mapping[str, Any], note: str = "", datasets: Sequence[str] = ()
+        self,
+        method: str,
+        metric: str,
+        at: Mapping[str, Any],
+        note: str = "",
+        datasets: Sequence[str] = (),
+        by: str = "",
     ) -> list[Sample]:
-        """The results of a method with these parameters, one per data set, class, tier, seed and metric.
+        """The results of a method with these parameters, one per data set, class, tier, seed and metric: the newest.
 
-        `metric` may be a pattern with stars. A parameter that an older record does not have counts as agreeing: when a
-        notebook gets a new one, its default is what was done before.
+        `metric` may be a pattern with stars. With `by`, there is one for each value of that parameter as well.
+        A parameter that an older record does not have counts as agreeing: when a notebook gets a new one, its default
+        is what was done before.
         """
         found: dict[tuple, Sample] = {}
         results = self._results.get(method, {})
         names = [name for name in results if fnmatchcase(name, metric)] if "*" in metric else [metric]
         for sample in (sample for name in names for sample in results.get(name, ())):
             if (not note or sample.note == note) and (not datasets or sample.dataset in datasets):
-                given = sample.record.parameters
-                if all(given.get(name, value) == value for name, value in at.items()):
-                    found.setdefault(sample[:5], sample)
+                given, key = sample.records[0].parameters, sample[:5]
+                key += (given.get(by),)
+                fits = all(given.get(name, value) == value for name, value in at.items())
+                if fits and (key not in found or found[key].records[0].created < sample.records[0].created):
+                    found[key] = sample
         return list(found.values())
 
-    def provenance(self, used: Iterable[Sample], whole: bool) -> dict[str, Any]:
-        """What has changed since these results, where they were made, and the command that makes them again.
-
-        whole: the command is for all classes, not for the one in the first result.
-        """
-        mine = list({id(sample.record): sample.record for sample in used}.values())
-        newest = max(self.records, key=lambda record: record.created)
-        changed = sorted({reason for record in mine for reason in stale.reasons(record, newest)})
+    def provenance(self, used: Iterable[Sample]) -> dict[str, Any]:
+        """What has changed since these results, where they were made, and the commands that make them again."""
+        mine = list({id(record): record for sample in used for record in sample.records}.values())
+        changed = sorted({reason for record in mine for reason in stale.reasons(record, self._newest(record))})
         machines = sorted({records.hardware(record.machine) for record in mine})
-        return {"stale": ", ".join(changed), "hardware": "; ".join(machines), "command": command(mine, whole)}
+        return {"stale": ", ".join(changed), "hardware": "; ".join(machines), "command": command(mine)}
+
+    def _newest(self, record: Record) -> Record:
+        """The latest record on the same images: of the same name and size, and of the same class, which may matter."""
+
+        def images(one: Record) -> tuple:
+            return one.data["name"], one.class_name, one.parameters.get("side")
+
+        return max((one for one in self.records if images(one) == images(record)), key=lambda one: one.created)
 
 
 def _sample(record: Record, result: Result) -> Sample:
     error = 0.0
-    if result.low is not None and result.high is not None:
-        error = (result.high - result.low) / 2 / ERRORS_IN_INTERVAL
+    # A row at a share has the lowest and the highest of some draws in place of an interval.
+    if result.low is not None and result.high is not None and "share=" not in result.metric:
+        half = max(result.high - result.value, result.value - result.low)  # one side may be cut off at 0 or 1
+        error = half / ERRORS_IN_INTERVAL
     place = (record.dataset, record.class_name, record.tier, record.seed)
-    return Sample(*place, result.metric, result.note, result.value, error, record)
+    return Sample(*place, result.metric, result.note, result.value, error, (record,))
 
 
-def command(mine: Sequence[Record], whole: bool) -> str:
-    """What a shell needs to make these records again, all seeds of them."""
-    first, seeds = mine[0], sorted({record.seed for record in mine})
-    values = {"class_name": "all" if whole else first.class_name} | first.parameters
-    words = [f"-p {name}={_quoted(value)}" for name, value in values.items() if name != "seed"]
-    run = f"novelty run {first.paper} {' '.join(words)} -p seed="
-    if len(seeds) == 1:
-        return f"{run}{seeds[0]}"
-    return f"for s in {' '.join(map(str, seeds))}; do {run}$s; done"
+def command(mine: Sequence[Record]) -> str:
+    """What a shell needs to make these records again: a command for every set of parameters, with all its seeds."""
+    alike: dict[str, list[Record]] = defaultdict(list)
+    for record in mine:
+        values = [f"-p {name}={shlex.quote(str(v))}" for name, v in record.parameters.items() if name != "seed"]
+        alike[f"novelty run {record.paper} {' '.join(values)}"].append(record)
+    return " && ".join(_for_all(run, some) for run, some in alike.items())
 
 
-def _quoted(value: Any) -> str:
-    text = str(value)
-    return f"'{text}'" if set(text) & set(" ;&|<>*$()") else text
+def _for_all(run: str, some: Sequence[Record]) -> str:
+    names, seeds = sorted({record.class_name for record in some}), sorted({record.seed for record in some})
+    run += f" -p class_name={shlex.quote(names[0]) if len(names) == 1 else 'all'} -p seed="
+    return f"{run}{seeds[0]}" if len(seeds) == 1 else f"for s in {' '.join(map(str, seeds))}; do {run}$s; done"

@@ -22,10 +22,10 @@ ONLY_TELL = {"records", "files", "plots"}  # rooms that show and keep results, b
 def reasons(record: Record, newest: Record) -> list[str]:
     """What differs now from when the record was made, as short words; none if it is up to date.
 
-    newest: the latest record of the same notebook, which tells the parameters and the checksum of today.
+    newest: the latest record on the same images, which tells the parameters and the checksum of today.
     """
-    found = []
-    if record.data["name"] == newest.data["name"] and record.data["checksum"] != newest.data["checksum"]:
+    found = ["uncommitted code"] if record.code.get("dirty") else []
+    if record.data["checksum"] != newest.data["checksum"]:
         found.append("images")
     if set(record.parameters) - set(newest.parameters):
         found.append("parameters")
@@ -39,7 +39,7 @@ def _code(notebook: str, commit: str | None) -> tuple[str, ...]:
     if now is None or then is None:
         return ("history missing",)
     changed = ["notebook"] if _executed(now) != _executed(then) else []
-    for name in sorted(_rooms(now) - ONLY_TELL):
+    for name in sorted(_rooms(now)):
         path = f"novelty_utils/{name}.py"
         if _meaning(_today(path) or "") != _meaning(_at(commit, path) or ""):
             changed.append(name)
@@ -55,13 +55,17 @@ def _at(commit: str | None, path: str) -> str | None:
     """A file as it was at a commit; None where that is not known here."""
     if commit is None or not (ROOT / ".git").exists():
         return None
-    done = subprocess.run(["git", "show", f"{commit}:{path}"], cwd=ROOT, capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", "show", f"{commit}:{path}"], cwd=ROOT, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return None
     return done.stdout if done.returncode == 0 else None
 
 
 def _cells(notebook: str) -> list[str]:
-    cells = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
-    return ["".join(cell["source"]) for cell in cells]
+    """The code of a notebook, but for its parameters: a record holds their values itself."""
+    code = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
+    return ["".join(cell["source"]) for cell in code if "parameters" not in cell["metadata"].get("tags", [])]
 
 
 def _executed(notebook: str) -> list[str]:
@@ -89,22 +93,24 @@ def _meaning(source: str) -> str:
 
 
 def _rooms(notebook: str) -> set[str]:
-    """The rooms of the package that a notebook imports, and those that these import."""
+    """The rooms of the package that a notebook imports, and those that these import, as far as they take part."""
     found: set[str] = set()
-    waiting = _imported("\n".join(_cells(notebook)))
+    waiting = set(_imported("\n".join(_cells(notebook))))
     while waiting:
         name = waiting.pop()
-        if name not in found and (source := _today(f"novelty_utils/{name}.py")) is not None:
+        source = None if name in found | ONLY_TELL else _today(f"novelty_utils/{name}.py")
+        if source is not None:
             found.add(name)
             waiting |= _imported(source)
     return found
 
 
-def _imported(source: str) -> set[str]:
+@lru_cache
+def _imported(source: str) -> frozenset[str]:
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "novelty_utils":
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("novelty_utils."):
             names.add((node.module or "").split(".")[1])
-    return names
+    return frozenset(names)

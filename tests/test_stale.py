@@ -13,9 +13,10 @@ NOTEBOOK = ["from novelty_utils import scoring\nx = 1", "records.write(record, p
 ROOM = '"""A room."""\nfrom novelty_utils.lower import f\n\ndef g():\n    """Say g."""\n    return f()\n'
 
 
-def notebook(*cells: str) -> str:
-    markdown = {"cell_type": "markdown", "source": ["text"]}
-    code = [{"cell_type": "code", "source": [cell]} for cell in cells]
+def notebook(*cells: str, parameters: str = "seed = 0") -> str:
+    markdown = {"cell_type": "markdown", "source": ["text"], "metadata": {}}
+    code = [{"cell_type": "code", "source": [cell], "metadata": {}} for cell in cells]
+    code.insert(0, {"cell_type": "code", "source": [parameters], "metadata": {"tags": ["parameters"]}})
     return json.dumps({"cells": [markdown, *code]})
 
 
@@ -38,16 +39,16 @@ def house(tmp_path, monkeypatch) -> Path:
 
 
 def forget() -> None:
-    for cached in (stale._code, stale._at, stale._meaning):
+    for cached in (stale._code, stale._at, stale._meaning, stale._imported):
         cached.cache_clear()
 
 
-def reasons(house: Path, commit: str | None = "", checksum="abc", parameters=("a", "b")) -> list[str]:
+def reasons(house: Path, commit: str | None = "", checksum="abc", parameters=("a", "b"), dirty=False) -> list[str]:
     if commit == "":
         asked = ["git", "rev-parse", "HEAD"]
         commit = subprocess.run(asked, cwd=house, capture_output=True, text=True, check=True).stdout.strip()
     newest = SimpleNamespace(paper="ics", data={"name": "d", "checksum": "abc"}, parameters=dict.fromkeys("ab"))
-    data, code = {"name": "d", "checksum": checksum}, {"commit": commit}
+    data, code = {"name": "d", "checksum": checksum}, {"commit": commit, "dirty": dirty}
     record = SimpleNamespace(paper="ics", data=data, parameters=dict.fromkeys(parameters), code=code)
     forget()
     return stale.reasons(record, newest)
@@ -65,6 +66,7 @@ def test_nothing_has_changed(house):
         ("novelty_utils/apart.py", "y = 2\n"),  # the notebook does not import it
         ("notebooks/ics.ipynb", notebook(*NOTEBOOK[:2], "show(x, y)")),  # after the record was written
         ("notebooks/ics.ipynb", notebook(NOTEBOOK[0] + "  # one", *NOTEBOOK[1:])),
+        ("notebooks/ics.ipynb", notebook(*NOTEBOOK, parameters="seed = 1")),  # the record holds its own
     ],
 )
 def test_what_cannot_change_a_result_does_not_count(house, name, text):
@@ -89,6 +91,16 @@ def test_other_images_and_parameters_that_are_gone_are_named(house):
     assert reasons(house, checksum="abd") == ["images"]
     assert reasons(house, parameters=("a", "c")) == ["parameters"]
     assert reasons(house, parameters=("a",)) == []  # one that came later counts as its default
+
+
+def test_code_that_was_not_committed_is_named(house):
+    assert reasons(house, dirty=True) == ["uncommitted code"]
+
+
+def test_without_git_it_cannot_be_told(house, monkeypatch):
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=house, capture_output=True, text=True).stdout.strip()
+    monkeypatch.setenv("PATH", "")
+    assert reasons(house, commit=commit) == ["history missing"]
 
 
 @pytest.mark.parametrize("commit", [None, "0" * 40])

@@ -83,6 +83,7 @@ def _numbers(numbers: pd.DataFrame) -> pd.DataFrame:
     }
     ours = [_with_interval(line, _plain) for line in _lines(numbers)]
     values = {"printed": numbers.printed.map(_plain), "ours": ours, "verdict": numbers.verdict}
+    words["method"] += numbers.claim.str.extract(r"( \(worked out.*\))", expand=False).fillna("")
     settings = {"setting": numbers.setting.replace("default", "").str.replace(";", "; ").str.replace("_", " ")}
     table = pd.DataFrame(words | values | settings | _common(numbers))
     return table.rename(columns={"dataset": "data", "class_name": "class"})

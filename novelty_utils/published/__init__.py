@@ -30,8 +30,9 @@ class Cells(_Strict):
     table: str
     methods: dict[str, str]  # printed name -> recorded name
     metric: str
-    sweep: str
+    command: str  # what would make the records, where there are none
     kind: Literal["value", "increase"] = "value"
+    dataset: str = ""  # only cells of this data set
     when: str = ""  # only cells with this in their setting
     printed_metric: str = ""  # only cells of this metric
     notebook: str = ""
@@ -50,9 +51,8 @@ class Orders(_Strict):
     metric: str
     more: dict[str, Any]  # the method, and parameters or the metric where they differ
     less: dict[str, Any]
-    sweep: str
-    kind: Literal["greater", "flat", "less than"] = "greater"
-    limit: float = 0.0
+    command: str
+    kind: Literal["greater", "flat"] = "greater"
     notebook: str = ""
     datasets: list[str] = []
     parameters: dict[str, Any] = {}
@@ -65,6 +65,7 @@ class Rules(_Strict):
 
     cells: list[Cells]
     orders: list[Orders]
+    own: list[str]  # the methods that the paper proposes: only a number of theirs can be better than printed
     reasons: dict[str, str] = {}
 
 
