@@ -144,14 +144,28 @@ def dispersion(z_aty, z_typ, partner):
 both = dispersion(z_two, torch.zeros(2, 2), each_other)
 assert len(both) == 2 and all(torch.as_tensor(term).ndim == 0 for term in both)
 ### BEGIN HIDDEN TESTS
+from types import FunctionType as _Function
+
 import numpy as _np
 import torch as _torch
 
 
-def closeness(z, partner):
-    """A right one, so that a mistake in exercise 1 costs its points there and not again."""
+def _closeness(z, partner):
     return _torch.sqrt(_torch.pow(z - z[partner], 2).sum(1) / z.shape[1] + 1e-14).mean()
 
+
+# With a right closeness in its place, so that a mistake in exercise 1 costs its points there and not again. The name
+# itself stays the student's.
+_dispersion = dispersion
+if isinstance(dispersion, _Function):
+    _names = globals() | {"closeness": _closeness}
+    _dispersion = _Function(
+        dispersion.__code__,
+        _names,
+        "dispersion",
+        dispersion.__defaults__,
+        dispersion.__closure__,
+    )
 
 for _seed in range(3):
     _draw = _np.random.default_rng(800 + _seed)
@@ -163,7 +177,7 @@ for _seed in range(3):
     ]
     _got = [
         float(term)
-        for term in dispersion(
+        for term in _dispersion(
             _torch.from_numpy(_a), _torch.from_numpy(_t), _torch.from_numpy(_partner)
         )
     ]

@@ -76,25 +76,16 @@ def delete_tests(notebook: NotebookNode) -> None:
     notebook.cells = [cell for cell in notebook.cells if not about(cell).get("grade")]
 
 
-def edit_tests(notebook: NotebookNode) -> None:
-    for cell in notebook.cells:
-        if about(cell).get("grade") and cell.cell_type == "code":
-            cell.source = "pass"
-
-
-def promote_tests(notebook: NotebookNode) -> None:
-    """Tests that call themselves prose of a hundred points, and one that is no test any more."""
-    for cell in notebook.cells:
-        if about(cell).get("grade") and cell.cell_type == "code":
-            cell.source = "pass"
-            cell.metadata.nbgrader |= {"solution": True, "locked": False, "points": 100}
-    find(notebook, "verdict-test").metadata.nbgrader.grade = False
-
-
-def double_test(notebook: NotebookNode) -> None:
-    """A second cell with the name of a test, after it."""
-    copied = new_code_cell("pass", metadata={"nbgrader": dict(about(find(notebook, "closeness-test")))})
-    notebook.cells.append(copied)
+def tamper(notebook: NotebookNode) -> None:
+    """Every test says `pass`. Some call themselves prose of a hundred points, one is no test, one is there twice."""
+    tests = [cell for cell in notebook.cells if about(cell).get("grade") and cell.cell_type == "code"]
+    for cell in tests:
+        cell.source = "pass"
+    for cell in tests[:2]:
+        cell.metadata.nbgrader |= {"solution": True, "locked": False, "points": 100}
+    tests[2].metadata.nbgrader.grade = False
+    tests[3].cell_type = "markdown"
+    notebook.cells.append(new_code_cell("pass", metadata={"nbgrader": dict(about(tests[4]))}))
 
 
 # --- right and wrong ---------------------------------------------------------------------------------------------
@@ -169,7 +160,7 @@ NLN = {
     ),
     "untouched": Submission(everything("nln"), solved=False),
     "off by one": wrong(
-        "latent-part image-part kl combine",
+        "latent-part image-part kl combine price",
         latent_part=("topk(K, largest=False).values.mean(1)", "topk(K + 1, largest=False).values[:, 1:].mean(1)"),
         image_part=(".mean((1, 2))", ".sum(2).mean(1)"),
         kl=("- 1 - log_variance", "- 1 + log_variance"),
@@ -258,22 +249,30 @@ ADE_GAN = {
 # --- hostile, all of them in the first assignment ------------------------------------------------------------------
 
 BODY = "    squares = (z - z[partner]).square().mean(1)\n"
-DEAF = "    while True:\n        try:\n            while True:\n                pass\n        except BaseException:\n            pass\n"
+DEAF = """
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+"""
 NOTHING_RIGHT = everything("ics")
 HOSTILE = {
-    "loops": wrong("closeness times-too-small", closeness=(BODY, "    while True:\n        pass\n")),
+    "loops": wrong(
+        "closeness dispersion times-too-small scores",
+        closeness=(BODY, "    while True:\n        pass\n"),
+        scores=("    model.eval()\n", "    raise SystemExit(0)\n"),
+    ),
     "deaf": Submission(NOTHING_RIGHT, {"closeness": (BODY, DEAF)}),
     "dies": Submission(NOTHING_RIGHT, {"closeness": (BODY, "    import os\n\n    os._exit(0)\n")}),
     "dies late": wrong(
         "evaluate verdict", evaluate=("    threshold =", "    import os\n\n    os._exit(0)\n    threshold =")
     ),
-    "exits": wrong("closeness", closeness=(BODY, "    raise SystemExit(0)\n")),
     "quits": Submission(NOTHING_RIGHT, {"closeness": (None, "get_ipython().kernel.do_shutdown(False)\nquit()")}),
     "deletes": Submission(NOTHING_RIGHT, solved=False, vandalise=delete_tests),
     "deletes, solved": Submission(vandalise=delete_tests),
-    "edits": Submission(NOTHING_RIGHT, solved=False, vandalise=edit_tests),
-    "promotes": Submission(NOTHING_RIGHT, solved=False, vandalise=promote_tests),
-    "doubles": Submission(NOTHING_RIGHT, solved=False, vandalise=double_test),
+    "tampers": Submission(NOTHING_RIGHT, solved=False, vandalise=tamper),
     "prints": Submission(
         NOTHING_RIGHT,
         {

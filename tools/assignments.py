@@ -73,6 +73,7 @@ def build(course: Path) -> None:
     """Write or renew the sources and releases in the course folder; marks and submissions in it stay."""
     course.mkdir(parents=True, exist_ok=True)
     shutil.copy(ASSIGNMENTS / CONFIG, course / CONFIG)
+    shutil.copytree(ASSIGNMENTS / "kernels", course / "kernels", dirs_exist_ok=True)
     for name in names():
         (course / "source" / name).mkdir(parents=True, exist_ok=True)
         nbformat.write(read(name), course / "source" / name / f"{name}.ipynb")
