@@ -73,24 +73,27 @@ class SmallExtractor(nn.Module):
 # %% [markdown]
 # ## 1. No opinion about a mixture (2 points)
 #
-# The extractor shall find all $n_c$ patterns equally likely on the image of a *mixture*. Write the loss of eq. 6: the cross entropy of the uniform
-# distribution with the extractor's prediction, averaged over the batch. What is its least value, and where is it reached? Logits may be as large as 1000; the
-# loss has to stay finite.
+# On the image of a *mixture* the extractor shall have no opinion. Eq. 6 takes that to mean that all $n_c$ patterns are equally likely. If patterns are
+# not equally frequent, having no opinion means to predict their frequencies $w$. Write that loss, the cross entropy of $w$ with the extractor's prediction, averaged over the
+# batch. What is its least value, and where is it reached? Logits may be as large as 1000; the loss has to stay finite.
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "mixture-penalty"}
-def mixture_penalty(logits):
-    """L_ip of logits, float32 (B, n_c): a scalar tensor."""
+def mixture_penalty(logits, w):
+    """L_ip of logits, float32 (B, n_c), for frequencies w, float32 (n_c,) with sum 1: a scalar tensor."""
     ### BEGIN SOLUTION
-    return -logits.log_softmax(1).mean(1).mean()
+    return -(logits.log_softmax(1) @ w).mean()
     ### END SOLUTION
 
 
 # %% nbgrader={"kind": "test", "grade_id": "mixture-penalty-test", "points": 2}
-assert abs(float(mixture_penalty(torch.zeros(3, 10))) - np.log(10)) < 1e-4, (
-    "the floor is log n_c"
-)
-assert mixture_penalty(torch.tensor([[1000.0, 0.0]])).isfinite()
+assert (
+    abs(float(mixture_penalty(torch.zeros(3, 10), torch.full((10,), 0.1))) - np.log(10))
+    < 1e-4
+), "for equal frequencies the floor is log n_c"
+assert mixture_penalty(
+    torch.tensor([[1000.0, 0.0]]), torch.tensor([0.5, 0.5])
+).isfinite()
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 import torch as _torch
@@ -103,8 +106,11 @@ for _seed in range(3):
         * 2
     )
     _p = _np.exp(_l) / _np.exp(_l).sum(1, keepdims=True)
-    _expected = -(_np.log(_p).sum(1) / _l.shape[1]).mean()
-    _got = float(mixture_penalty(_torch.from_numpy(_l)))
+    _w = _np.random.default_rng(_seed).dirichlet(_np.ones(_l.shape[1]))
+    _expected = -_np.average(_np.log(_p), axis=1, weights=_w).mean()
+    _got = float(
+        mixture_penalty(_torch.from_numpy(_l), _torch.tensor(_w, dtype=_torch.float32))
+    )
     assert abs(_got - _expected) < 1e-3, (
         f"{_got:.4f} where {_expected:.4f} was expected"
     )
@@ -113,23 +119,29 @@ for _seed in range(3):
 # %% [markdown]
 # ## 2. Find the code again (2 points)
 #
-# The extractor shall return the code from which an image was made: cross entropy of the true pattern with the predicted one, plus the Euclidean length of the error of the features,
-# both averaged over the batch. Patterns `z_c` may be soft.
+# The extractor shall return the code from which an image was made: cross entropy of the true pattern with the predicted one, plus the error of the features, both averaged over the batch. Patterns
+# `z_c` may be soft. The printed error is a Euclidean length, whose size depends on the number of features and on their unit $\sigma$; take the *root mean square per feature, in units of*
+# $\sigma$ instead, so that the two halves can be compared.
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "inversion"}
-def inversion(logits, z_c, z_n_hat, z_n):
-    """L_sl: logits and z_c float32 (B, n_c), z_n_hat and z_n float32 (B, d) -> a scalar tensor."""
+def inversion(logits, z_c, z_n_hat, z_n, sigma):
+    """L_sl: logits and z_c float32 (B, n_c), z_n_hat and z_n float32 (B, d), sigma a float -> a scalar tensor."""
     ### BEGIN SOLUTION
-    cross_entropy = -(z_c * logits.log_softmax(1)).sum(1)
-    return (cross_entropy + (z_n_hat - z_n).norm(dim=1)).mean()
+    of_patterns = -(z_c * logits.log_softmax(1)).sum(1)
+    of_features = ((z_n_hat - z_n) / sigma).square().mean(1).sqrt()
+    return (of_patterns + of_features).mean()
     ### END SOLUTION
 
 
 # %% nbgrader={"kind": "test", "grade_id": "inversion-test", "points": 2}
 one_hot = torch.eye(4)
 assert (
-    abs(float(inversion(50 * one_hot, one_hot, torch.zeros(4, 2), torch.zeros(4, 2))))
+    abs(
+        float(
+            inversion(50 * one_hot, one_hot, torch.zeros(4, 2), torch.zeros(4, 2), 0.1)
+        )
+    )
     < 1e-4
 ), "sure and right: nothing to pay"
 ### BEGIN HIDDEN TESTS
@@ -144,13 +156,15 @@ for _seed in range(3):
     _log_p = _l - _np.log(_np.exp(_l).sum(1, keepdims=True))
     _expected = _np.mean(
         [
-            -(_c[i] @ _log_p[i]) + _np.sqrt(((_hat[i] - _true[i]) ** 2).sum())
+            -(_c[i] @ _log_p[i])
+            + _np.sqrt(((_hat[i] - _true[i]) ** 2).sum() / _d) / (0.1 + _seed)
             for i in range(6)
         ]
     )
     _got = float(
         inversion(
-            *(_torch.tensor(a, dtype=_torch.float32) for a in (_l, _c, _hat, _true))
+            *(_torch.tensor(a, dtype=_torch.float32) for a in (_l, _c, _hat, _true)),
+            0.1 + _seed,
         )
     )
     assert abs(_got - _expected) < 1e-3, (

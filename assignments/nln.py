@@ -176,21 +176,23 @@ for _seed, _K in ((0, 1), (1, 3), (2, 4)):
 # %% [markdown]
 # ## 3. The loss of the variational autoencoder (2 points)
 #
-# The VAE of the paper charges for the distance of $q(z \mid x) = N(\mu, \operatorname{diag} \sigma^2)$ from $N(0, I)$. Derive
-# $\mathrm{KL}(q \Vert N(0, I))$: write the expectation of $\log q - \log p$ for one coordinate, where only
-# $\mathbb E z = \mu$ and $\mathbb E z^2 = \mu^2 + \sigma^2$ are needed, and add up.
+# The VAE of the notebook charges for the distance of $q(z \mid x) = N(\mu, \operatorname{diag} \sigma^2)$ from $N(0, I)$. The unit of
+# the code is arbitrary, so let the prior be $N(0, \tau^2 I)$ instead, and derive $\mathrm{KL}(q \Vert N(0, \tau^2 I))$: write the
+# expectation of $\log q - \log p$ for one coordinate, where only $\mathbb E z = \mu$ and $\mathbb E z^2 = \mu^2 + \sigma^2$ are
+# needed, and add up.
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "kl"}
-def kl(mu, log_variance):
-    """KL(N(mu, exp(log_variance)) || N(0, I)), a sum over coordinates: float32 (B, L) and (B, L) -> (B,)."""
+def kl(mu, log_variance, tau):
+    """KL(N(mu, exp(log_variance)) || N(0, tau² I)), a sum over coordinates: float32 (B, L) twice, a float -> (B,)."""
     ### BEGIN SOLUTION
-    return 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1)
+    log_ratio = log_variance - 2 * np.log(tau)
+    return 0.5 * ((mu / tau).square() + log_ratio.exp() - 1 - log_ratio).sum(1)
     ### END SOLUTION
 
 
 # %% nbgrader={"kind": "test", "grade_id": "kl-test", "points": 2}
-assert torch.allclose(kl(torch.zeros(2, 3), torch.zeros(2, 3)), torch.zeros(2)), (
+assert torch.allclose(kl(torch.zeros(2, 3), torch.zeros(2, 3), 1.0), torch.zeros(2)), (
     "nothing to pay at the prior itself"
 )
 ### BEGIN HIDDEN TESTS
@@ -205,10 +207,10 @@ for _seed in range(3):
     )
     _pair = (
         _distributions.Normal(_mu.double(), (_lv.double() / 2).exp()),
-        _distributions.Normal(0.0, 1.0),
+        _distributions.Normal(0.0, (0.5, 1.0, 3.0)[_seed]),
     )
     _expected = _distributions.kl_divergence(*_pair).sum(1)
-    _got = kl(_mu, _lv)
+    _got = kl(_mu, _lv, (0.5, 1.0, 3.0)[_seed])
     assert _got.shape == (4,) and _torch.allclose(
         _got.double(), _expected, rtol=1e-4, atol=1e-4
     ), "not that divergence"
@@ -498,7 +500,8 @@ assert {int(step) for step in leaks} == {5}, (
 def order(low, high, no_difference=0.005):
     """One of "reproduced", "not reproduced", "mixed within noise" for a claim that a mean difference is positive."""
     ### BEGIN SOLUTION
-    if high < 0 or (-no_difference <= low and high <= no_difference):
+    too_small_to_matter = max(abs(low), abs(high)) <= no_difference
+    if high < 0 or too_small_to_matter:
         return "not reproduced"
     return "reproduced" if low > 0 else "mixed within noise"
     ### END SOLUTION

@@ -154,8 +154,10 @@ NLN = {
             "    return alpha * a + (1 - alpha) * b",
         ),
         kl=(
-            "0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1)",
-            "-0.5 * torch.sum(1 + log_variance - mu**2 - log_variance.exp(), dim=-1)",
+            None,
+            "from torch.distributions import Normal, kl_divergence\n\n"
+            "def kl(mu, log_variance, tau):\n"
+            "    return kl_divergence(Normal(mu, (log_variance / 2).exp()), Normal(0.0, tau)).sum(-1)",
         ),
     ),
     "untouched": Submission(everything("nln"), solved=False),
@@ -163,7 +165,7 @@ NLN = {
         "latent-part image-part kl combine price",
         latent_part=("topk(K, largest=False).values.mean(1)", "topk(K + 1, largest=False).values[:, 1:].mean(1)"),
         image_part=(".mean((1, 2))", ".sum(2).mean(1)"),
-        kl=("- 1 - log_variance", "- 1 + log_variance"),
+        kl=("- 1 - log_ratio", "- 1 + log_ratio"),
         combine=(
             "(np.asarray(part) - np.mean(held)) / np.std(held)",
             "(np.asarray(part) - np.mean(part)) / np.std(part)",
@@ -176,7 +178,7 @@ NLN = {
             "return max(",
             "labels, both = test_y, test_parts\n    return max(",
         ),
-        order=("if high < 0 or (-no_difference <= low and high <= no_difference):", "if high < 0:"),
+        order=("if high < 0 or too_small_to_matter:", "if high < 0:"),
         leaks=("{5}", "{2, 5}"),
     ),
 }
@@ -220,9 +222,8 @@ ADE_GAN = {
     "otherwise": right(
         mixture_penalty=(
             None,
-            "def mixture_penalty(logits):\n"
-            "    uniform = torch.full_like(logits, 1 / logits.shape[1])\n"
-            "    return nn.functional.cross_entropy(logits, uniform)",
+            "def mixture_penalty(logits, w):\n"
+            "    return nn.functional.cross_entropy(logits, w.expand(len(logits), -1))",
         ),
         r1=("-norm.logsf(z) - np.log(m - 1 / n_c)", "-np.exp((norm.logsf(z) + np.log(m - 1 / n_c)) / 50)"),
         rounds=("next(z for z in range(1, 40) if norm.cdf(z) == 1)", "9"),
@@ -230,15 +231,15 @@ ADE_GAN = {
     "untouched": Submission(everything("ade_gan"), solved=False),
     "signs flipped": wrong(
         "mixture-penalty inversion shrinkage r1 confidence",
-        mixture_penalty=("return -logits", "return logits"),
-        inversion=("(z_n_hat - z_n).norm(dim=1)).mean()", "(z_n_hat - z_n).norm(dim=1)).sum()"),
+        mixture_penalty=("return -(logits", "return (logits"),
+        inversion=("(of_patterns + of_features).mean()", "(of_patterns + of_features).sum()"),
         shrinkage=("2 / (t + 1)", "1 / t"),
         r1=("-norm.logsf(z) - np.log", "-norm.logsf(z) + np.log"),
         confidence=("    extractor.eval()\n", ""),
     ),
     "as printed": wrong(
         "inversion r1 rounds leaks missed-by",
-        inversion=(".norm(dim=1)", ".square().sum(1)"),
+        inversion=(".square().mean(1).sqrt()", ".norm(dim=1)"),
         r1=("-norm.logsf(z) - np.log(m - 1 / n_c)", "-norm.cdf(z) / n_c - (1 - norm.cdf(z)) * m"),
         rounds=("norm.cdf(z) == 1", "norm.cdf(z) > 0.999999"),
         leaks=("{4}", "{4, 6}"),
