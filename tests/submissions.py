@@ -259,13 +259,15 @@ DEAF = """
             pass
 """
 NOTHING_RIGHT = everything("ics")
-HOSTILE = {
+STUCK = {
     "loops": wrong(
-        "closeness dispersion times-too-small scores",
-        closeness=(BODY, "    while True:\n        pass\n"),
+        "verdict scores",
+        verdict=("    least, most = ", "    while True:\n        pass\n    least, most = "),
         scores=("    model.eval()\n", "    raise SystemExit(0)\n"),
     ),
     "deaf": Submission(NOTHING_RIGHT, {"closeness": (BODY, DEAF)}),
+}
+HOSTILE = {
     "dies": Submission(NOTHING_RIGHT, {"closeness": (BODY, "    import os\n\n    os._exit(0)\n")}),
     "dies late": wrong(
         "evaluate verdict", evaluate=("    threshold =", "    import os\n\n    os._exit(0)\n    threshold =")
@@ -289,4 +291,4 @@ HOSTILE = {
         solved=False,
     ),
 }
-ALL = {"ics": ICS | HOSTILE, "nln": NLN, "crbnd": CRBND, "ade_gan": ADE_GAN}
+ALL = {"ics": ICS | STUCK | HOSTILE, "nln": NLN, "crbnd": CRBND, "ade_gan": ADE_GAN}
