@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup book test bench reproduce pair lint requirements clean
+.PHONY: help setup book test bench reproduce assignments pair lint requirements clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: setup  ## measure the trainer against bare PyTorch and PyOD, the neighbou
 
 reproduce: setup  ## run the headline tables of all papers, full length: the estimate first, then what is not recorded yet
 	@$(BIN)/novelty sweep sweeps/headline.yml
+
+assignments: setup  ## build the course for nbgrader, with what students get, into _build/course
+	@$(BIN)/python tools/assignments.py
 
 pair: setup  ## write notebooks/*.ipynb from notebooks/*.py
 	@$(BIN)/python tools/pair.py

@@ -1637,6 +1637,8 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 #
 # ## Exercises
 #
+# To talk about. The one that is marked, by tests and by a reader, is assignment 4 of {doc}`the course <../book/course>`, which has hints, too.
+#
 # 1. *(on paper)* Mix $t$ codes with weights drawn uniformly from the simplex instead of two. Show that the variance shrinks by $2/(t+1)$ on average. What does $G$ see for large $t$?
 # 2. *(on paper)* Under R2, for which $m$ do a small change of $S$ and the same change of $-\log m$ weigh the same, if $S = 1$? Show that there is no such $m$ in $[1/n_c, 1]$ for $S = 3$ and ten patterns.
 # 3. *(a run)* `recon_norm="rms"` on this page's digits. Which measures of health change, and in which direction? Which of them would you want to trade?

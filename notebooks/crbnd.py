@@ -1761,6 +1761,8 @@ changes.style.format(na_rep="–") if len(changes) else print("no recorded run y
 #
 # ## Exercises
 #
+# To talk about. The one that is marked, by tests and by a reader, is assignment 3 of {doc}`the course <../book/course>`, which has hints, too.
+#
 # 1. *(on paper)* Show that for squared error and dropout alone ($\sigma = 0$) the best $A$ fills a removed rectangle with the conditional mean given the visible pixels. What does it do to a novel image with nothing removed?
 # 2. *(on paper)* Positives and negatives are Gaussian with means $m$ and $m + \delta$ and the same covariance. Write down the logit {eq}`eq-crbnd-ratio`, and find novel points that get any value you like.
 # 3. *(a run)* `arch="dense64"` on this page's digits. What changes in {numref}`fig-crbnd-destroyed`, and in the table "This run"?

@@ -1488,6 +1488,8 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
+# To talk about. The one that is marked, by tests and by a reader, is assignment 1 of {doc}`the course <../book/course>`, which has hints, too.
+#
 # 1. *(on paper)* Show that $\mathcal L_{rec} + \alpha\mathcal L_{cls}$ has no minimiser if the decoder starts with a batch
 #    normalisation without ε. What does ε change?
 # 2. *(one line)* Replace `z.roll(1, 0)` by the mean over all pairs. Does the value of eq. 3 change in expectation? Its variance?

@@ -716,6 +716,8 @@ coverage(runs).rename_axis("contestant")
 #
 # ## Exercises
 #
+# To talk about. Marked assignments, and hints for them, are part of {doc}`the course <../book/course>`.
+#
 # 1. *(on paper)* Show that the ranks of one block have the covariance $-(k+1)/12$ if all orders are equally probable. (Their sum is a constant.)
 # 2. *(a little code)* Drop the weakest contestant and compute the ranks anew. Can two of the others change places? Why is that a weakness of ranks?
 # 3. *(a run)* `novelty run leaderboard -p dataset=mnist -p class_name=all -p tier=demo -p protocol=miso -p results=mine`. Which digit is the hardest novelty for k-NN, and which for PCA? What do they have in common?

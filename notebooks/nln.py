@@ -1851,6 +1851,8 @@ gain_table("AE-con")
 #
 # ## Exercises
 #
+# To talk about. The one that is marked, by tests and by a reader, is assignment 2 of {doc}`the course <../book/course>`, which has hints, too.
+#
 # 1. *(on paper)* For a linear autoencoder with orthonormal components, show that at $K = 1$ the squared version of the image part splits into the
 #    squared reconstruction error plus the squared latent distance. What does $\alpha$ do then?
 # 2. *(one line)* Leave the held-out images in the bank and scale with them. What happens to the scores at $\alpha = 0$, and why?

@@ -1226,6 +1226,8 @@ plt.show()
 # %% [markdown]
 # ## Exercises
 #
+# To talk about. Marked assignments, and hints for them, are part of {doc}`the course <../book/course>`.
+#
 # 1. *(on paper)* Show that $\alpha'$ above gives the same order of pixels. Why may you drop $\mu_e$ and $\mu_d$? For image scores the argument
 #    needs another $R$ and $\sigma$: which?
 # 2. *(one line)* Draw the map for $\alpha = 0$. What is the largest pixel AUROC that any map of constant patches can reach on this class?

@@ -1,0 +1,294 @@
+"""What students hand in: right, wrong and hostile, each as a change of the release, with the tests it should lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+# (text of the reference solution, what stands there instead), by the grade_id of the cell; None replaces all of it
+Changes = Mapping[str, tuple[str | None, str]]
+TESTS = {
+    "ics": "closeness dispersion critical-beta times-too-small scores leaks evaluate verdict",
+    "nln": "latent-part image-part kl combine choose-alpha price leaks order",
+    "crbnd": "charbonnier slope connective logit far-point trivial honest-f1 leaks trivial-fall",
+    "ade_gan": "mixture-penalty inversion shrinkage r1 rounds confidence leaks missed-by",
+}
+
+
+@dataclass(frozen=True)
+class Submission:
+    """`lost` holds the tests that should give no points; all others should give all of theirs."""
+
+    lost: set[str] = field(default_factory=set)
+    changes: Changes = field(default_factory=dict)
+    solved: bool = True  # the reference solution, before the changes
+    vandalise: Callable[[NotebookNode], None] | None = None  # afterwards
+
+    def edit(self, release: NotebookNode, solution: NotebookNode) -> NotebookNode:
+        """The release, filled in."""
+        right = {about(cell)["grade_id"]: cell.source for cell in solution.cells if about(cell).get("solution")}
+        for cell in release.cells:
+            name = about(cell).get("grade_id")
+            if name in right and self.solved:
+                cell.source = right[name]
+            if name in self.changes:
+                old, new = self.changes[name]
+                assert old is None or cell.source.count(old) == 1, f"{name} does not have {old!r} once"
+                cell.source = new if old is None else cell.source.replace(old, new)
+        if self.vandalise:
+            self.vandalise(release)
+        return release
+
+
+def about(cell: NotebookNode) -> dict:
+    return cell.metadata.get("nbgrader", {})
+
+
+def lost(names: str) -> set[str]:
+    return {f"{name}-test" for name in names.split()}
+
+
+def wrong(names: str, **changes: tuple[str | None, str]) -> Submission:
+    """The reference with typical errors, which should lose the tests of these names."""
+    return Submission(lost(names), {name.replace("_", "-"): change for name, change in changes.items()})
+
+
+def right(**changes: tuple[str | None, str]) -> Submission:
+    """Another way to write the reference."""
+    return wrong("", **changes)
+
+
+def everything(name: str) -> set[str]:
+    return lost(TESTS[name])
+
+
+# --- vandals -----------------------------------------------------------------------------------------------------
+
+
+def find(notebook: NotebookNode, grade_id: str) -> NotebookNode:
+    return next(cell for cell in notebook.cells if about(cell).get("grade_id") == grade_id)
+
+
+def delete_tests(notebook: NotebookNode) -> None:
+    notebook.cells = [cell for cell in notebook.cells if not about(cell).get("grade")]
+
+
+def tamper(notebook: NotebookNode) -> None:
+    """Every test says `pass`. Some call themselves prose of a hundred points, one is no test, one is there twice."""
+    tests = [cell for cell in notebook.cells if about(cell).get("grade") and cell.cell_type == "code"]
+    for cell in tests:
+        cell.source = "pass"
+    for cell in tests[:2]:
+        cell.metadata.nbgrader |= {"solution": True, "locked": False, "points": 100}
+    tests[2].metadata.nbgrader.grade = False
+    tests[3].cell_type = "markdown"
+    notebook.cells.append(new_code_cell("pass", metadata={"nbgrader": dict(about(tests[4]))}))
+
+
+# --- right and wrong ---------------------------------------------------------------------------------------------
+
+ICS = {
+    "reference": Submission(),
+    "otherwise": right(
+        closeness=(
+            None,
+            "def closeness(z, partner):\n"
+            "    total = 0\n"
+            "    for j in range(len(z)):\n"
+            "        total = total + ((z[j] - z[partner[j]]).pow(2).sum() / z.shape[1] + 1e-13) ** 0.5\n"
+            "    return total / len(z)",
+        ),
+        evaluate=(
+            None,
+            "def evaluate(held_out, test, y, share):\n"
+            "    threshold = np.sort(held_out)[int(np.ceil((1 - share) * len(held_out))) - 1]\n"
+            "    called = test > threshold\n"
+            "    return threshold, 0.5 * (called[y == 1].mean() + (~called)[y == 0].mean())",
+        ),
+        scores=(
+            None,
+            "import warnings\n\n"
+            "def scores(model, X):\n"
+            "    warnings.warn('a warning is not a mistake')\n"
+            "    import copy\n"
+            "    still = copy.deepcopy(model).eval()\n"
+            "    return torch.stack([(still(x[None]) - x).pow(2).mean().detach() for x in X])",
+        ),
+    ),
+    "untouched": Submission(everything("ics"), solved=False),
+    "sum for mean": wrong("closeness times-too-small", closeness=(".square().mean(1)", ".square().sum(1)")),
+    "signs flipped": wrong(
+        "closeness dispersion critical-beta times-too-small",
+        closeness=("return (squares", "return -(squares"),
+        dispersion=("away = -(", "away = ("),
+        critical_beta=("return -alpha", "return alpha"),
+    ),
+    "test labels": wrong(
+        "scores evaluate leaks verdict",
+        scores=("    model.eval()\n", ""),
+        evaluate=("np.quantile(held_out, 1 - share)", "metrics.oracle_threshold(y, test)"),
+        leaks=("{3, 5}", "{3, 5, 6}"),
+        verdict=("if -margin <= least and most <= margin", "if abs(least + most) / 2 <= margin"),
+    ),
+    "test images": wrong(
+        "scores evaluate",
+        scores=("    model.train(was_training)\n", ""),
+        evaluate=("np.quantile(held_out, 1 - share)", "np.quantile(test, 1 - share)"),
+    ),
+}
+NLN = {
+    "reference": Submission(),
+    "otherwise": right(
+        latent_part=(
+            "torch.cdist(z, bank).topk(K, largest=False).values.mean(1)",
+            "(z[:, None] - bank[None]).norm(dim=2).sort(1)[0][:, :K].mean(1)",
+        ),
+        combine=(
+            None,
+            "from novelty_utils import scoring\n\n"
+            "def combine(parts, held_parts, alpha):\n"
+            "    a, b = (scoring.standardise(p, h) for p, h in zip(parts, held_parts))\n"
+            "    return alpha * a + (1 - alpha) * b",
+        ),
+        kl=(
+            None,
+            "from torch.distributions import Normal, kl_divergence\n\n"
+            "def kl(mu, log_variance, tau):\n"
+            "    return kl_divergence(Normal(mu, (log_variance / 2).exp()), Normal(0.0, tau)).sum(-1)",
+        ),
+    ),
+    "untouched": Submission(everything("nln"), solved=False),
+    "off by one": wrong(
+        "latent-part image-part kl combine price",
+        latent_part=("topk(K, largest=False).values.mean(1)", "topk(K + 1, largest=False).values[:, 1:].mean(1)"),
+        image_part=(".mean((1, 2))", ".sum(2).mean(1)"),
+        kl=("- 1 - log_ratio", "- 1 + log_ratio"),
+        combine=(
+            "(np.asarray(part) - np.mean(held)) / np.std(held)",
+            "(np.asarray(part) - np.mean(part)) / np.std(part)",
+        ),
+    ),
+    "test labels": wrong(
+        "latent-part choose-alpha price order leaks",
+        latent_part=("topk(K, ", "topk(max(1, K - 1), "),
+        choose_alpha=(
+            "return max(",
+            "labels, both = test_y, test_parts\n    return max(",
+        ),
+        order=("if high < 0 or too_small_to_matter:", "if high < 0:"),
+        leaks=("{5}", "{2, 5}"),
+    ),
+}
+CRBND = {
+    "reference": Submission(),
+    "otherwise": right(
+        charbonnier=(
+            "((x - x_prime).square() + epsilon**2).sqrt().mean()",
+            "torch.hypot(x - x_prime, torch.tensor(float(epsilon))).mean()",
+        ),
+        logit=(
+            None,
+            "from scipy.stats import multivariate_normal\n\n"
+            "def logit(u, m, delta, covariance):\n"
+            "    p, q = (multivariate_normal(c, covariance).logpdf(u) for c in (m, m + delta))\n"
+            "    return p - q",
+        ),
+        trivial=("share_for_08 = 1 / 3", "share_for_08 = 0.335"),
+    ),
+    "untouched": Submission(everything("crbnd"), solved=False),
+    "signs flipped": wrong(
+        "charbonnier slope connective logit honest-f1",
+        charbonnier=(".mean()", ".sum()"),
+        slope=("return e /", "return -e /"),
+        connective=("lam * x + (1 - lam) * x_prime", "(1 - lam) * x + lam * x_prime"),
+        logit=("return -(u", "return (u"),
+        honest_f1=("np.quantile(held_out, 1 - rejected)", "metrics.oracle_threshold(y, test)"),
+    ),
+    "half right": wrong(
+        "logit far-point trivial honest-f1 leaks trivial-fall",
+        logit=("m - delta / 2", "m - delta"),
+        far_point=("on_it + far * sideways / np.linalg.norm(sideways)", "on_it"),
+        trivial=("share_for_08 = 1 / 3", "share_for_08 = 0.2"),
+        honest_f1=("metrics.f1(y, test, threshold)", "metrics.f1(1 - y, -test, -threshold)"),
+        leaks=("{2}", "{2, 3}"),
+        trivial_fall=("metrics.trivial_f1(0.1) - metrics.trivial_f1(0.5)", "0.4"),
+    ),
+}
+ADE_GAN = {
+    "reference": Submission(),
+    "otherwise": right(
+        mixture_penalty=(
+            None,
+            "def mixture_penalty(logits, w):\n"
+            "    return nn.functional.cross_entropy(logits, w.expand(len(logits), -1))",
+        ),
+        r1=("-norm.logsf(z) - np.log(m - 1 / n_c)", "-np.exp((norm.logsf(z) + np.log(m - 1 / n_c)) / 50)"),
+        rounds=("next(z for z in range(1, 40) if norm.cdf(z) == 1)", "9"),
+    ),
+    "untouched": Submission(everything("ade_gan"), solved=False),
+    "signs flipped": wrong(
+        "mixture-penalty inversion shrinkage r1 confidence",
+        mixture_penalty=("return -(logits", "return (logits"),
+        inversion=("(of_patterns + of_features).mean()", "(of_patterns + of_features).sum()"),
+        shrinkage=("2 / (t + 1)", "1 / t"),
+        r1=("-norm.logsf(z) - np.log", "-norm.logsf(z) + np.log"),
+        confidence=("    extractor.eval()\n", ""),
+    ),
+    "as printed": wrong(
+        "inversion r1 rounds leaks missed-by",
+        inversion=(".square().mean(1).sqrt()", ".norm(dim=1)"),
+        r1=("-norm.logsf(z) - np.log(m - 1 / n_c)", "-norm.cdf(z) / n_c - (1 - norm.cdf(z)) * m"),
+        rounds=("norm.cdf(z) == 1", "norm.cdf(z) > 0.999999"),
+        leaks=("{4}", "{4, 6}"),
+        missed_by=("-0.03 - (0.299 - 0.768)", "0.768 - 0.258"),
+    ),
+}
+
+# --- hostile, all of them in the first assignment ------------------------------------------------------------------
+
+BODY = "    squares = (z - z[partner]).square().mean(1)\n"
+DEAF = """
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+"""
+NOTHING_RIGHT = everything("ics")
+STUCK = {
+    "loops": wrong(
+        "verdict scores",
+        verdict=("    least, most = ", "    while True:\n        pass\n    least, most = "),
+        scores=("    model.eval()\n", "    raise SystemExit(0)\n"),
+    ),
+    "deaf": Submission(NOTHING_RIGHT, {"closeness": (BODY, DEAF)}),
+}
+HOSTILE = {
+    "dies": Submission(NOTHING_RIGHT, {"closeness": (BODY, "    import os\n\n    os._exit(0)\n")}),
+    "dies late": wrong(
+        "evaluate verdict", evaluate=("    threshold =", "    import os\n\n    os._exit(0)\n    threshold =")
+    ),
+    "quits": Submission(NOTHING_RIGHT, {"closeness": (None, "get_ipython().kernel.do_shutdown(False)\nquit()")}),
+    "deletes": Submission(NOTHING_RIGHT, solved=False, vandalise=delete_tests),
+    "deletes, solved": Submission(vandalise=delete_tests),
+    "tampers": Submission(NOTHING_RIGHT, solved=False, vandalise=tamper),
+    "prints": Submission(
+        NOTHING_RIGHT,
+        {
+            "closeness": (None, "def closeness(z, partner):\n    print(12.5**0.5)\n    return z.sum() * 0 + 12.5**0.5"),
+            "dispersion": (None, "def dispersion(*z):\n    return torch.tensor(-3.5), torch.tensor(-2.5)"),
+            "critical-beta": (None, "def critical_beta(*losses):\n    return 0.5"),
+            "times-too-small": (None, "print(2.1e4)"),
+            "scores": (None, "def scores(model, X):\n    return torch.full((len(X),), 0.02)"),
+            "leaks": (None, "print({3, 5})"),
+            "evaluate": (None, "def evaluate(*scores):\n    return 94.5, 1.0"),
+            "verdict": (None, "def verdict(*row):\n    return 'reproduced'"),
+        },
+        solved=False,
+    ),
+}
+ALL = {"ics": ICS | STUCK | HOSTILE, "nln": NLN, "crbnd": CRBND, "ade_gan": ADE_GAN}
