@@ -476,7 +476,7 @@ for _seed in range(4):
 # | Table 1, ICS, balanced accuracy | MNIST, mean | 0.9156 | 0.9123 | 0.8999 | 0.9247 | 0.02 |
 # | Table 1, PCA, balanced accuracy | MNIST, 0 | 0.832 | 0.8119 | 0.7727 | 0.8511 | 0.03 |
 #
-# Write the rule of the ledger as a function that returns one of `"reproduced"`, `"better"`, `"not reproduced"`,
+# Write the rule of the ledger, for a number of the method that a paper proposes, as a function that returns one of `"reproduced"`, `"better"`, `"not reproduced"`,
 # `"mixed within noise"`. Try it on both rows before you run the test.
 
 
