@@ -478,7 +478,7 @@ assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
 #
 # AUROC in percent, mean over classes; **±**: half of its 95 % interval over classes (Student's $t$ on class means); **seeds ±**: standard deviation from seed to seed within a class, mean over classes; **rank**: mean rank on the
 # common blocks of this table, the lower the better; **train** in seconds and **ms** per image, medians over runs: all that a score needs, neighbours and SVM included, on the hardware named, so compare times within one kind of
-# hardware only. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. Contestants
+# hardware only. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. The *p* value above a table is that of {eq}`eq-board-friedman`. Contestants
 # with too few classes for a rank stand below the others: their mean is over other classes.
 
 
@@ -647,7 +647,7 @@ if panels:
 # %% [markdown]
 # ### Does a network earn its training?
 #
-# Per table, the baseline and the network with the best mean rank, on the common blocks; **apart**: whether their ranks differ by more than the critical difference **CD** of all contestants of that table.
+# Per table, the baseline and the network with the best mean rank, on the common blocks; **apart**: whether their ranks differ by more than the critical difference **CD**, {eq}`eq-board-cd`, of all contestants of that table.
 
 
 # %% tags=["hide-input"]

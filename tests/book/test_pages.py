@@ -195,7 +195,7 @@ def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits):
     now = pd.read_csv(io.StringIO(ours.to_csv(index=False)), keep_default_na=False)
     pd.testing.assert_frame_equal(written, now)
     assert len(json.loads((HTML / "book" / linked["claims.json"]).read_text(encoding="utf-8"))) == len(ours)
-    count = page.locator("article table:not(.dataTable) tr", has_text="all").last.inner_text().split()[1:]
+    count = page.locator("section#the-count table").first.locator("tr").last.inner_text().split()[1:]
     assert [int(number) for number in count] == claims.summary(ours).sum().tolist()
 
 
