@@ -995,7 +995,7 @@ collapse.rename_axis("mean distance of codes").round(4)
 # %% [markdown]
 # ## Beside the paper's tables
 #
-# This section shows tables; {doc}`the ledger <../book/claims>` has every printed number of the paper by itself, with a verdict by rules fixed beforehand.
+# This section shows tables; {doc}`the ledger <../book/claims>` has every printed number of the paper by itself, with a verdict by margins fixed beforehand.
 #
 # What follows is read from the records of finished runs, committed with the book under `results/`, each with its seed,
 # data checksum, commit, hardware and seconds. Runs of the smoke tier are left out: they say nothing about a paper. Values are percent.

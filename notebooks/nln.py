@@ -1349,7 +1349,7 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 # %% [markdown]
 # ## Beside the paper's tables
 #
-# This section shows tables; {doc}`the ledger <../book/claims>` has every printed number of the paper by itself, with a verdict by rules fixed beforehand.
+# This section shows tables; {doc}`the ledger <../book/claims>` has every printed number of the paper by itself, with a verdict by margins fixed beforehand.
 #
 # What follows is read from the records of finished runs, committed with the book under `results/`, each with its seed, data checksum,
 # commit, hardware and seconds. Runs of the smoke tier are left out. Values are percent, averaged over classes; where not all ten classes of a
