@@ -36,7 +36,8 @@ class Margins(BaseModel):
 @lru_cache
 def margins() -> Margins:
     """The margins of this version of the package."""
-    return Margins.model_validate(tomllib.loads(files("novelty_utils.published").joinpath("margins.toml").read_text()))
+    text = files("novelty_utils.published").joinpath("margins.toml").read_text(encoding="utf-8")
+    return Margins.model_validate(tomllib.loads(text))
 
 
 class Estimate(NamedTuple):

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -568,9 +569,11 @@ cp -r results kept
 
 def test_a_full_disk_ends_the_sweep_and_it_goes_on_when_there_is_room(clone):
     Path("results").mkdir()
-    probe = subprocess.run([*NAMESPACE, "mount -t tmpfs none results"], capture_output=True)
-    if probe.returncode:
-        pytest.skip("nobody may mount a file system here; test_files.py has the same with an error put in its place")
+    probe = [*NAMESPACE, "mount -t tmpfs none results"]
+    if not shutil.which(NAMESPACE[0]) or subprocess.run(probe, capture_output=True).returncode:
+        # Not without a test: test_files.py puts the error in the place of a full disk, and the test above ends a sweep
+        # whose records cannot be written.
+        pytest.skip("this system lets nobody mount a small file system")
     sweep("grid: {class_name: all}")
     command = [sys.executable, "-m", "novelty_utils.cli", "sweep", "s.yml", "--workers", "1"]
     done = subprocess.run([*NAMESPACE, FULL, "sh", *command], capture_output=True, text=True, env=environment())

@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable
 from pathlib import Path
 
+import itables
 import matplotlib.pyplot as plt
 import pandas as pd
 from itables import to_html_datatable
@@ -23,6 +24,7 @@ MARKS = {
 }
 NO_BREAK_SPACE, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
 UNIT = {"auroc", "balanced_accuracy", "f1", "pixel_auroc"}  # metrics that share the axes of the figure
+BUNDLE = Path(itables.__file__).parent / "html" / "dt_bundle.js"  # the program of the tables, put into the page
 LAYOUT = {
     "connected": False, "allow_html": True, "showIndex": False, "maxBytes": 0, "column_filters": "header",
     "classes": "display compact", "autoWidth": False,
@@ -33,7 +35,7 @@ def write_parts(folder: Path, table: pd.DataFrame) -> None:
     """Into `folder`: claims_summary.md, claims_orders.html, claims_PAPER.html, claims.png, claims.csv, claims.json."""
     claims.write(table, folder)
     _text(folder / "claims_summary.md", _summary(table))
-    start = generate_init_offline_itables_html(_bundle())
+    start = generate_init_offline_itables_html(BUNDLE)
     _text(folder / "claims_orders.html", start + _datatable(_orders(table), "claims-orders"))
     for paper in NAMES:
         numbers = table[(table.paper == paper) & (table.kind == "number")]
@@ -41,12 +43,6 @@ def write_parts(folder: Path, table: pd.DataFrame) -> None:
     figure = _figure(table)
     write_atomically(folder / "claims.png", lambda file: figure.savefig(file, format="png", dpi=130))
     plt.close(figure)
-
-
-def _bundle() -> Path:
-    import itables
-
-    return Path(itables.__file__).parent / "html" / "dt_bundle.js"
 
 
 def _text(path: Path, text: str) -> None:

@@ -185,9 +185,13 @@ def test_no_page_holds_a_path_of_this_machine():
 # --- the ledger ----------------------------------------------------------------------------------------------------
 
 
-def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits):
+@pytest.fixture(scope="module")
+def ours() -> pd.DataFrame:
+    return claims.ledger(ROOT / "results")
+
+
+def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits, ours):
     page = visits["book/claims.html"].page
-    ours = claims.ledger(ROOT / "results")
     linked = {
         name: page.locator(f'article a[href$="{name}"]').get_attribute("href") for name in ("claims.csv", "claims.json")
     }
@@ -200,8 +204,8 @@ def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits):
 
 
 @pytest.mark.parametrize("paper", list(claims.PAPERS))
-def test_every_printed_number_of_a_paper_is_in_its_table_and_can_be_filtered(visits, paper):
-    page, ours = visits["book/claims.html"].page, claims.ledger(ROOT / "results")
+def test_every_printed_number_of_a_paper_is_in_its_table_and_can_be_filtered(visits, ours, paper):
+    page = visits["book/claims.html"].page
     numbers = ours[(ours.paper == paper) & (ours.kind == "number")]
     table = page.locator(f"#claims-{paper.replace('_', '-')}_wrapper")
     assert f"of {len(numbers):,} entries" in table.locator(".dt-info").inner_text()
