@@ -679,7 +679,7 @@ table = pd.DataFrame([row for row in table if row])
 table.style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
-# In the records committed with the book no network of this page is told apart from the best baseline as the better one, on any data set. Take it as it is meant. Nearest neighbours and LOF in pixel space are strong on centred, aligned
+# In the records committed with the book no network of this page is told apart from the best baseline as the better one, on any data set; nor is the baseline from the best network, since ten classes are few for so many contestants. Take it as it is meant. Nearest neighbours and LOF in pixel space are strong on centred, aligned
 # pictures of one object, which is what MNIST and Fashion-MNIST are; they need all training images when they score, and they cannot say *where* a picture is wrong. And the networks had a few epochs. But a paper on novelty detection that
 # shows these data sets owes its readers the pixel neighbours, and none of the four has them.
 
