@@ -54,7 +54,8 @@ def run(key: str, name: str, notebook: str, text: Mapping[str, str], gpus: Seque
         said = log.read_text(encoding="utf-8", errors="replace")[-LONGEST_LOG:]
         if code not in (0, 2):
             raise JobError(f"exit code {code}" if code > 0 else f"killed by signal {-code}", said)
-        return Outcome(code, said, {str(path.relative_to(results)): path.read_text() for path in _records(results)})
+        made = {str(path.relative_to(results)): path.read_text("utf-8") for path in _records(results)}
+        return Outcome(code, said, made)
 
 
 def _records(results: Path) -> list[Path]:

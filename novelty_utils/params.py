@@ -168,7 +168,7 @@ class RunParameters(BaseModel):
             raise InputError(f"results={value!r}: {existing} is a file; give a folder")
         if not os.access(existing, os.W_OK):
             raise InputError(f"results={value!r}: {existing} cannot be written to; give a folder that can")
-        return value
+        return str(_path("results", value))  # a `~` spelled out, as in `folder:~/photos`
 
     def labels(self) -> tuple[int, ...]:
         """The labels meant by `class_name`: one, or every label for `all`."""

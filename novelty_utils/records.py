@@ -193,8 +193,9 @@ def chosen(rows: pd.DataFrame, **where: Any) -> pd.DataFrame:
 def one_tier(rows: pd.DataFrame, *where: str) -> pd.DataFrame:
     """Of each combination of the columns `where` the tier with most classes recorded, the paper's at a tie.
 
-    Tiers must never be averaged: a demo run is no sample of what a paper-tier run measures.
+    Tiers must never be averaged: a demo run is no sample of what a paper-tier run measures. Smoke runs are dropped.
     """
+    rows = rows[rows.tier != "smoke"]
     count = rows.groupby([*where, "tier"]).class_name.nunique().reset_index()
     best = count.sort_values(["class_name", "tier"]).drop_duplicates([*where], keep="last")
     return rows.merge(best[[*where, "tier"]])

@@ -261,3 +261,8 @@ def test_a_path_that_cannot_be_one_is_refused_in_one_line(name, path):
     with pytest.raises(InputError) as caught:
         RunParameters.check(asked | {name: f"folder:{path}" if name == "dataset" else path})
     assert "\n" not in str(caught.value)
+
+
+def test_a_home_folder_is_spelled_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert check(results="~/out").results == str(tmp_path / "out")

@@ -284,6 +284,7 @@ def test_a_file_has_one_line_per_result_and_reads_back_the_same(record, tmp_path
 def test_tiers_are_never_mixed():
     rows = [("mnist", "demo", "3"), ("mnist", "demo", "4"), ("mnist", "paper", "3")]
     rows += [("digits", "demo", "3"), ("digits", "paper", "3")]  # a tie
+    rows += [("digits", "smoke", name) for name in "345"]
     table = pd.DataFrame(rows, columns=["dataset", "tier", "class_name"])
     best = records.one_tier(table, "dataset")
     assert sorted(best.itertuples(index=False, name=None)) == [
