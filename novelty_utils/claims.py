@@ -241,16 +241,23 @@ def _order(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping
     pairs = _pairs(order, each, datasets, source)
     if not pairs:
         return line | {"reason": "no run of both is recorded", "command": order.command.format(**each)}
+    line |= {"dataset": ", ".join(sorted({sample.dataset for sample in pairs}))}
     classes = verdicts.by_class(pairs)
     blocks = [statistics.fmean(s.value for s in of_class) for of_class in classes]
     line |= {"seeds": min(map(len, classes)), "tier": pairs[0].tier, "printed": _printed_order(paper, order, classes)}
-    return line | _judged(order, blocks) | source.provenance(pairs)
+    return line | _judged(order, blocks, _how_many(datasets)) | source.provenance(pairs)
 
 
-def _judged(order: Orders, blocks: Sequence[float]) -> dict[str, Any]:
+def _how_many(datasets: Sequence[str]) -> int:
+    return sum(len({**CLASSES, **DEFECT_CLASSES}[dataset]) for dataset in datasets)
+
+
+def _judged(order: Orders, blocks: Sequence[float], of: int) -> dict[str, Any]:
+    """The verdict about paired differences, one per class, `of` being the number of classes of the data set."""
     limits = verdicts.margins()
     value, low, high = verdicts.mean_of_blocks(blocks, limits.confidence)
     reason = f"from {low:+.3f} to {high:+.3f}, higher on {sum(b > 0 for b in blocks)} of {len(blocks)} classes"
+    reason += f", {of - len(blocks)} of {of} without a record" * (len(blocks) < of)
     margin = limits.ordering["flat" if order.kind == "flat" else "no_difference"]
     if len(blocks) < limits.ordering["fewest"]:
         verdict, reason = MIXED, f"{reason}; too few classes to tell"

@@ -266,20 +266,32 @@ def test_an_order_is_judged_on_the_same_classes_and_seeds(tmp_path):
             digit,
         )
     put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.0}, "0", seed=5)  # alone: no pair
-    row = order(claims.ledger(tmp_path), "CLS has a higher balanced accuracy than CAE")
+    row = order(claims.ledger(tmp_path), "CLS has a higher balanced accuracy than CAE, on mnist")
     assert row["verdict"] == "reproduced"
     assert row["ours"] == pytest.approx(0.1045)
-    assert "higher on 10 of 10 classes" in row["reason"]
+    assert row["reason"].endswith("higher on 10 of 10 classes")
     cells = published.read("ics").query("table == 'Table 1' and class_name != 'mean' and dataset == 'mnist'")
     means = cells.groupby("method").value.mean()
     assert row["printed"] == pytest.approx(means["CLS"] - means["CAE"])
 
 
+def test_an_order_on_one_data_set_says_nothing_about_another(tmp_path):
+    for digit in DIGITS:
+        put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.8, ("CAE", "bacc_tuned_on_test"): 0.7}, digit)
+    table = claims.ledger(tmp_path)
+    text = "CLS has a higher balanced accuracy than CAE, on {}"
+    row = order(table, text.format("mnist"))
+    assert (row["verdict"], row["dataset"]) == ("reproduced", "mnist")
+    for other in ("fashion_mnist", "cifar10"):
+        assert order(table, text.format(other))["verdict"] == "not attempted"
+
+
 def test_few_classes_get_no_verdict(tmp_path):
     for digit in DIGITS[:4]:
         put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.9, ("CAE", "bacc_tuned_on_test"): 0.1}, digit)
-    row = order(claims.ledger(tmp_path), "CLS has a higher balanced accuracy than CAE")
+    row = order(claims.ledger(tmp_path), "CLS has a higher balanced accuracy than CAE, on mnist")
     assert (row["verdict"], "too few" in row["reason"]) == ("mixed within noise", True)
+    assert "higher on 4 of 4 classes, 6 of 10 without a record" in row["reason"]
 
 
 def test_a_flat_curve_is_a_claim_for_every_value(tmp_path):
@@ -288,7 +300,7 @@ def test_a_flat_curve_is_a_claim_for_every_value(tmp_path):
         put(tmp_path, {("ICS", "bacc_tuned_on_test"): 0.801 + int(digit) / 1e4}, digit, rho=5.0)
         put(tmp_path, {("ICS", "bacc_tuned_on_test"): 0.7 + int(digit) / 1e4}, digit, rho=30.0)
     table = claims.ledger(tmp_path)
-    text = "Balanced accuracy does not depend on the share rho of atypical images: {} against 10 percent"
+    text = "Balanced accuracy does not depend on the share rho of atypical images: {} against 10 percent, on mnist"
     assert order(table, text.format("5.0"))["verdict"] == "reproduced"
     assert order(table, text.format("30.0"))["verdict"] == "not reproduced"
     assert order(table, text.format("20.0"))["verdict"] == "not attempted"
