@@ -237,7 +237,10 @@ def _order(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping
     line = {"paper": paper, "kind": "order", "where": order.where, "claim": order.claim.format(**each)}
     line |= {"dataset": ", ".join(datasets)}
     line |= {"protocol": order.parameters.get("protocol", ""), "method": order.more["method"], "metric": order.metric}
-    line |= {"class_name": "all", "setting": f"against {order.less['method']}", "verdict": NOT_ATTEMPTED}
+    against = order.less.get("method") or order.less["constant"]
+    line |= {"class_name": "all", "setting": f"against {against}", "verdict": NOT_ATTEMPTED}
+    if order.why_not:
+        return line | {"reason": order.why_not}
     pairs = _pairs(order, each, datasets, source)
     if not pairs:
         return line | {"reason": "no run of both is recorded", "command": order.command.format(**each)}
@@ -275,12 +278,15 @@ def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], sour
         at = order.parameters | _without(each, "dataset") | _without(about, "method", "metric")
         return source.select(about["method"], about.get("metric", order.metric), at, "", datasets)
 
-    less = {sample[:4]: sample for sample in side(order.less)}
-    pairs = [
-        s._replace(value=s.value - less[s[:4]].value, records=s.records + less[s[:4]].records)
-        for s in side(order.more)
-        if s[:4] in less
-    ]
+    if "constant" in order.less:
+        pairs = [s._replace(value=s.value - order.less["constant"]) for s in side(order.more)]
+    else:
+        less = {sample[:4]: sample for sample in side(order.less)}
+        pairs = [
+            s._replace(value=s.value - less[s[:4]].value, records=s.records + less[s[:4]].records)
+            for s in side(order.more)
+            if s[:4] in less
+        ]
     most = max(TIERS, key=lambda tier: len(verdicts.by_class([s for s in pairs if s.tier == tier])))
     return [s for s in pairs if s.tier == most]
 

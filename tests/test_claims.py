@@ -65,7 +65,7 @@ def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
         schema, _ = runs.read_schema(ROOT / "notebooks" / f"{rule.notebook or paper}.ipynb")
         named = set(rule.parameters) | set(getattr(rule, "varies", ())) | set(getattr(rule, "each", ()))
         sides = getattr(rule, "row", []) or [getattr(rule, "more", {}), getattr(rule, "less", {})]
-        named |= {name for side in sides for name in side} - {"method", "metric"}
+        named |= {name for side in sides for name in side} - {"method", "metric", "constant"}
         assert named <= set(schema.model_fields), "a misspelt parameter would count as agreeing"
     for cells in of_paper.cells:
         assert any(claims._about(cells, cell) for cell in printed), cells
@@ -304,6 +304,22 @@ def test_a_flat_curve_is_a_claim_for_every_value(tmp_path):
     assert order(table, text.format("5.0"))["verdict"] == "reproduced"
     assert order(table, text.format("30.0"))["verdict"] == "not reproduced"
     assert order(table, text.format("20.0"))["verdict"] == "not attempted"
+
+
+def test_an_error_can_be_compared_with_chance(tmp_path):
+    for digit in DIGITS:
+        put(tmp_path, {("error of A", "auroc"): 0.6 + int(digit) / 1000}, digit, paper="crbnd")
+    text = "The reconstruction error is less for positive test images: its AUROC is above one half, on mnist"
+    row = order(claims.ledger(tmp_path), text)
+    assert (row["verdict"], row["ours"]) == ("reproduced", pytest.approx(0.1045))
+    assert row["setting"] == "against 0.5"
+
+
+def test_what_every_score_does_is_no_evidence(tmp_path):
+    for digit in DIGITS:
+        put(tmp_path, {("CRBND", f"f1;rule=best;share={s}"): 1 - s / 1000 for s in (10, 30, 50)}, digit, paper="crbnd")
+    row = order(claims.ledger(tmp_path), "The F1 is higher at 10 percent of outliers than at 30")
+    assert (row["verdict"], "calling everything normal" in row["reason"]) == ("not attempted", True)
 
 
 # --- the committed records -----------------------------------------------------------------------------------------

@@ -50,8 +50,9 @@ class Orders(_Strict):
     where: str
     metric: str
     more: dict[str, Any]  # the method, and parameters or the metric where they differ
-    less: dict[str, Any]
+    less: dict[str, Any]  # the same, or a constant
     command: str
+    why_not: str = ""  # the reason not to judge it, whatever is recorded
     kind: Literal["greater", "flat"] = "greater"
     notebook: str = ""
     datasets: list[str] = []
