@@ -42,12 +42,24 @@ class Found(NamedTuple):
     used: list[Sample]
 
 
+class Repeated(NamedTuple):
+    """How far runs lie apart that differ in nothing but the seed."""
+
+    paper: str
+    method: str
+    metric: str
+    classes: int  # with at least two seeds; under another setting a class counts again
+    deviation: float  # pooled over these
+    widest: float  # the largest range of a single one
+
+
 def ledger(folder: str | Path) -> pd.DataFrame:
     """One row per claim, with the columns COLUMNS, from the records in `folder`.
 
-    Fractions throughout. `attrs["left_out"]` counts the records of the smoke tier, which take no part.
+    Fractions throughout. `attrs["left_out"]` counts the records of the smoke tier, which take no part;
+    `attrs["repeated"]` has a Repeated for each method and metric of an order that was run with enough seeds.
     """
-    lines, left_out = [], 0
+    lines, left_out, repeated = [], 0, []
     for paper, notebooks in PAPERS.items():
         of_paper, evidence = published.rules(paper), {name: Evidence(name, folder) for name in notebooks}
         left_out += sum(of_notebook.left_out for of_notebook in evidence.values())
@@ -55,8 +67,9 @@ def ledger(folder: str | Path) -> pd.DataFrame:
             lines.append(_number(paper, printed, of_paper, evidence))
         for order in of_paper.orders:
             lines += [_order(paper, order, each, evidence) for each in _combinations(order.each)]
+        repeated += _repeated(paper, of_paper.orders, evidence)
     table = pd.DataFrame(lines, columns=COLUMNS)
-    table.attrs["left_out"] = left_out
+    table.attrs |= {"left_out": left_out, "repeated": repeated}
     return table
 
 
@@ -118,6 +131,8 @@ def _compared(printed: Mapping[str, Any], ours: Estimate, own: bool) -> dict[str
     # An increase is also larger where the baseline is worse.
     better = own and not printed["metric"].endswith(("_std", "_increase"))
     verdict = verdicts.same_number(low, high, margin, better)
+    # An interval that is wider than the margin from edge to edge cannot lie inside, wherever its middle is.
+    reason += "; one seed cannot tell" * (verdict == MIXED and ours.seeds == 1 and high - low > 2 * margin)
     return line | {"margin": margin, "verdict": verdict, "reason": reason, "seeds": ours.seeds}
 
 
@@ -137,6 +152,9 @@ def _value(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: s
     if printed["dataset"] in DRAWS:
         return Found(verdicts.of_draws(used, limits.confidence), used)
     assumed = limits.seed_deviation[printed["metric"]]
+    if not rule.row:
+        metric = rule.metric.format(**_settings(printed["setting"]))
+        assumed = _deviation(source, rule.methods[printed["method"]], metric, assumed)
     return Found(verdicts.estimate(used, like, assumed, limits.confidence), used)
 
 
@@ -183,10 +201,19 @@ def _best(
     for sample in source.select(rule.methods[printed["method"]], metric, rule.parameters, "", [dataset], by="L"):
         if sample.tier == tier and sample.class_name in wanted:
             settings[sample.records[0].parameters["L"], sample.metric].append(sample)
-    whole = [like for like in settings.values() if {s.class_name for s in like} == wanted]
-    assumed = limits.seed_deviation["auroc"]
-    found = [Found(verdicts.estimate(like, like, assumed, limits.confidence), like) for like in whole]
+    whole = {at: like for at, like in settings.items() if {s.class_name for s in like} == wanted}
+    method, assumed = rule.methods[printed["method"]], limits.seed_deviation["auroc"]
+    found = [
+        Found(verdicts.estimate(like, like, _deviation(source, method, name, assumed), limits.confidence), like)
+        for (_, name), like in whole.items()
+    ]
     return max(found, key=lambda one: one.estimate.value, default=None)
+
+
+def _deviation(source: Evidence, method: str, metric: str, assumed: float) -> float:
+    """What is assumed of a single run: the fixed deviation or, if larger, that of the same score in other records."""
+    known = verdicts.seed_deviation(source.repetitions(method, metric))
+    return max(assumed, known[0]) if known else assumed
 
 
 def _classes(printed: Mapping[str, Any], samples: Sequence[Sample]) -> set[str]:
@@ -269,6 +296,19 @@ def _judged(order: Orders, blocks: Sequence[float], of: int) -> dict[str, Any]:
     else:
         verdict = verdicts.greater(low, high, margin)
     return {"ours": value, "low": low, "high": high, "margin": margin, "verdict": verdict, "reason": reason}
+
+
+def _repeated(paper: str, orders: Sequence[Orders], evidence: Mapping[str, Evidence]) -> list[Repeated]:
+    sides = [(o.notebook or paper, side, o.metric) for o in orders for side in (o.more, o.less) if "method" in side]
+    asked = dict.fromkeys((name, side["method"], side.get("metric", metric)) for name, side, metric in sides)
+    found = []
+    for notebook, method, metric in asked:
+        samples = evidence[notebook].repetitions(method, metric)
+        if known := verdicts.seed_deviation(samples):
+            classes = [[s.value for s in of_class] for of_class in verdicts.by_class(samples) if len(of_class) > 1]
+            widest = max(max(values) - min(values) for values in classes)
+            found.append(Repeated(paper, method, metric, len(classes), known[0], widest))
+    return found
 
 
 def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], source: Evidence) -> list[Sample]:

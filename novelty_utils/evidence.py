@@ -71,6 +71,13 @@ class Evidence:
                     found[key] = sample
         return list(found.values())
 
+    def repetitions(self, method: str, metric: str) -> list[Sample]:
+        """All results of a method; `class_name` tells apart all that differs but the seed: parameters and notes too."""
+        return [
+            s._replace(class_name=f"{s.class_name} {s.tier} {s.note} {_but_the_seed(s.records[0])}")
+            for s in self._results.get(method, {}).get(metric, ())
+        ]
+
     def provenance(self, used: Iterable[Sample]) -> dict[str, Any]:
         """What has changed since these results, where they were made, and the commands that make them again."""
         mine = list({id(record): record for sample in used for record in sample.records}.values())
@@ -101,9 +108,14 @@ def command(mine: Sequence[Record]) -> str:
     """What a shell needs to make these records again: a command for every set of parameters, with all its seeds."""
     alike: dict[str, list[Record]] = defaultdict(list)
     for record in mine:
-        values = [f"-p {name}={shlex.quote(str(v))}" for name, v in record.parameters.items() if name != "seed"]
-        alike[f"novelty run {record.paper} {' '.join(values)}"].append(record)
+        alike[f"novelty run {record.paper} {_but_the_seed(record)}"].append(record)
     return " && ".join(_for_all(run, some) for run, some in alike.items())
+
+
+def _but_the_seed(record: Record) -> str:
+    """The parameters of a run, as the command line takes them."""
+    given = record.parameters.items()
+    return " ".join(f"-p {name}={shlex.quote(str(value))}" for name, value in given if name != "seed")
 
 
 def _for_all(run: str, some: Sequence[Record]) -> str:

@@ -127,6 +127,30 @@ def test_the_better_tier_counts(tmp_path):
     assert (row["ours"], row["tier"]) == (0.9, "paper")
 
 
+def test_a_single_run_of_one_class_cannot_be_reproduced_and_says_why(tmp_path):
+    printed = published.read("ics").query("table == 'Table 4' and class_name == '3' and method == 'CLS'")
+    put(tmp_path, {("CLS", "auroc"): printed[printed.dataset == "mnist"].value.item()})
+    row = number(claims.ledger(tmp_path), "Table 4", "3", "CLS")
+    assert (row["difference"], row["verdict"]) == (0, "mixed within noise")
+    assert row["reason"].endswith("; one seed cannot tell")
+
+
+def test_where_other_runs_of_a_score_moved_more_than_is_assumed_that_is_assumed(tmp_path):
+    def half() -> float:
+        row = number(claims.ledger(tmp_path), "Table 4", "3", "CLS")
+        assert "assumed" in row["reason"]
+        return row["high"] - row["ours"]
+
+    put(tmp_path, {("CLS", "auroc"): 0.9})
+    assert half() == pytest.approx(1.96 * 0.02, rel=1e-4)
+    for digit in DIGITS[:5]:  # with another setting: pairs of runs 0.1 apart, of which each has a variance of 0.005
+        for seed in (0, 1):
+            put(tmp_path, {("CLS", "auroc"): 0.6 + seed / 10}, digit, seed, rho=5.0)
+    assert half() == pytest.approx(1.96 * 0.005**0.5, rel=1e-4)
+    (repeated,) = claims.ledger(tmp_path).attrs["repeated"]
+    assert repeated == ("ics", "CLS", "auroc", 5, pytest.approx(0.005**0.5), pytest.approx(0.1))
+
+
 def test_a_smoke_run_changes_nothing_but_the_count_of_those_left_out(tmp_path):
     put(tmp_path, {("CLS", "auroc"): 0.9})
     before = claims.ledger(tmp_path)

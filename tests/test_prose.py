@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from scipy.stats import norm
 
 from novelty_utils import published, records, verdicts
 
@@ -72,8 +73,14 @@ def best_baseline_of_crbnd() -> float:
     return rows.groupby(["n_inlier", "method"]).value.mean().max()
 
 
+LIMITS = verdicts.margins()
 MEASURED = {
-    "the best baseline of CRBND on CIFAR (JPEG) stays below": lambda bound: best_baseline_of_crbnd() < bound / 100
+    "the best baseline of CRBND on CIFAR (JPEG) stays below": lambda bound: best_baseline_of_crbnd() < bound / 100,
+    "the assumed deviation between seeds": lambda said: LIMITS.seed_deviation["auroc"] == said,
+    "the margin of one class": lambda said: LIMITS.cell["auroc"] == said,
+    "half the interval of one class with one seed, at the assumed deviation": lambda said: (
+        round(norm.ppf(0.5 + LIMITS.confidence / 2) * LIMITS.seed_deviation["auroc"], 3) == said
+    ),
 }
 LISTED = [(w, b["measured"]) for known in BACKED.values() for w, b in known.items() if "measured" in b]
 
