@@ -69,8 +69,14 @@ def _seeds(table: pd.DataFrame) -> str:
     lines = ["| paper | method | metric | classes | pooled deviation | a single class moved by up to |"]
     lines += ["| --- | --- | --- | --: | --: | --: |"]
     for one in table.attrs["repeated"]:
-        metric = one.metric.replace(";", "; ").replace("scale=held out", "held-out scale")
-        words = [NAMES[one.paper], one.method, metric, str(one.classes), _plain(one.deviation), _plain(one.widest)]
+        words = [
+            NAMES[one.paper],
+            one.method,
+            _words(one.metric),
+            str(one.classes),
+            _plain(one.deviation),
+            _plain(one.widest),
+        ]
         lines.append(f"| {' | '.join(words)} |")
     return said + "".join(f"{line}\n" for line in lines)
 
@@ -85,18 +91,19 @@ def _datatable(table: pd.DataFrame, name: str) -> str:
 def _orders(table: pd.DataFrame) -> pd.DataFrame:
     orders = table[table.kind == "order"]
     ours = [_with_interval(line, _signed) for line in _lines(orders)]
-    columns = {"paper": orders.paper.map(NAMES), "claim": orders.claim, "verdict": orders.verdict, "ours": ours}
-    return pd.DataFrame(columns | {"printed": orders.printed.map(_signed), "where": orders["where"]} | _common(orders))
+    about = {"paper": orders.paper.map(NAMES), "claim": orders.claim, "verdict": orders.verdict}
+    about |= {"data": orders.dataset.map(_words), "metric": orders.metric.map(_words)}
+    values = {"ours": ours, "margin": orders.margin.map(_plain), "printed": orders.printed.map(_signed)}
+    return pd.DataFrame(about | values | {"where": orders["where"]} | _common(orders))
 
 
 def _numbers(numbers: pd.DataFrame) -> pd.DataFrame:
-    words = {
-        name: numbers[name].str.replace("_", " ") for name in ("where", "dataset", "class_name", "method", "metric")
-    }
+    words = {name: numbers[name].map(_words) for name in ("where", "dataset", "class_name", "method", "metric")}
     ours = [_with_interval(line, _plain) for line in _lines(numbers)]
-    values = {"printed": numbers.printed.map(_plain), "ours": ours, "verdict": numbers.verdict}
+    values = {"printed": numbers.printed.map(_plain), "ours": ours, "difference": numbers.difference.map(_signed)}
+    values |= {"margin": numbers.margin.map(_plain), "verdict": numbers.verdict}
     words["method"] += numbers.claim.str.extract(r"( \(worked out.*\))", expand=False).fillna("")
-    settings = {"setting": numbers.setting.replace("default", "").str.replace(";", "; ").str.replace("_", " ")}
+    settings = {"setting": numbers.setting.replace("default", "").map(_words)}
     table = pd.DataFrame(words | values | settings | _common(numbers))
     return table.rename(columns={"dataset": "data", "class_name": "class"})
 
@@ -110,6 +117,11 @@ def _common(table: pd.DataFrame) -> dict[str, pd.Series]:
         "changed since": empty.stale.map(_changes),
         "command": empty.command.map(_command),
     }
+
+
+def _words(name: str) -> str:
+    """A recorded name for readers, with places where a line may break."""
+    return name.replace("_", " ").replace(";", "; ")
 
 
 def _command(command: str) -> str:
