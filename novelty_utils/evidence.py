@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from scipy.stats import norm
 
 from novelty_utils import metrics, records, stale
+from novelty_utils.params import CLASSES, DEFECT_CLASSES
 from novelty_utils.records import Record, Result
 
 ERRORS_IN_INTERVAL = float(norm.ppf(0.5 + metrics.CONFIDENCE / 2))  # half a recorded interval, in standard errors
@@ -119,6 +120,20 @@ def _but_the_seed(record: Record) -> str:
 
 
 def _for_all(run: str, some: Sequence[Record]) -> str:
-    names, seeds = sorted({record.class_name for record in some}), sorted({record.seed for record in some})
-    run += f" -p class_name={shlex.quote(names[0]) if len(names) == 1 else 'all'} -p seed="
-    return f"{run}{seeds[0]}" if len(seeds) == 1 else f"for s in {' '.join(map(str, seeds))}; do {run}$s; done"
+    """One run for these classes and seeds, and no others: a loop over the classes that have the same seeds."""
+    classes, alike = defaultdict(set), defaultdict(list)
+    for record in some:
+        classes[record.class_name].add(record.seed)
+    for class_name, seeds in sorted(classes.items()):
+        alike[tuple(sorted(seeds))].append(class_name)
+    every = {**CLASSES, **DEFECT_CLASSES}.get(some[0].dataset, ())
+    return " && ".join(_loops(run, names, seeds, every) for seeds, names in alike.items())
+
+
+def _loops(run: str, names: Sequence[str], seeds: Sequence[int], every: Sequence[str]) -> str:
+    whole = len(names) > 1 and set(names) == set(every)
+    classes, numbers = ["all"] if whole else [shlex.quote(name) for name in names], [str(seed) for seed in seeds]
+    run += f" -p class_name={classes[0] if len(classes) == 1 else '$c'}"
+    run += f" -p seed={numbers[0] if len(numbers) == 1 else '$s'}"
+    run = run if len(numbers) == 1 else f"for s in {' '.join(numbers)}; do {run}; done"
+    return run if len(classes) == 1 else f"for c in {' '.join(classes)}; do {run}; done"

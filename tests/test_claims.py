@@ -279,6 +279,25 @@ def test_data_nearby_is_named_but_not_compared(tmp_path):
     assert "cifar10_jpeg, other images, it is 0.612" in row["reason"]
 
 
+@pytest.mark.parametrize(
+    ("runs_of", "expected"),
+    [
+        ({("3", 0)}, {("3", "0")}),
+        ({("3", 0), ("3", 2)}, {("3", "0"), ("3", "2")}),
+        ({(digit, 1) for digit in DIGITS}, {("all", "1")}),
+        ({(digit, 1) for digit in DIGITS[:3]}, {("0", "1"), ("1", "1"), ("2", "1")}),
+        ({(digit, 0) for digit in DIGITS} | {("4", 1)}, {(d, "0") for d in DIGITS} | {("4", "1")}),
+        ({(digit, seed) for digit in DIGITS for seed in (0, 1)}, {("all", "0"), ("all", "1")}),
+    ],
+)
+def test_the_command_makes_the_recorded_classes_and_seeds_and_no_others(tmp_path, runs_of, expected):
+    made = [put(tmp_path, {}, class_name, seed) for class_name, seed in runs_of]
+    found = [one for command in evidence.command(made).split(" && ") for one in unrolled(command)]
+    assert all(one.startswith("novelty run ics -p ") for one in found)
+    said = [re.search(r"-p class_name=(\S+) -p seed=(\d+)$", one).groups() for one in found]
+    assert (set(said), len(said)) == (expected, len(expected))
+
+
 # --- orders --------------------------------------------------------------------------------------------------------
 
 
@@ -371,7 +390,16 @@ def test_each_verdict_has_its_reason_and_what_is_attempted_its_source(committed)
 
 def commands(committed) -> set[str]:
     every = {single for command in committed.command.dropna() for single in command.split(" && ")}
-    return {re.sub(r"^for s in [\d ]+; do (.*)\$s; done$", r"\g<1>0", single) for single in every}
+    return {single for command in every for single in unrolled(command)}
+
+
+def unrolled(command: str) -> list[str]:
+    """The commands that a command with loops stands for."""
+    loop = re.fullmatch(r"for (\w) in ([^;]+); do (.*); done", command)
+    if not loop:
+        return [command]
+    letter, values, inside = loop.groups()
+    return [one for value in values.split() for one in unrolled(inside.replace(f"${letter}", value))]
 
 
 def test_the_commands_are_ones_that_the_command_line_takes(committed):
