@@ -107,7 +107,7 @@ def _number(paper: str, printed: Mapping[str, Any], of_paper: Rules, evidence: M
     if found is None:
         reason = of_paper.reasons.get(printed["method"]) or _why_not(rule, printed, source)
         return line | {"reason": reason, "command": rule.command}
-    compared = _compared(printed, found.estimate, printed["method"] in of_paper.own)
+    compared = _compared(printed, found.estimate, rule.own and printed["method"] in of_paper.own)
     return line | compared | {"tier": found.used[0].tier} | source.provenance(found.used)
 
 

@@ -239,6 +239,16 @@ def test_only_a_method_of_the_paper_can_be_better(tmp_path):
     assert number(table, "Table 4", "mean", "ICS")["verdict"] == "better"
 
 
+def test_the_error_of_the_papers_own_network_is_a_baseline_and_cannot_be_better(tmp_path):
+    whole = "auroc;score=con;K=2;alpha=0.9;scale=held out"
+    for digit in DIGITS:
+        put(tmp_path, {("AE-con", "auroc;score=recon"): 0.99, ("AE-con", whole): 0.99}, digit, paper="nln")
+    table = claims.ledger(tmp_path)
+    for score, verdict in (("recon", "not reproduced"), ("total", "better")):
+        row = number(table, "Table 6", "mean", "AE-con", paper="nln", setting=f"score={score}")
+        assert row["verdict"] == verdict
+
+
 def test_what_is_worked_out_from_cells_and_what_is_suspect_says_so(tmp_path):
     put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.93}, "trouser", dataset="fashion_mnist")
     table = claims.ledger(tmp_path)

@@ -41,6 +41,7 @@ class Cells(_Strict):
     parameters: dict[str, Any] = {}
     varies: list[str] = []
     row: list[dict[str, Any]] = []  # a mean or deviation over these
+    own: bool = True  # false for a baseline that is printed under the name of the paper's own method
 
 
 class Orders(_Strict):
