@@ -32,10 +32,11 @@ LAYOUT = {
 
 
 def write_parts(folder: Path, table: pd.DataFrame) -> None:
-    """Into `folder`: claims_{summary,seeds}.md, claims_{orders,PAPER}.html, claims.png, claims.csv, claims.json."""
+    """Into `folder`: claims_{summary,seeds,changed}.md, claims_{orders,PAPER}.html and claims.{png,csv,json}."""
     claims.write(table, folder)
     _text(folder / "claims_summary.md", _summary(table))
     _text(folder / "claims_seeds.md", _seeds(table))
+    _text(folder / "claims_changed.md", _changed(table))
     start = generate_init_offline_itables_html(BUNDLE)
     _text(folder / "claims_orders.html", start + _datatable(_orders(table), "claims-orders"))
     for paper in NAMES:
@@ -79,6 +80,15 @@ def _seeds(table: pd.DataFrame) -> str:
         ]
         lines.append(f"| {' | '.join(words)} |")
     return said + "".join(f"{line}\n" for line in lines)
+
+
+def _changed(table: pd.DataFrame) -> str:
+    attempted = table[table.verdict != verdicts.NOT_ATTEMPTED]
+    stale = attempted.stale.fillna("")
+    unknown = stale.str.contains("history missing")
+    changed = (stale.ne("") & ~unknown).sum()
+    cannot = f" Of {unknown.sum()} it cannot be told." if unknown.any() else ""
+    return f"{changed} of {len(attempted)} attempted rows were made by code that has changed since.{cannot}\n"
 
 
 def _datatable(table: pd.DataFrame, name: str) -> str:
