@@ -275,7 +275,11 @@ def _order(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping
     classes = verdicts.by_class(pairs)
     blocks = [statistics.fmean(s.value for s in of_class) for of_class in classes]
     line |= {"seeds": min(map(len, classes)), "tier": pairs[0].tier, "printed": _printed_order(paper, order, classes)}
-    return line | _judged(order, blocks, _how_many(datasets)) | source.provenance(pairs)
+    judged = _judged(order, blocks, _how_many(datasets))
+    judged["reason"] += "; the printed cells say the opposite" * (
+        order.kind == "greater" and (line["printed"] or 0) < 0
+    )
+    return line | judged | source.provenance(pairs)
 
 
 def _how_many(datasets: Sequence[str]) -> int:

@@ -339,6 +339,14 @@ def test_an_order_on_one_data_set_says_nothing_about_another(tmp_path):
         assert order(table, text.format(other))["verdict"] == "not attempted"
 
 
+def test_an_order_that_the_papers_own_cells_contradict_says_so(tmp_path):
+    for digit in DIGITS:
+        put(tmp_path, {("ICS", "auroc"): 0.9 + int(digit) / 1000, ("CLS", "auroc"): 0.8}, digit)
+    row = order(claims.ledger(tmp_path), "ICS has a higher AUROC than CLS, on mnist")
+    assert row["printed"] < 0
+    assert (row["verdict"], row["reason"].endswith("the printed cells say the opposite")) == ("reproduced", True)
+
+
 def test_few_classes_get_no_verdict(tmp_path):
     for digit in DIGITS[:4]:
         put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.9, ("CAE", "bacc_tuned_on_test"): 0.1}, digit)
