@@ -5,25 +5,22 @@ What is compared with what stands in published/PAPER.toml, how a verdict is reac
 
 from __future__ import annotations
 
-import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from novelty_utils import published, verdicts
-from novelty_utils.evidence import Evidence, Sample
+from novelty_utils import orders, published, verdicts
+from novelty_utils.evidence import TIERS, Evidence, Sample, without
 from novelty_utils.files import write_atomically
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
-from novelty_utils.published import Cells, Orders, Rules
+from novelty_utils.published import Cells, Rules
 from novelty_utils.verdicts import MIXED, NOT_ATTEMPTED, Estimate
 
 PAPERS = {"ics": ["ics"], "nln": ["nln", "nln_defects"], "crbnd": ["crbnd"], "ade_gan": ["ade_gan"]}  # their notebooks
-TIERS = ("paper", "demo")
 COLUMNS = [
     "paper", "kind", "where", "claim", "dataset", "protocol", "class_name", "method", "setting", "metric", "printed",
     "ours", "low", "high", "difference", "margin", "verdict", "reason", "tier", "seeds", "stale", "hardware", "command",
@@ -42,22 +39,11 @@ class Found(NamedTuple):
     used: list[Sample]
 
 
-class Repeated(NamedTuple):
-    """How far runs lie apart that differ in nothing but the seed."""
-
-    paper: str
-    method: str
-    metric: str
-    classes: int  # with at least two seeds; under another setting a class counts again
-    deviation: float  # pooled over these
-    widest: float  # the largest range of a single one
-
-
 def ledger(folder: str | Path) -> pd.DataFrame:
     """One row per claim, with the columns COLUMNS, from the records in `folder`.
 
     Fractions throughout. `attrs["left_out"]` counts the records of the smoke tier, which take no part;
-    `attrs["repeated"]` has a Repeated for each method and metric of an order that was run with enough seeds.
+    `attrs["repeated"]` has an `orders.Repeated` for each method and metric of an order that was run with enough seeds.
     """
     lines, left_out, repeated = [], 0, []
     for paper, notebooks in PAPERS.items():
@@ -66,8 +52,8 @@ def ledger(folder: str | Path) -> pd.DataFrame:
         for printed in published.read(paper).to_dict("records"):
             lines.append(_number(paper, printed, of_paper, evidence))
         for order in of_paper.orders:
-            lines += [_order(paper, order, each, evidence) for each in _combinations(order.each)]
-        repeated += _repeated(paper, of_paper.orders, evidence)
+            lines += [orders.line(paper, order, each, evidence) for each in orders.combinations(order.each)]
+        repeated += orders.repeated(paper, of_paper.orders, evidence)
     table = pd.DataFrame(lines, columns=COLUMNS)
     table.attrs |= {"left_out": left_out, "repeated": repeated}
     return table
@@ -167,7 +153,7 @@ def _samples(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset:
         return source.select(method, metric, at, note, [dataset])
     together = defaultdict(list)
     for other in rule.row:
-        row_at = at | _without(other, "method")
+        row_at = at | without(other, "method")
         for sample in source.select(other.get("method", method), metric, row_at, note, [dataset]):
             together[sample.class_name, sample.tier, sample.seed].append(sample)
     statistic = statistics.stdev if printed["metric"].endswith("_std") else statistics.fmean
@@ -232,10 +218,6 @@ def _settings(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split(";") if "=" in part)
 
 
-def _without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in mapping.items() if name not in names}
-
-
 def _why_not(rule: Cells, printed: Mapping[str, Any], source: Evidence) -> str:
     dataset = printed["dataset"]
     if dataset not in {record.dataset for record in source.records}:
@@ -250,102 +232,3 @@ def _why_not(rule: Cells, printed: Mapping[str, Any], source: Evidence) -> str:
 
 
 # --- claims about orders -------------------------------------------------------------------------------------------
-
-
-def _combinations(each: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    for values in itertools.product(*each.values()):
-        yield dict(zip(each, values, strict=True))
-
-
-def _order(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> dict:
-    """The line of the ledger about one claim that something is higher, or about the same."""
-    source = evidence[order.notebook or paper]
-    datasets = [each["dataset"]] if "dataset" in each else order.datasets
-    line = {"paper": paper, "kind": "order", "where": order.where, "claim": order.claim.format(**each)}
-    line |= {"dataset": ", ".join(datasets)}
-    line |= {"protocol": order.parameters.get("protocol", ""), "method": order.more["method"], "metric": order.metric}
-    against = order.less.get("method") or order.less["constant"]
-    line |= {"class_name": "all", "setting": f"against {against}", "verdict": NOT_ATTEMPTED}
-    if order.why_not:
-        return line | {"reason": order.why_not}
-    pairs = _pairs(order, each, datasets, source)
-    if not pairs:
-        return line | {"reason": "no run of both is recorded", "command": order.command.format(**each)}
-    line |= {"dataset": ", ".join(sorted({sample.dataset for sample in pairs}))}
-    classes = verdicts.by_class(pairs)
-    blocks = [statistics.fmean(s.value for s in of_class) for of_class in classes]
-    line |= {"seeds": min(map(len, classes)), "tier": pairs[0].tier, "printed": _printed_order(paper, order, classes)}
-    judged = _judged(order, blocks, _how_many(datasets))
-    judged["reason"] += "; the printed cells say the opposite" * (
-        order.kind == "greater" and (line["printed"] or 0) < 0
-    )
-    return line | judged | source.provenance(pairs)
-
-
-def _how_many(datasets: Sequence[str]) -> int:
-    return sum(len({**CLASSES, **DEFECT_CLASSES}[dataset]) for dataset in datasets)
-
-
-def _judged(order: Orders, blocks: Sequence[float], of: int) -> dict[str, Any]:
-    """The verdict about paired differences, one per class, `of` being the number of classes of the data set."""
-    limits = verdicts.margins()
-    value, low, high = verdicts.mean_of_blocks(blocks, limits.confidence)
-    reason = f"from {low:+.3f} to {high:+.3f}, higher on {sum(b > 0 for b in blocks)} of {len(blocks)} classes"
-    reason += f", {of - len(blocks)} of {of} without a record" * (len(blocks) < of)
-    margin = limits.ordering["flat" if order.kind == "flat" else "no_difference"]
-    if len(blocks) < limits.ordering["fewest"]:
-        verdict, reason = MIXED, f"{reason}; too few classes to tell"
-    elif order.kind == "flat":
-        verdict = verdicts.same_number(low, high, margin, more_is_better=False)
-    else:
-        verdict = verdicts.greater(low, high, margin)
-    return {"ours": value, "low": low, "high": high, "margin": margin, "verdict": verdict, "reason": reason}
-
-
-def _repeated(paper: str, orders: Sequence[Orders], evidence: Mapping[str, Evidence]) -> list[Repeated]:
-    sides = [(o.notebook or paper, side, o.metric) for o in orders for side in (o.more, o.less) if "method" in side]
-    asked = dict.fromkeys((name, side["method"], side.get("metric", metric)) for name, side, metric in sides)
-    found = []
-    for notebook, method, metric in asked:
-        samples = evidence[notebook].repetitions(method, metric)
-        if known := verdicts.seed_deviation(samples):
-            classes = [[s.value for s in of_class] for of_class in verdicts.by_class(samples) if len(of_class) > 1]
-            widest = max(max(values) - min(values) for values in classes)
-            found.append(Repeated(paper, method, metric, len(classes), known[0], widest))
-    return found
-
-
-def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], source: Evidence) -> list[Sample]:
-    """The differences on the same class, seed and tier; of the tiers that with most classes, the paper's at a tie."""
-
-    def side(about: Mapping[str, Any]) -> list[Sample]:
-        at = order.parameters | _without(each, "dataset") | _without(about, "method", "metric")
-        return source.select(about["method"], about.get("metric", order.metric), at, "", datasets)
-
-    if "constant" in order.less:
-        pairs = [s._replace(value=s.value - order.less["constant"]) for s in side(order.more)]
-    else:
-        less = {sample[:4]: sample for sample in side(order.less)}
-        pairs = [
-            s._replace(value=s.value - less[s[:4]].value, records=s.records + less[s[:4]].records)
-            for s in side(order.more)
-            if s[:4] in less
-        ]
-    most = max(TIERS, key=lambda tier: len(verdicts.by_class([s for s in pairs if s.tier == tier])))
-    return [s for s in pairs if s.tier == most]
-
-
-@lru_cache
-def _printed_cells(paper: str, table: str) -> pd.DataFrame:
-    cells = published.read(paper)
-    cells = cells[(cells.table == table) & (cells.class_name != "mean")]
-    return cells.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
-
-
-def _printed_order(paper: str, order: Orders, classes: Sequence[Sequence[Sample]]) -> float | None:
-    """The mean difference of the printed cells of the same classes, where they are printed."""
-    if not order.printed:
-        return None
-    cells = _printed_cells(paper, order.printed["table"])
-    cells = cells.loc[[(of_class[0].dataset, of_class[0].class_name) for of_class in classes]]
-    return float((cells[order.printed["more"]] - cells[order.printed["less"]]).mean())

@@ -15,6 +15,7 @@ from novelty_utils import metrics, records, stale
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 from novelty_utils.records import Record, Result
 
+TIERS = ("paper", "demo")  # the first that has what is asked for counts
 ERRORS_IN_INTERVAL = float(norm.ppf(0.5 + metrics.CONFIDENCE / 2))  # half a recorded interval, in standard errors
 
 
@@ -137,3 +138,7 @@ def _loops(run: str, names: Sequence[str], seeds: Sequence[int], every: Sequence
     run += f" -p seed={numbers[0] if len(numbers) == 1 else '$s'}"
     run = run if len(numbers) == 1 else f"for s in {' '.join(numbers)}; do {run}; done"
     return run if len(classes) == 1 else f"for c in {' '.join(classes)}; do {run}; done"
+
+
+def without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name not in names}

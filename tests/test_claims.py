@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from novelty_utils import claims, cli, evidence, grids, published, records, runs
+from novelty_utils import claims, cli, evidence, grids, orders, published, records, runs
 from novelty_utils.records import Record, Result
 
 ROOT = Path(claims.__file__).parents[1]
@@ -71,7 +71,7 @@ def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
         assert any(claims._about(cells, cell) for cell in printed), cells
     for rule in of_paper.orders:
         if rule.printed:
-            names = set(claims._printed_cells(paper, rule.printed["table"]).columns)
+            names = set(orders.printed_cells(paper, rule.printed["table"]).columns)
             assert {rule.printed["more"], rule.printed["less"]} <= names
 
 

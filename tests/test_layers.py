@@ -22,6 +22,7 @@ FLOORS = [
     {"stale", "mixtures"},
     {"evidence"},
     {"verdicts"},
+    {"orders"},
     {"claims"},
     {"runs"},
     {"grids"},
