@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import warnings
 from collections.abc import Iterable
@@ -31,8 +32,12 @@ def digest(tensors: Iterable[Tensor]) -> str:
 
 
 def write(file: Path, state: dict[str, Any]) -> None:
-    """Raises InputError if the folder cannot be written."""
-    write_atomically(file, lambda stream: torch.save(state, stream))
+    """The state behind its sha256, 32 bytes. Raises InputError if it cannot be written."""
+    # in memory first: torch would make a RuntimeError of a full disk
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    write_atomically(file, lambda stream: stream.write(hashlib.sha256(content).digest() + content))
 
 
 def read(file: Path, device: torch.device) -> dict[str, Any] | None:
@@ -40,7 +45,11 @@ def read(file: Path, device: torch.device) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        return torch.load(file, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-        warnings.warn(f"the checkpoint {file} is damaged: training starts anew", stacklevel=2)
-        return None
+        written = file.read_bytes()
+        content = written[32:]
+        if hashlib.sha256(content).digest() == written[:32]:  # torch.load would not notice a weight that has changed
+            return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except (OSError, pickle.UnpicklingError):
+        pass
+    warnings.warn(f"the checkpoint {file} is damaged: training starts anew", stacklevel=2)
+    return None

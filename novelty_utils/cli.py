@@ -106,6 +106,10 @@ def _claims(chosen: argparse.Namespace) -> None:
 
     if not Path(chosen.results).is_dir():
         raise InputError(f"--results {chosen.results!r} is not a folder: give the one with the records")
+    if not any(Path(chosen.results).glob("*/*/*.json")):
+        raise InputError(
+            f"--results {chosen.results!r} holds no records PAPER/DATASET/NAME.json: give the folder above"
+        )
     table = claims.ledger(chosen.results)
     for line in table[table.kind == "order"].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from novelty_utils import __version__
 from novelty_utils.data import Dataset
+from novelty_utils.engines import pick_device
 from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters
 
@@ -131,7 +132,7 @@ def make(
         data={"name": data.name, "checksum": data.checksum, "images": len(data.images)},
         results=results,
         training=training,
-        machine=machine(),
+        machine=machine(parameters.device),
         code=code(paper),
         seconds=round(seconds, 2),
         peak_memory_mb=peak_memory_mb,
@@ -231,9 +232,9 @@ def _damaged(source: str | Path) -> DamagedRecordError:
     return DamagedRecordError(f"{source} is not a record of a run: restore it from git or delete it")
 
 
-def machine() -> dict[str, Any]:
-    """Processor or GPU, threads and the versions that can move a number."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+def machine(device: str = "auto") -> dict[str, Any]:
+    """Processor or GPU, threads and the versions that can move a number; no GPU where a run on `device` uses none."""
+    gpu = torch.cuda.get_device_name() if pick_device(device).type == "cuda" else None
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")}
     versions |= {"scikit-image": metadata.version("scikit-image"), "python": platform.python_version()}
     return {"cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, **versions}
@@ -248,15 +249,17 @@ def _cpu_name() -> str:
 
 
 def code(paper: str) -> dict[str, Any]:
-    """The commit (with `dirty` if a tracked file differs) and hashes of the package and of the notebook's code."""
+    """The commit and hashes of the package and of the notebook's code; `dirty` if a tracked file differs, None if git
+    did not say."""
     package = Path(__file__).parent
+    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         digest.update(file.read_bytes())
     return {
         "version": __version__,
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
+        "dirty": None if differs is None else bool(differs),
         "package": digest.hexdigest()[:16],
         "notebook": _notebook_hash(paper),
     }

@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 
 from novelty_utils.params import InputError, RunParameters
 
+REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
+
 
 class RunError(RuntimeError):
     """A notebook did not run to its end: one line that names the fault and what is left of the run."""
@@ -159,7 +161,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     try:
         _papermill(notebook, values, partial)
     except (Exception, KeyboardInterrupt) as error:
-        if getattr(error, "ename", "") == InputError.__name__:
+        if getattr(error, "ename", "") in REFUSALS:
             partial.unlink(missing_ok=True)
             raise InputError(error.evalue) from None
         left = "nothing was executed"

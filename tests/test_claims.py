@@ -474,3 +474,11 @@ def test_a_folder_that_is_none_is_refused(tmp_path, capsys, bad):
     assert bad in error
     assert "give the one with the records" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_records_is_refused_and_no_ledger_is_overwritten(tmp_path, capsys):
+    put(tmp_path / "results", {("CLS", "auroc"): 0.9})
+    wrong = tmp_path / "results" / "ics"
+    assert cli.main(["claims", "--results", str(wrong), "--output", str(tmp_path / "out")]) == 2
+    assert "holds no records" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -78,7 +78,7 @@ def test_papermill_and_headless_do_the_same(capsys):
 def test_a_failing_cell_is_exit_code_1_and_one_line_after_its_traceback(capsys):
     assert cli.main(["run", "tiny", "--headless", "-p", "act=leave"]) == 1
     trace, line = capsys.readouterr().err.split("novelty: ")
-    assert '[cell 3]", line 12, in <module>\n    sys.exit(0)\n' in trace
+    assert '[cell 3]", line 15, in <module>\n    sys.exit(0)\n' in trace
     assert trace.endswith("SystemExit: 0\n")
     assert line == "tiny.ipynb[cell 3] failed: SystemExit: 0\n"
 

@@ -198,14 +198,21 @@ def test_contestants_without_runs_are_listed_as_not_run(board):
 
 
 @pytest.fixture(scope="module")
-def leaders(board) -> pd.DataFrame:
-    """The best baseline and the best network of every table, from the committed records."""
+def committed(board) -> dict:
+    """The notebook's names, its table of runs from the committed records."""
     papers = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
     every = [record for paper in papers for record in records.read(paper, NOTEBOOKS.parent / "results")]
     cells = json.loads((NOTEBOOKS / "leaderboard.ipynb").read_text(encoding="utf-8"))["cells"]
     (source,) = ("".join(c["source"]) for c in cells if "".join(c["source"]).startswith("def leaders"))
     names = board | {"runs": board["collected"](every)}
     exec(compile(source.partition("\ntable = ")[0], "notebook", "exec"), names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def leaders(committed) -> pd.DataFrame:
+    """The best baseline and the best network of every table."""
+    names = committed
     found = [names["leaders"](protocol, data) for protocol in names["PROTOCOLS"] for data in names["SHORT"]]
     return pd.DataFrame([row for row in found if row])
 
@@ -217,3 +224,13 @@ def test_the_best_baseline_and_the_best_network_are_told_apart_in_no_table(leade
 
 def test_the_best_baseline_is_pixel_neighbours_or_lof(leaders):
     assert set(leaders["best baseline"]) <= {"LOF", "k-NN"}
+
+
+def test_in_the_pooled_panel_of_simo_every_baseline_is_told_apart_from_the_one_network(committed):
+    common = committed["common_blocks"](
+        committed["block_values"](committed["chosen"](committed["runs"], protocol="simo"))
+    )
+    ranks, (n, k) = committed["mean_ranks"](common), common.shape
+    (network,) = set(common) - set(committed["BASELINES"])
+    assert (network.startswith("CRBND"), k) == (True, 6)
+    assert (ranks[network] - ranks.drop(network)).min() > committed["critical_difference"](k, n)

@@ -253,6 +253,18 @@ def test_no_records_make_an_empty_table():
     assert records.frame([]).empty
 
 
+def test_a_run_on_the_processor_is_none_of_the_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    assert records.machine()["gpu"] == "a GPU"
+    assert records.machine("cpu")["gpu"] is None
+
+
+def test_code_is_not_called_clean_where_git_did_not_say(monkeypatch):
+    monkeypatch.setattr(records, "_git", lambda *words: None)
+    assert records.code("ics")["dirty"] is None
+
+
 # --- checkpoints of a run ------------------------------------------------------------------------------------------
 
 

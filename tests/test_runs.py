@@ -32,7 +32,7 @@ class Parameters(RunParameters):
     "The parameters of a tiny run."
     beta: float = Field(ge=0, description="weight of a loss, eq. 1")
     note: str = Field(description="any text")
-    act: Literal["work", "fail", "die", "leave", "wait"] = Field(description="what the third cell does")
+    act: Literal["work", "fail", "die", "leave", "wait", "refuse"] = Field(description="what the third cell does")
 
 p = Parameters.check(globals())
 """
@@ -45,6 +45,9 @@ def fail():
 
 if p.act == "fail":
     fail()
+if p.act == "refuse":
+    from novelty_utils.records import DamagedRecordError
+    raise DamagedRecordError("a.json is not a record of a run")
 if p.act == "die":
     os._exit(0)
 if p.act == "leave":
@@ -281,6 +284,13 @@ def test_headless_shows_one_line_for_an_input_error(notebook, capsys):
     with pytest.raises(InputError, match=r"^tier='huge'"):
         runs.run_headless(notebook, {"tier": "huge"})
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("run", [runs.run_headless, lambda *asked: runs.run_papermill(*asked, Path("out.ipynb"))])
+def test_a_damaged_record_is_bad_input_however_the_notebook_is_run(notebook, run):
+    with pytest.raises(InputError, match=r"a\.json is not a record"):
+        run(notebook, {"act": "refuse"})
+    assert not list(Path().glob("out*"))
 
 
 def test_an_input_error_of_a_cell_leaves_no_notebook_behind(notebook):

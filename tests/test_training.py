@@ -1,15 +1,18 @@
 """The trainer: exact against a hand-written loop, exact after an interruption, one detector or many, four papers."""
 
 import copy
+import errno
+import io
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from novelty_utils import training
+from novelty_utils import checkpoints, training
 from novelty_utils.params import InputError
 from novelty_utils.training import Detector, DivergedError, Step
 
@@ -424,6 +427,27 @@ def test_a_truncated_checkpoint_is_said_and_training_starts_anew(tmp_path, keep)
         run_aae(detector(Adversarial), Counting(), tmp_path)
 
 
+def test_a_weight_that_has_changed_on_the_disk_is_noticed(tmp_path):
+    run_aae(detector(Adversarial), Counting(), tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged: training starts anew"):
+        run_aae(detector(Adversarial), count := Counting(), tmp_path)
+    assert count.calls == 15
+
+
+def test_a_full_disk_is_an_error_of_the_system(monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "write_atomically", lambda file, write: write(Full()))
+    with pytest.raises(OSError, match="No space left"):  # of which write_atomically makes one line
+        checkpoints.write(Path("a.pt"), {"x": torch.zeros(3)})
+
+
 def test_a_checkpoint_of_somebody_s_code_is_not_executed(tmp_path):
     class Trap:
         def __reduce__(self):
@@ -431,7 +455,7 @@ def test_a_checkpoint_of_somebody_s_code_is_not_executed(tmp_path):
 
     run_aae(detector(Adversarial), Counting(), tmp_path)
     (file,) = tmp_path.iterdir()
-    torch.save({"at": Trap()}, file)
+    checkpoints.write(file, {"at": Trap()})
     with pytest.warns(UserWarning, match="is damaged"):
         run_aae(detector(Adversarial), Counting(), tmp_path)
 
