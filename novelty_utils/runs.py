@@ -7,26 +7,19 @@ Cells are counted as a kernel counts them: the first code cell that is not empty
 
 from __future__ import annotations
 
-import ast
-import codeop
 import contextlib
 import hashlib
 import importlib.util
 import io
-import json
-import linecache
 import logging
 import os
 import re
 import sys
-import textwrap
-import tokenize
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
+from novelty_utils import cells
 from novelty_utils.params import InputError, RunParameters
 
 REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
@@ -34,17 +27,6 @@ REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come fro
 
 class RunError(RuntimeError):
     """A notebook did not run to its end: one line that names the fault and what is left of the run."""
-
-
-class Cell(NamedTuple):
-    """A code cell: what tracebacks call it, its text and its tags."""
-
-    filename: str
-    source: str
-    tags: tuple[str, ...]
-
-
-# --- finding, reading and checking ---------------------------------------------------------------------------------
 
 
 def find_notebook(name: str) -> Path:
@@ -71,19 +53,19 @@ def read_schema(notebook: Path) -> tuple[type[RunParameters], dict[str, Any]]:
 
     Raises InputError if the file is no notebook, a tag is missing or one of the two cells fails.
     """
-    cells = _code_cells(notebook)
-    tagged = [next((cell for cell in cells if tag in cell.tags), None) for tag in ("parameters", "schema")]
+    code = cells.code_cells(notebook)
+    tagged = [next((cell for cell in code if tag in cell.tags), None) for tag in ("parameters", "schema")]
     if None in tagged:
         raise InputError(f"{notebook} has no cell tagged parameters or no cell tagged schema: it cannot take any")
-    compiled = _compiled(tagged)
-    with _fresh_main() as namespace, contextlib.redirect_stdout(io.StringIO()):
+    compiled = cells.compiled(tagged)
+    with cells.fresh_main() as namespace, contextlib.redirect_stdout(io.StringIO()):
         try:
             for _, parts in compiled:
-                _execute(parts, namespace)
+                cells.execute(parts, namespace)
         except InputError:
             pass  # the defaults alone do not pass, e.g. a file named like a folder; the user's text may put that right
         except Exception as error:
-            raise InputError(f"{notebook}: its parameters cannot be read: {_fault(error)}") from error
+            raise InputError(f"{notebook}: its parameters cannot be read: {cells.fault(error)}") from error
     schemas = [thing for thing in namespace.values() if _is_schema(thing)]
     if len(schemas) != 1:
         raise InputError(f"{notebook}: its schema cell defines {len(schemas)} subclasses of RunParameters, not one")
@@ -120,27 +102,8 @@ def _file_name(text: str, longest: int) -> str:
     return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _code_cells(notebook: Path) -> list[Cell]:
-    try:
-        cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-        code = [(c["source"], c.get("metadata", {}).get("tags", [])) for c in cells if c["cell_type"] == "code"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{notebook} cannot be read as a notebook (nbformat 4): {_fault(error)}") from error
-    code = [(source if isinstance(source, str) else "".join(source), tags) for source, tags in code]
-    code = [(source, tuple(tags)) for source, tags in code if source.strip()]
-    if any("injected-parameters" in tags for _, tags in code):
-        raise InputError(f"{notebook} is the outcome of a run and has its parameters in it: run the original notebook")
-    return [Cell(f"{notebook.name}[cell {n}]", source, tags) for n, (source, tags) in enumerate(code, start=1)]
-
-
 def _is_schema(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, RunParameters) and thing is not RunParameters
-
-
-def _fault(error: BaseException) -> str:
-    """The type and message of an exception, on one line."""
-    kind, message = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", error)
-    return textwrap.shorten(f"{kind}: {message}", 400, placeholder=" ...")
 
 
 # --- with Jupyter --------------------------------------------------------------------------------------------------
@@ -169,7 +132,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
             left = f"what ran is in {partial.replace(failed)}"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"interrupted; {left}") from None
-        raise RunError(f"{notebook.name} failed: {_fault(error)}; {left}") from error
+        raise RunError(f"{notebook.name} failed: {cells.fault(error)}; {left}") from error
     partial.replace(output)
     failed.unlink(missing_ok=True)
     return output
@@ -217,102 +180,16 @@ def run_headless(notebook: Path, values: Mapping[str, Any]) -> None:
     Raises InputError, before anything runs, for a cell that is not plain Python, or if a cell raises one, and RunError
     if a cell fails otherwise or exits.
     """
-    cells = _compiled(_code_cells(notebook))
-    with _fresh_main() as namespace, _unseen_figures():
-        for cell, parts in cells:
+    ready = cells.compiled(cells.code_cells(notebook))
+    with cells.fresh_main() as namespace, cells.unseen_figures():
+        for cell, parts in ready:
             try:
-                _execute(parts, namespace)
+                cells.execute(parts, namespace)
             except InputError:  # what was asked for does not fit the data, for example: the line says it all
                 raise
             except (Exception, SystemExit) as error:
-                _print_traceback(error, namespace)
-                raise RunError(f"{cell.filename} failed: {_fault(error)}") from error
+                cells.print_traceback(error, namespace)
+                raise RunError(f"{cell.filename} failed: {cells.fault(error)}") from error
             if "parameters" in cell.tags:
                 namespace.update(values)
             sys.stdout.flush()  # a batch job's log shall not lag hours behind
-
-
-def _compiled(cells: list[Cell]) -> list[tuple[Cell, list[CodeType]]]:
-    """Compile every cell to its parts, so that one that is not Python is found before the first one runs."""
-    compiler = codeop.Compile()  # it carries `from __future__` on to the next cell, as a kernel does
-    ready = []
-    for cell in cells:
-        try:
-            tree = ast.parse(cell.source, cell.filename)
-            parts = [compiler(part, cell.filename, mode) for part, mode in _parts(tree, cell.source)]
-        except SyntaxError as error:
-            raise InputError(f"{cell.filename} {_why_not_python(cell.source, error)}") from None
-        # Without a time stamp linecache never looks for a file of this name.
-        linecache.cache[cell.filename] = (len(cell.source), None, cell.source.splitlines(True), cell.filename)
-        ready.append((cell, parts))
-    return ready
-
-
-def _parts(tree: ast.Module, source: str) -> list[tuple[ast.mod, str]]:
-    """The statements, and by itself the last expression whose value a notebook would show (mode single prints it)."""
-    last = tree.body[-1:]
-    if not last or not isinstance(last[0], ast.Expr) or _ends_in_semicolon(source):
-        return [(tree, "exec")]
-    return [(ast.Module(tree.body[:-1], []), "exec"), (ast.Interactive(last), "single")]
-
-
-def _ends_in_semicolon(source: str) -> bool:
-    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.DEDENT, tokenize.ENDMARKER}
-    words = [t.string for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type not in layout]
-    return words[-1:] == [";"]
-
-
-def _why_not_python(source: str, error: SyntaxError) -> str:
-    number = error.lineno or 1
-    line = source.splitlines()[number - 1]
-    if re.match(r"\s*([\w, ]+=\s*)?[%!]|.*\?$", line):
-        return f"line {number}: {line.strip()!r} needs Jupyter: leave out --headless or write it in Python"
-    return f"line {number}: {error.msg}"
-
-
-def _execute(parts: list[CodeType], namespace: dict[str, Any]) -> None:
-    for part in parts:
-        exec(part, namespace)
-
-
-@contextlib.contextmanager
-def _fresh_main() -> Iterator[dict[str, Any]]:
-    """The namespace of a new module that stands in for `__main__`, where pickle and dataclasses look for classes."""
-    module, before = ModuleType("__main__"), sys.modules["__main__"]
-    module.display = _display
-    sys.modules["__main__"] = module
-    try:
-        yield module.__dict__
-    finally:
-        sys.modules["__main__"] = before
-
-
-def _display(*things: Any, **_: Any) -> None:
-    """What a kernel calls `display`, for a log: one `repr` per line."""
-    for thing in things:
-        print(repr(thing))
-
-
-@contextlib.contextmanager
-def _unseen_figures() -> Iterator[None]:
-    """Draw without a screen, and let `plt.show()` close the figures, as it does in a notebook."""
-    os.environ["MPLBACKEND"] = "Agg"
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        yield
-        return
-    plt.switch_backend("Agg")
-    show, plt.show = plt.show, lambda *_, **__: plt.close("all")
-    try:
-        yield
-    finally:
-        plt.close("all")
-        plt.show = show
-
-
-def _print_traceback(error: BaseException, namespace: dict[str, Any]) -> None:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals is not namespace:
-        trace = trace.tb_next
-    traceback.print_exception(error.with_traceback(trace))

@@ -14,7 +14,7 @@ import torchvision.datasets as tv
 import torchvision.datasets.utils as tv_utils
 from PIL import Image
 
-from novelty_utils import data
+from novelty_utils import data, jpegs
 from novelty_utils.params import CLASSES, InputError
 
 RANDOM = np.random.RandomState(0)
@@ -368,7 +368,7 @@ def test_cifar10_jpeg_is_decoded_once(cache, monkeypatch):
     write_archive(cache, MEMBERS)
     first = data.load("cifar10_jpeg")
     assert everything_in(cache) == ["cifar10_jpeg.npz", "cifar10_jpeg.tar.gz"]
-    monkeypatch.setattr(data, "_decode", None)
+    monkeypatch.setattr(jpegs, "_decode", None)
     assert same(first, data.load("cifar10_jpeg"))
 
 

@@ -14,7 +14,7 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 FLOORS = [
     {"params", "jobs"},
     {"files", "folders", "synthetic"},
-    {"caltech"},
+    {"caltech", "jpegs"},
     {"data", "checkpoints"},
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours"},
@@ -24,6 +24,7 @@ FLOORS = [
     {"verdicts"},
     {"orders"},
     {"claims"},
+    {"cells"},
     {"runs"},
     {"grids"},
     {"sweeps"},
