@@ -64,6 +64,8 @@ def _summary(table: pd.DataFrame) -> str:
 def _seeds(table: pd.DataFrame) -> str:
     """How many rows rest on one seed, and how far seeds lie apart where there are several, in Markdown."""
     numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED)]
+    if numbers.empty:
+        return "No printed number has been attempted yet.\n"
     said = f"{(numbers.seeds == 1).sum()} of {len(numbers)} attempted printed numbers rest on a single seed, and "
     said += f"{numbers.reason.str.contains('assumed').sum()} intervals on an assumed deviation, of an AUROC at least "
     said += f"{verdicts.margins().seed_deviation['auroc']:g}. Where seeds were repeated, this was measured:\n\n"
@@ -84,7 +86,7 @@ def _seeds(table: pd.DataFrame) -> str:
 
 def _changed(table: pd.DataFrame) -> str:
     attempted = table[table.verdict != verdicts.NOT_ATTEMPTED]
-    stale = attempted.stale.fillna("")
+    stale = attempted.stale.fillna("").astype(str)
     unknown = stale.str.contains("history missing")
     changed = (stale.ne("") & ~unknown).sum()
     cannot = f" Of {unknown.sum()} it cannot be told." if unknown.any() else ""
