@@ -180,6 +180,7 @@ from novelty_utils import (
     scoring,
     training,
 )
+from novelty_utils.params import class_names
 from novelty_utils.records import Result, chosen
 
 plots.set_style()
@@ -1517,7 +1518,7 @@ if panels:
     for axis, dataset in zip(axes[:, 0], panels, strict=True):
         rows = chosen(shared, dataset=dataset)
         classes = [
-            name for name in data.CLASSES[dataset] if name in set(rows.class_name)
+            name for name in class_names(dataset) if name in set(rows.class_name)
         ]
         for (method, arch), look in MARKS.items():
             values = 100 * per_class(chosen(rows, arch=arch), "auroc", method)
