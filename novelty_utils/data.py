@@ -211,6 +211,8 @@ def _download(source: type, files: list[Path]) -> None:
         with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as fresh:
             source(fresh, download=True)  # checks the md5 of what it gets
             for file in files:
+                if (cache / file).is_dir():  # another process was faster; a folder cannot be replaced
+                    continue
                 (cache / file).parent.mkdir(parents=True, exist_ok=True)
                 Path(fresh, file).replace(cache / file)
     except (OSError, RuntimeError, HTTPException) as error:

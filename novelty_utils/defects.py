@@ -73,10 +73,11 @@ def load(name: str, class_name: str, side: int = 1024) -> Defects:
     """Read one class of the data set `name`, every image resized to `side` x `side` pixels (bilinear, antialiased).
 
     `synthetic_defects` has 256 x 256 pixels whatever `side` is. Images may differ in size and shape, as long as each
-    mask has the size of its image; a resized mask is defective where the greater part of a pixel was. One channel if
-    all images are grey by their mode, else three. Raises InputError, one line, for an unknown name or class, a class
-    without sound images for training, without sound or without defective ones for testing, a mask that is missing, of
-    another size, empty or of no image, and for a file that cannot be read.
+    mask has the size of its image; a resized mask is defective where the greater part of a pixel was, and a defect too
+    small for that where it is strongest. One channel if all images are grey by their mode, else three. Sound images
+    need no mask. Raises InputError, one line, for an unknown name or class, a class without sound images for training,
+    without sound or without defective ones for testing, a mask that is missing, of another size, of no image, that
+    contradicts the folder of its image or vanishes at this `side`, and for a file that cannot be read.
     """
     if class_name not in defect_class_names(name):
         allowed = ", ".join(defect_class_names(name))
@@ -148,7 +149,8 @@ def _masks(root: Path, test: dict[str, list[Path]], side: int) -> Iterator[np.nd
     if extra:
         raise InputError(f"{min(extra)} is the mask of no image in {root.parent / 'test'}: rename or delete it")
     for image, mask in tqdm(expected.items(), desc="read masks", unit="image", leave=False, delay=2):
-        yield np.zeros((side, side), np.uint8) if image.parent.name == GOOD else _mask(image, mask, side)
+        maskless = image.parent.name == GOOD and not mask.exists()
+        yield np.zeros((side, side), np.uint8) if maskless else _mask(image, mask, side)
 
 
 def _mask(image: Path, mask: Path, side: int) -> np.ndarray:
@@ -162,10 +164,15 @@ def _mask(image: Path, mask: Path, side: int) -> np.ndarray:
     if drawn.size != size:
         wrong, right = (f"{width} x {height}" for width, height in (drawn.size, size))
         raise InputError(f"{mask} has {wrong} pixels, but its image has {right}: draw the mask on the image itself")
-    if not drawn.getextrema()[1]:
+    good, marks = image.parent.name == GOOD, drawn.getextrema()[1] > 0
+    if good and marks:
+        raise InputError(f"{mask} marks a defect, but {image} is among the sound images: move or delete one of them")
+    if not good and not marks:
         raise InputError(f"{mask} marks no pixel: make the defect white, or move the image to test/{GOOD}")
-    resized = drawn.resize((side, side), Image.Resampling.BILINEAR)
-    return (np.asarray(resized) > 127).astype(np.uint8)
+    resized = np.asarray(drawn.resize((side, side), Image.Resampling.BILINEAR))
+    if marks and not resized.any():
+        raise InputError(f"{mask} marks nothing that is left at side={side}: choose a larger side")
+    return (resized >= min(128, resized.max() or 128)).astype(np.uint8)
 
 
 # --- patches -------------------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -17,18 +18,16 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> 
     The folder is made if need be. Raises InputError, and leaves nothing behind, if the folder cannot be written.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to") from error
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError):  # a path that could not be written may not be one that can be looked at
             temporary.unlink(missing_ok=True)

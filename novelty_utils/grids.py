@@ -138,13 +138,14 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
     fixed = {name: _text(name, value, file) for name, value in fixed.items()}
     lists = {name: _values(name, value, file) for name, value in lists.items()}
     lists |= {name: [overrides[name]] for name in overrides if name in lists}
+    asked = " ".join([str(file), *(f"-p {name}={value}" for name, value in overrides.items())])
     for values in product(*lists.values()):
         text = {**fixed, **dict(zip(lists, values, strict=True)), **overrides}
         for one in _each_class(text, lists, schema, defaults):
             try:
                 yield _job(notebook, one, schema.parse(defaults, one))
             except InputError as error:
-                raise InputError(f"{file}: {error}") from error
+                raise InputError(f"{asked}: {error}") from error
 
 
 def _text(name: str, value: Any, file: Path) -> str:

@@ -37,8 +37,11 @@ def auroc(y: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:
 
 
 def balanced_accuracy(y: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    """Mean of the two classes' accuracies when scores above the threshold are called novel (ICS, eq. 5)."""
-    above = np.asarray(scores, dtype=np.float64) > threshold
+    """Mean of the two classes' accuracies when scores above the threshold are called novel (ICS, eq. 5).
+
+    Raises ValueError if a score is not finite.
+    """
+    above = _finite(scores).astype(np.float64) > threshold
     return float(balanced_accuracy_score(np.asarray(y) == 1, above))
 
 
@@ -48,8 +51,9 @@ def oracle_threshold(y: np.ndarray, scores: np.ndarray) -> float:
     To be used with `>`: halfway between two neighbouring scores, so that it separates unseen images as well as these.
     The same threshold has the largest difference between the true and the false positive rate, and with pixels instead
     of images it is the NLN authors' for segmentation. Two sorts, so that tens of millions of pixels take seconds.
+    Raises ValueError if a score is not finite.
     """
-    y, scores = np.asarray(y), np.asarray(scores)
+    y, scores = np.asarray(y), _finite(scores)
     novel, normal = np.sort(scores[y == 1]), np.sort(scores[y != 1])
     true_positive = np.arange(len(novel), 0, -1) / len(novel)  # if the threshold lies just below each novel score
     false_positive = 1 - np.searchsorted(normal, novel) / len(normal)
@@ -81,10 +85,7 @@ def f1(y: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     The *normal* class is the positive one here, as in that paper and nowhere else in this module.
     Raises ValueError if a score is not finite.
     """
-    scores = np.asarray(scores, dtype=np.float64)
-    if not np.isfinite(scores).all():
-        raise ValueError("an F1 needs finite scores; did the training diverge?")
-    return float(f1_score(np.asarray(y) == 0, scores <= threshold, zero_division=0.0))
+    return float(f1_score(np.asarray(y) == 0, _finite(scores).astype(np.float64) <= threshold, zero_division=0.0))
 
 
 def best_f1(y: np.ndarray, scores: np.ndarray) -> float:
@@ -102,6 +103,13 @@ def best_f1(y: np.ndarray, scores: np.ndarray) -> float:
 def trivial_f1(share: float) -> float:
     """F1 of calling every image normal where a share of them, in [0, 1], is novel: 2 (1 - share) / (2 - share)."""
     return 2 * (1 - share) / (2 - share)
+
+
+def _finite(scores: np.ndarray) -> np.ndarray:
+    scores = np.asarray(scores)
+    if not np.isfinite(scores).all():
+        raise ValueError("not every score is finite; did the training diverge?")
+    return scores
 
 
 # --- pixels --------------------------------------------------------------------------------------------------------

@@ -117,9 +117,10 @@ def mixture(split: Split, share: float, seed: int) -> Split:
     if not 1 <= count <= len(novel):
         # In tenths of a percent, rounded inwards: what the message offers has to work.
         lowest, highest = 1000 // (2 * len(normal) + 1) + 1, 1000 * len(novel) // (len(normal) + len(novel))
+        advice = f"choose {lowest / 10:g} to {highest / 10:g} %" if lowest <= highest else "more others are needed"
         raise InputError(
             f"an outlier share of {100 * share:g} % cannot be filled: there are {len(normal)} normal test images and "
-            f"{len(novel)} others; choose {lowest / 10:g} to {highest / 10:g} %"
+            f"{len(novel)} others; {advice}"
         )
     drawn = torch.randperm(len(novel), generator=torch.Generator().manual_seed(seed))[:count]
     test = torch.cat([normal, novel[drawn]])

@@ -32,6 +32,7 @@ VERSION = 1
 # Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
 # in where it is missing, and left out of a record's name, so that a repeated run finds the older record.
 ADDED_LATER = {"ics": {"protocol": "one_class"}, "ade_gan": {"protocol": "miso"}}
+NEEDED = {"data": {"checksum"}, "machine": {"cpu", "threads", "gpu"}, "code": {"commit"}}  # by every reader of records
 NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
 
 
@@ -71,6 +72,13 @@ class Record(BaseModel):
     seconds: float
     peak_memory_mb: int
     created: str
+
+    @model_validator(mode="after")
+    def _complete(self) -> Record:
+        for name, keys in NEEDED.items():
+            if missing := keys - getattr(self, name).keys():
+                raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
+        return self
 
     @model_validator(mode="after")
     def _older_record(self) -> Record:

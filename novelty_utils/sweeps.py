@@ -60,9 +60,9 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     except RunError:
         _summary(tally, started)
         raise
-    except OSError as error:  # what dask raises when a connection breaks within a call
+    except OSError as error:  # what dask raises when a connection breaks within a call, or it cannot start here
         _summary(tally, started)
-        raise RunError(f"the cluster is lost ({error}): give the same command again") from error
+        raise RunError(f"the sweep broke off ({error or type(error).__name__}): give the same command again") from error
     _summary(tally, started)
     if tally["failed"] or tally["refused"]:
         raise RunError(f"{tally['failed'] + tally['refused']} of {len(listed)} runs left no record; see their logs")

@@ -398,7 +398,7 @@ def test_cifar10_jpeg_without_a_place_for_the_copy(cache, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    monkeypatch.setattr("os.fsync", refuse)
     assert len(data.load("cifar10_jpeg").labels) == 4
     assert everything_in(cache) == ["cifar10_jpeg.tar.gz"]
 

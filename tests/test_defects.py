@@ -56,8 +56,8 @@ def refusal(*arguments) -> str:
     return str(caught.value)
 
 
-def refused(parts: Path) -> str:
-    return refusal(f"folder:{parts}", "bolt", 8)
+def refused(parts: Path, side: int = 8) -> str:
+    return refusal(f"folder:{parts}", "bolt", side)
 
 
 # --- what is read --------------------------------------------------------------------------------------------------
@@ -122,6 +122,21 @@ def test_a_resized_pixel_is_defective_where_its_greater_part_was(parts):
     mask[:, :3] = 255  # three quarters of the first two columns of four, and nothing of the others
     save(parts / "bolt/ground_truth/bent/0_mask.png", mask)
     assert load(parts, side=2).reveal()[0][1].tolist() == [[1, 0], [1, 0]]
+
+
+def test_a_defect_too_small_for_a_pixel_stays_where_it_is_strongest(parts):
+    mask = np.zeros((8, 8), np.uint8)
+    mask[1, 6] = 255
+    save(parts / "bolt/ground_truth/bent/0_mask.png", mask)
+    assert load(parts, side=2).reveal()[0][1].tolist() == [[0, 1], [0, 0]]
+
+
+def test_a_defect_of_which_nothing_is_left_is_refused(parts):
+    save(parts / "bolt/test/bent/0.png", noise(64, 64))
+    mask = np.zeros((64, 64), np.uint8)
+    mask[0, 0] = 255
+    save(parts / "bolt/ground_truth/bent/0_mask.png", mask)
+    assert "bent/0_mask.png marks nothing that is left at side=1: choose a larger side" in refused(parts, 1)
 
 
 def test_grey_images_have_one_channel_unless_one_of_them_is_in_colour(parts):
@@ -204,6 +219,15 @@ def test_a_mask_of_another_size_names_both(parts):
 def test_a_mask_that_marks_nothing(parts):
     save(parts / "bolt/ground_truth/rust/7_mask.png", white_corner() // 255)  # 0 and 1 look black
     assert "rust/7_mask.png marks no pixel: make the defect white" in refused(parts)
+
+
+def test_a_mask_of_a_sound_image_may_be_black_and_nothing_else(parts):
+    image = next((parts / "bolt/test/good").iterdir())
+    mask = parts / f"bolt/ground_truth/good/{image.stem}_mask.png"
+    save(mask, np.zeros((8, 8), np.uint8))
+    assert not load(parts).reveal()[0][0].any()
+    save(mask, white_corner())
+    assert f"{mask.name} marks a defect, but" in refused(parts) and "among the sound images" in refused(parts)
 
 
 @pytest.mark.parametrize("extra", ["rust/9_mask.png", "dent/7_mask.png"])

@@ -1,5 +1,7 @@
 """A file is there whole or not at all."""
 
+import os
+
 import pytest
 
 from novelty_utils.files import write_atomically
@@ -20,7 +22,16 @@ def test_it_writes_makes_the_folder_and_replaces(tmp_path):
     write_atomically(str(path), lambda file: file.write(b"second"))
     assert path.read_bytes() == b"second"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
-    assert path.stat().st_mode & 0o777 == 0o644  # others can read it, although temporary files are private
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_it_is_for_the_umask_to_say(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "a.txt", lambda file: None)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == mode
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(1)])

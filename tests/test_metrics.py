@@ -312,5 +312,5 @@ def test_the_oracle_of_pixels_has_the_largest_difference_of_rates(decimals):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_f1_refuses_scores_that_are_not_finite(bad):
-    with pytest.raises(ValueError, match="finite scores"):
+    with pytest.raises(ValueError, match="not every score is finite"):
         metrics.f1([0, 1], [1.0, bad], 1.0)

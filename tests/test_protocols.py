@@ -315,6 +315,12 @@ def test_a_share_that_cannot_be_filled_is_refused_in_one_line(digits, share, pri
     )
 
 
+def test_a_refusal_offers_no_share_where_none_of_a_tenth_of_a_percent_works():
+    split = protocols.outlier_share(dataset([0] * 9, [0] * 2000 + [1]), 0, seed=0)
+    with pytest.raises(InputError, match=r"2000 normal test images and 1 others; more others are needed$"):
+        protocols.mixture(split, 0.5, seed=0)
+
+
 @pytest.mark.parametrize(
     ("normal", "others"), [(51, 449), (1032, 8968), (974, 9026), (2000, 40), (60, 61), (1, 1), (2, 1), (3, 1), (1, 9)]
 )

@@ -221,6 +221,16 @@ def test_a_file_that_is_no_record_is_named_in_one_line(tmp_path, record, content
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("part", "key"), [("data", "checksum"), ("machine", "cpu"), ("code", "commit")])
+def test_a_record_without_what_every_reader_needs_is_refused(tmp_path, record, part, key):
+    path = records.write(record, tmp_path)
+    content = json.loads(path.read_text())
+    del content[part][key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="is not a record"):
+        records.read("ics", tmp_path)
+
+
 def test_a_record_with_a_field_that_nobody_knows_is_refused(tmp_path, record):
     path = records.write(record, tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"extra": 1}))

@@ -689,6 +689,17 @@ def test_the_examples_of_the_page_are_true(clone, capsys):
     assert re.search(r"digits +0\.5 +0\.5 +NaN +1$", capsys.readouterr().out, re.MULTILINE)
 
 
+def test_a_wrong_value_of_the_command_line_is_told_as_one():
+    with pytest.raises(InputError, match=r"^s\.yml -p beta=-1: beta='-1'"):
+        grids.read(sweep("grid: {seed: [0]}"), {"beta": "-1"})
+
+
+def test_a_dry_run_does_not_pretend_to_ask_a_cluster(capsys):
+    sweep("grid: {seed: [0]}")
+    assert cli.main(["sweep", "s.yml", "--dry-run", "--scheduler", "tcp://127.0.0.1:1"]) == 2
+    assert "leave out --scheduler, or --dry-run" in capsys.readouterr().err
+
+
 def test_a_wrong_value_of_a_table_names_its_file():
     with pytest.raises(InputError, match=r"^s\.yml: beta='-1'"):
         grids.read(sweep("grid: {beta: [-1]}"), {})

@@ -23,6 +23,7 @@ MARKS = {
     verdicts.NOT_REPRODUCED: ("#d55e00", "v"),
 }
 NO_BREAK_SPACE, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
+NO_ROOMS = {"notebook", "images", "parameters", "history missing", "uncommitted code"}  # else a room of the package
 UNIT = {"auroc", "balanced_accuracy", "f1", "pixel_auroc"}  # metrics that share the axes of the figure
 BUNDLE = Path(itables.__file__).parent / "html" / "dt_bundle.js"  # the program of the tables, put into the page
 LAYOUT = {
@@ -144,8 +145,9 @@ def _changes(stale: str) -> str:
     if not stale:
         return ""
     changed = stale.split(", ")
-    rooms = [name for name in changed if name not in ("notebook", "images", "parameters", "history missing")]
-    words = [name for name in changed if name not in rooms] + [f"{len(rooms)} rooms"] * bool(rooms)
+    rooms = [name for name in changed if name not in NO_ROOMS]
+    counted = f"{len(rooms)} room{'s' * (len(rooms) > 1)}"
+    words = [name for name in changed if name not in rooms] + [counted] * bool(rooms)
     return _folded(", ".join(words), ", ".join(rooms)) if rooms else ", ".join(words)
 
 
