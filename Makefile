@@ -23,7 +23,7 @@ book: setup  ## run the notebooks in their smallest tier and build the book into
 
 test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the browser check
 	@$(BIN)/python tools/browser.py
-	@$(BIN)/python -m pytest --ignore=tests/book
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/book -n logical --maxprocesses 4 --dist loadfile
 	@$(BIN)/python tools/book.py
 	@$(BIN)/python -m pytest tests/book
 

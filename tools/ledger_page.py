@@ -122,7 +122,7 @@ def _numbers(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _common(table: pd.DataFrame) -> dict[str, pd.Series]:
-    empty = table.fillna({"tier": "", "stale": "", "command": ""})
+    empty = table[["tier", "stale", "command"]].astype(object).fillna("")
     return {
         "why": table.reason,
         "tier": empty.tier,
