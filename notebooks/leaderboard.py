@@ -67,7 +67,7 @@ from novelty_utils.params import Protocol, RunParameters
 class Parameters(RunParameters):
     """The parameters of a run of the baselines."""
 
-    protocol: Protocol = Field(description="which images are normal, and which of them train")
+    protocol: Protocol = Field(description="which images are normal in training")
 
 
 p = Parameters.check(globals())
