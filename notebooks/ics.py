@@ -111,6 +111,8 @@ class Parameters(RunParameters):
                 raise InputError(
                     f"methods: {name!r} is not one of {', '.join(METHODS)}; separate names by commas"
                 )
+        if len(set(value.split(","))) < len(value.split(",")):
+            raise InputError(f"methods={value!r} names a method twice; name each once")
         return value
 
 

@@ -19,7 +19,7 @@
 # the tenth; a third mixes its test on purpose. Each chose its own rivals. So a reader who asks the plain question, *which of these should I use?*, finds four tables
 # that cannot be laid side by side.
 #
-# Here they are laid side by side. All four methods, in their main variants, run under all protocols on the same images, with the same held-out parts and the same seeds. Five
+# Here they are laid side by side. All four methods, in their main variants, can be run under all protocols on the same images, with the same held-out parts and the same seeds. Five
 # baselines that need no network run beside them: principal components, a one-class SVM, an isolation forest, the local outlier factor and the distance to the nearest neighbours.
 # This page has two parts. The first runs the baselines, class by class, and leaves records. The second reads the records of *all* papers and ranks what is there. What has not been
 # run is listed as such.
@@ -67,7 +67,7 @@ from novelty_utils.params import Protocol, RunParameters
 class Parameters(RunParameters):
     """The parameters of a run of the baselines."""
 
-    protocol: Protocol = Field(description="which images are normal, and who trains")
+    protocol: Protocol = Field(description="which images are normal in training")
 
 
 p = Parameters.check(globals())

@@ -98,18 +98,21 @@ def execute(parts: list[CodeType], namespace: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def fresh_main() -> Iterator[dict[str, Any]]:
     """The namespace of a new module that stands in for `__main__`, where pickle and dataclasses look for classes."""
-    module, before = ModuleType("__main__"), sys.modules["__main__"]
+    module, before = ModuleType("__main__"), (sys.modules["__main__"], sys.displayhook)
     module.display = _display
-    sys.modules["__main__"] = module
+    sys.modules["__main__"], sys.displayhook = module, lambda thing: None if thing is None else _display(thing)
     try:
         yield module.__dict__
     finally:
-        sys.modules["__main__"] = before
+        sys.modules["__main__"], sys.displayhook = before
 
 
 def _display(*things: Any, **_: Any) -> None:
     """What a kernel calls `display`, for a log: one `repr` per line."""
     for thing in things:
+        if type(thing).__name__ == "Styler":  # of pandas, whose repr is an address and not the table
+            print(thing.caption or "")
+            thing = thing.data
         print(repr(thing))
 
 

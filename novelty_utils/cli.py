@@ -112,6 +112,8 @@ def _claims(chosen: argparse.Namespace) -> None:
         raise InputError(
             f"--results {chosen.results!r} holds no records PAPER/DATASET/NAME.json: give the folder above"
         )
+    if Path(chosen.output).is_file():
+        raise InputError(f"--output {chosen.output!r} is a file: give a folder for the ledger")
     table = claims.ledger(chosen.results)
     for line in table[table.kind == "order"].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")

@@ -79,8 +79,14 @@ def load(name: str, side: int = 32) -> Dataset:
 
 
 def cache_dir() -> Path:
-    """The folder of downloaded data: the environment variable NOVELTY_DATA, else ~/.cache/novelty_data."""
-    return Path(os.environ.get("NOVELTY_DATA") or "~/.cache/novelty_data").expanduser()
+    """The folder of downloaded data: the environment variable NOVELTY_DATA, else ~/.cache/novelty_data.
+
+    Raises InputError if there is something else in its place.
+    """
+    folder = Path(os.environ.get("NOVELTY_DATA") or "~/.cache/novelty_data").expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"NOVELTY_DATA={str(folder)!r} is not a folder: give the one for data sets, or unset it")
+    return folder
 
 
 def to_side(images: Tensor, side: int) -> Tensor:

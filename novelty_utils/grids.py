@@ -141,11 +141,11 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
     asked = " ".join([str(file), *(f"-p {name}={value}" for name, value in overrides.items())])
     for values in product(*lists.values()):
         text = {**fixed, **dict(zip(lists, values, strict=True)), **overrides}
-        for one in _each_class(text, lists, schema, defaults):
-            try:
+        try:
+            for one in _each_class(text, lists, schema, defaults):
                 yield _job(notebook, one, schema.parse(defaults, one))
-            except InputError as error:
-                raise InputError(f"{asked}: {error}") from error
+        except InputError as error:
+            raise InputError(f"{asked}: {error}") from error
 
 
 def _text(name: str, value: Any, file: Path) -> str:

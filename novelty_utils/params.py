@@ -225,4 +225,5 @@ class _one_line:  # noqa: N801
         if fault["type"] == "missing":
             raise InputError(f"parameter {name!r} is missing: {self.schema.model_fields[name].description}") from None
         about = self.schema.model_fields[name].description if name in self.schema.model_fields else ""
-        raise InputError(f"{name}={fault['input']!r}: {fault['msg'].lower()} ({about})") from None
+        message = fault["msg"][0].lower() + fault["msg"][1:]  # not all of it: allowed values may have capitals
+        raise InputError(f"{name}={fault['input']!r}: {message} ({about})") from None

@@ -476,6 +476,15 @@ def test_a_folder_that_is_none_is_refused(tmp_path, capsys, bad):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_in_place_of_the_ledger_s_folder_is_refused_at_once(tmp_path, capsys):
+    put(tmp_path / "results", {("CLS", "auroc"): 0.9})
+    (tmp_path / "file").write_text("mine")
+    assert cli.main(["claims", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "file")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "is a file: give a folder" in err
+
+
 def test_a_folder_without_records_is_refused_and_no_ledger_is_overwritten(tmp_path, capsys):
     put(tmp_path / "results", {("CLS", "auroc"): 0.9})
     wrong = tmp_path / "results" / "ics"

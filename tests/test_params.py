@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 from pydantic import Field
@@ -113,6 +114,13 @@ def test_text_of_the_command_line_goes_over_the_defaults():
 )
 def test_a_wrong_value_is_refused_in_one_line_that_names_it(name, value, told):
     assert told in line_of(check, **{name: value})
+
+
+def test_allowed_values_are_spelled_as_they_have_to_be_typed():
+    class Models(RunParameters):
+        model: Literal["AE-res", "AE"] = Field(description="which one")
+
+    assert line_of(Models.check, GOOD | {"model": "ae"}) == "model='ae': input should be 'AE-res' or 'AE' (which one)"
 
 
 def test_the_first_fault_is_told_where_there_are_several():

@@ -268,6 +268,15 @@ def test_headless_shows_last_expressions_as_a_notebook_does(tmp_path, monkeypatc
     assert capsys.readouterr().out == "{'beta': 2.0}\n2\n'quiet'\n"
 
 
+def test_headless_prints_the_numbers_of_a_styled_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = "import pandas as pd; table = pd.DataFrame({'AUROC': [0.875]}).style"
+    runs.run_headless(write_notebook(tmp_path, table, "table", "display(table.set_caption('ICS'))"), {})
+    out = capsys.readouterr().out
+    assert out.count("AUROC\n0  0.875\n") == 2
+    assert "ICS\n" in out
+
+
 def test_headless_shows_the_source_of_a_failing_cell(notebook, capsys):
     with pytest.raises(runs.RunError) as caught:
         runs.run_headless(notebook, {"act": "fail"})

@@ -158,7 +158,7 @@ def test_an_override_holds_for_every_run_and_takes_the_place_of_a_list():
         ("grid: {seed: [0, one]}", "seed='one'"),
         ("grid: {beta: [-1]}", "beta='-1'"),
         ("grid: {class_name: [3, cat]}", "'cat' is not a class of digits"),
-        ("grid: {dataset: [imagenet], class_name: all}", "'imagenet' is not known"),
+        ("grid: {dataset: [imagenet], class_name: all}", "s.yml: dataset='imagenet' is not known"),
         ("grid: {dataset: [digits, folder:nowhere]}", "nowhere is not a folder"),
         ("parameters: {seed: 1}", "grid is missing or empty"),
         ("grid: {}", "grid is missing or empty"),
