@@ -124,7 +124,10 @@ def _joined(shared: Mapping[str, Any], grid: Mapping[str, Any], file: Path) -> d
 def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> Iterator[Job]:
     if not isinstance(grid.get("notebook"), str):
         raise InputError(f"{file}: notebook is missing: name one, such as ics")
-    notebook = runs.find_notebook(grid["notebook"])
+    try:
+        notebook = runs.find_notebook(grid["notebook"])
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     schema, defaults = runs.read_schema(notebook)
     fixed = _mapping(grid.get("parameters", {}), file)
     lists = _mapping(grid.get("grid", {}), file)

@@ -266,6 +266,12 @@ def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
     assert "NOVELTY_DATA" in refusal("mnist")
 
 
+def test_a_cache_that_is_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NOVELTY_DATA", str(tmp_path / "file"))
+    assert "is not a folder: give the one for data sets, or unset it" in refusal("mnist")
+
+
 # --- CIFAR-10 --------------------------------------------------------------------------------------------------------
 
 
