@@ -1,7 +1,6 @@
 """The parameters of the ICS notebook that cannot be; its networks and losses are in test_contract."""
 
 import pytest
-
 from notebook_cells import refused
 
 
