@@ -58,7 +58,9 @@ def execute(source: Path) -> Path:
     print(f"{source}: running it with {_show(values)} ...", flush=True)
     started = time.perf_counter()
     runs.run_papermill(plain, values, run)
-    _describe(run, source, values, round(time.perf_counter() - started))
+    seconds = round(time.perf_counter() - started)
+    _describe(run, source, values, seconds)
+    print(f"{source}: done in {seconds} s", flush=True)
     return run.replace(done)
 
 
