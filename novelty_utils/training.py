@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from novelty_utils import checkpoints
+from novelty_utils import batches, checkpoints
+from novelty_utils.batches import Detector, epochs_for, steps_per_epoch  # noqa: F401  notebooks find them here
 from novelty_utils.engines import Batch, Loss, Single, Stacked, pick_device, pick_precision
 from novelty_utils.params import InputError
 
@@ -30,20 +31,6 @@ DIVERGED = 1e4  # a loss that has grown by this factor over its first value will
 
 class DivergedError(RuntimeError):
     """Training produced a loss that is not finite, or one that has run away."""
-
-
-@dataclass
-class Detector:
-    """One network to train and the images it may see.
-
-    `sets` names the sub-batches of its loss: int64 (m,) indices into the images, for example
-    ``{"typical": ..., "atypical": ...}``. An epoch is one pass over the first of them.
-    """
-
-    model: nn.Module
-    sets: dict[str, Tensor]
-    seed: int
-    name: str = "detector"
 
 
 @dataclass(frozen=True)
@@ -77,16 +64,6 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         _seed_everything(seed, torch.device("cpu"))
         return make()
-
-
-def epochs_for(steps: int, images: int, batch: int) -> int:
-    """The number of epochs, at least 1, that comes closest to so many optimiser steps on so many images."""
-    return max(1, round(steps / steps_per_epoch(images, batch)))
-
-
-def steps_per_epoch(images: int, batch: int) -> int:
-    """How many steps `fit` makes in an epoch of so many images; what does not fill a batch opens the next epoch."""
-    return max(1, images // min(batch, images))
 
 
 def _seed_everything(seed: int, device: torch.device) -> None:
@@ -123,89 +100,25 @@ def fit(
 
     Raises InputError for an empty or out-of-range set, DivergedError when a loss is not finite or runs away.
     """
-    _check_images(images)
-    _check_sets(detectors, images, steps, epochs, batch)
+    batches.check_images(images)
+    batches.check_sets(detectors, images, len(steps), epochs, batch)
     chosen = pick_device(device)
     precision = pick_precision(precision, chosen)
     stack = chosen.type == "cuda" if stack is None else stack
     context = [epochs, batch, precision, chosen.type, stack, checkpoints.digest([images]) if checkpoint else None]
     resident = images.to(chosen)
-    groups = _groups(detectors, batch, stack)
-    plans = [[_plan(detectors[i], epochs, batch) for i in group] for group in groups]
-    total = sum(max(plan.steps for plan in group) for group in plans)
+    groups = batches.groups(detectors, batch, stack)
+    plans = [[batches.plan(detectors[i], epochs, batch) for i in group] for group in groups]
+    total = sum(max(one.steps for one in group) for group in plans)
     histories: dict[int, History] = {}
     with tqdm(total=total, desc=label, unit="step", leave=False) as bar:
-        for group, plan in zip(groups, plans, strict=True):
+        for group, of_group in zip(groups, plans, strict=True):
             members = [detectors[i] for i in group]
             file = _checkpoint_file(checkpoint, members, steps, context) if checkpoint else None
             engine = (Stacked if stack else Single)([d.model for d in members], chosen, precision)
-            run = _Run(members, plan, engine, resident, steps, draws, file, bar)
+            run = _Run(members, of_group, engine, resident, steps, draws, file, bar)
             histories |= zip(group, run.train(rows), strict=True)
     return [histories[i] for i in range(len(detectors))]
-
-
-def _check_images(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4:
-        raise InputError(f"images must be uint8 (n, c, h, w), not {images.dtype} {tuple(images.shape)}")
-
-
-def _check_sets(detectors: Sequence[Detector], images: Tensor, steps: Sequence[Step], epochs: int, batch: int) -> None:
-    counts = {"detectors": len(detectors), "steps": len(steps), "epochs": epochs, "batch": batch}
-    for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"fit needs at least one of each, but {name} is {count}")
-    for detector in detectors:
-        if not detector.sets:
-            raise InputError(f"detector {detector.name}: no set of images; name at least one")
-        for name, index in detector.sets.items():
-            where = f"detector {detector.name}: the set {name!r}"
-            if index.dtype != torch.int64 or index.ndim != 1:
-                raise InputError(f"{where} must hold indices, int64 (m,), not {index.dtype} {tuple(index.shape)}")
-            if not len(index):
-                raise InputError(f"{where} is empty; give it at least one image")
-            if int(index.min()) < 0 or int(index.max()) >= len(images):
-                raise InputError(f"{where} points outside the {len(images)} images")
-
-
-def _groups(detectors: Sequence[Detector], batch: int, stack: bool) -> list[list[int]]:
-    """Which detectors make one program: those with batches of the same shape; without stacking, each its own."""
-    if not stack:
-        return [[i] for i in range(len(detectors))]
-    alike: dict[tuple, list[int]] = {}
-    for i, detector in enumerate(detectors):
-        shape = tuple((name, min(batch, len(index))) for name, index in detector.sets.items())
-        alike.setdefault(shape, []).append(i)
-    return list(alike.values())
-
-
-@dataclass
-class _Plan:
-    """Which images a detector sees at which step: int32 (steps, batch) per set."""
-
-    orders: dict[str, Tensor]
-    per_epoch: int
-
-    @property
-    def steps(self) -> int:
-        return len(next(iter(self.orders.values())))
-
-    @property
-    def size(self) -> int:
-        return next(iter(self.orders.values())).shape[1]
-
-
-def _plan(detector: Detector, epochs: int, batch: int) -> _Plan:
-    # Permutations follow each other without a cut, so the remainder of an epoch opens the next one: no image is lost.
-    first = next(iter(detector.sets.values()))
-    per_epoch = steps_per_epoch(len(first), batch)
-    generator = torch.Generator().manual_seed(detector.seed)
-    orders = {}
-    for name, index in detector.sets.items():
-        size = min(batch, len(index))
-        need = epochs * per_epoch * size
-        rounds = [torch.randperm(len(index), generator=generator) for _ in range(math.ceil(need / len(index)))]
-        orders[name] = index[torch.cat(rounds)[:need]].to(torch.int32).view(-1, size)
-    return _Plan(orders, per_epoch)
 
 
 class _Run:

@@ -15,7 +15,7 @@ FLOORS = [
     {"params", "jobs"},
     {"files", "folders", "synthetic"},
     {"caltech", "jpegs"},
-    {"data", "checkpoints"},
+    {"data", "checkpoints", "batches"},
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours"},
     {"records"},
