@@ -1007,7 +1007,7 @@ collapse.rename_axis("mean distance of codes").round(4)
 # %% tags=["hide-input"]
 printed = published.read("ics")
 DEFAULTS = {"rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
-ORDER = ["Original", "PCA", "HOG", "ImageNet", "CAE", "CLS", "ICS", "Control"]
+ORDER = ["ICS", "CLS", "CAE", "Control", "Original", "PCA", "HOG", "ImageNet"]
 
 
 def with_settings(table, **settings):
