@@ -88,5 +88,5 @@ class Reader:
 def shot(visit: Visit, name: str) -> Path:
     """Keep a picture of the whole page under _build/shots."""
     path = SHOTS / f"{name.replace('/', '_').removesuffix('.html')}.png"
-    visit.page.screenshot(path=path, full_page=True)
+    visit.page.screenshot(path=path, full_page=True, animations="disabled")  # no drawer half-way
     return path
