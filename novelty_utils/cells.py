@@ -111,7 +111,8 @@ def _display(*things: Any, **_: Any) -> None:
     """What a kernel calls `display`, for a log: one `repr` per line."""
     for thing in things:
         if type(thing).__name__ == "Styler":  # of pandas, whose repr is an address and not the table
-            print(thing.caption or "")
+            if thing.caption:
+                print(thing.caption)
             thing = thing.data
         print(repr(thing))
 

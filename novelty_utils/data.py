@@ -85,7 +85,7 @@ def cache_dir() -> Path:
     """
     folder = Path(os.environ.get("NOVELTY_DATA") or "~/.cache/novelty_data").expanduser()
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"NOVELTY_DATA={str(folder)!r} is not a folder: give the one for data sets, or unset it")
+        raise InputError(f"{folder} is not a folder: set NOVELTY_DATA to the one for data sets")
     return folder
 
 

@@ -109,7 +109,7 @@ def defect_class_names(dataset: str) -> tuple[str, ...]:
 def _root(dataset: str, known: Mapping[str, tuple[str, ...]]) -> Path:
     if not dataset.startswith("folder:"):
         raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(known)} or folder:PATH")
-    root = _path("dataset=folder:PATH with PATH", dataset.removeprefix("folder:"))
+    root = _path("dataset=folder:PATH, PATH", dataset.removeprefix("folder:"))
     if not root.is_dir():
         raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
     return root

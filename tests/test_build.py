@@ -109,6 +109,16 @@ def test_a_failing_cell_fails_the_build_in_one_line_and_leaves_no_run(clone):
     assert [path.name for path in sorted(Path("_build/executed/x").glob("*.ipynb"))] == ["run.failed.ipynb", "x.ipynb"]
 
 
+def test_of_several_notebooks_each_is_run_and_a_failure_is_told_in_one_line(clone, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (clone / "notebooks" / "y.py").write_text(NOTEBOOK)
+    sources = [Path("notebooks/x.py"), Path("notebooks/y.py")]
+    assert [path.parent.name for path in book.execute_all(sources).values()] == ["x", "y"]
+    sources[1].write_text(NOTEBOOK + "\n# %%\nraise KeyError('who knows')\n")
+    with pytest.raises(runs.RunError, match="KeyError: 'who knows'"):
+        book.execute_all(sources)
+
+
 def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(clone):
     (clone / "notebooks" / "x.py").write_text(NOTEBOOK.replace("{eq}", "{doc}"))
     book.stage({"x": book.execute(Path("notebooks/x.py"))})

@@ -269,7 +269,17 @@ def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
 def test_a_cache_that_is_no_folder(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NOVELTY_DATA", str(tmp_path / "file"))
-    assert "is not a folder: give the one for data sets, or unset it" in refusal("mnist")
+    assert f"{tmp_path / 'file'} is not a folder: set NOVELTY_DATA to" in refusal("mnist")
+
+
+def test_a_folder_that_another_process_has_put_there_meanwhile_is_kept(cache):
+    def download_twice(fresh, download):
+        for root in (cache, Path(fresh)):
+            (root / "set" / "images").mkdir(parents=True)
+            (root / "set" / "images" / "of").write_text("another" if root == cache else "this")
+
+    data._download(download_twice, [Path("set", "images")])
+    assert (cache / "set" / "images" / "of").read_text() == "another"
 
 
 # --- CIFAR-10 --------------------------------------------------------------------------------------------------------

@@ -311,6 +311,14 @@ def test_the_oracle_of_pixels_has_the_largest_difference_of_rates(decimals):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_f1_refuses_scores_that_are_not_finite(bad):
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda y, s: metrics.f1(y, s, 1.0),
+        lambda y, s: metrics.balanced_accuracy(y, s, 1.0),
+        metrics.oracle_threshold,
+    ],
+)
+def test_scores_that_are_not_finite_are_refused(measure, bad):
     with pytest.raises(ValueError, match="not every score is finite"):
-        metrics.f1([0, 1], [1.0, bad], 1.0)
+        measure([0, 1], [1.0, bad])

@@ -689,6 +689,12 @@ def test_the_examples_of_the_page_are_true(clone, capsys):
     assert re.search(r"digits +0\.5 +0\.5 +NaN +1$", capsys.readouterr().out, re.MULTILINE)
 
 
+def test_an_unknown_notebook_of_a_file_names_the_file():
+    Path("s.yml").write_text("notebook: nobody\ngrid: {seed: [0]}")
+    with pytest.raises(InputError, match=r"^s\.yml: .*nobody"):
+        grids.read(Path("s.yml"), {})
+
+
 def test_a_wrong_value_of_the_command_line_is_told_as_one():
     with pytest.raises(InputError, match=r"^s\.yml -p beta=-1: beta='-1'"):
         grids.read(sweep("grid: {seed: [0]}"), {"beta": "-1"})
