@@ -283,6 +283,9 @@ this_run.style.hide(axis="index").format(precision=3)
 
 
 # %%
+from novelty_utils import provenance
+
+
 class Contestant(NamedTuple):
     """A score that the board compares, and where records keep it."""
 
@@ -356,7 +359,7 @@ def runs_of(record, one):
     timed = record.training.get(one.timed, {})
     if "scoring_seconds" in timed:
         row["ms"] = 1000 * timed["scoring_seconds"] / timed["scored_images"]
-    row["hardware"] = records.hardware(record.machine)
+    row["hardware"] = provenance.hardware(record.machine)
     if one.timed and has(record, one.at):
         row |= {metric: v for metric, v in values.items() if "share=" in metric}
     return [row]

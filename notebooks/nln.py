@@ -1313,6 +1313,8 @@ plt.show()
 # defects <nln_defects>`.
 
 # %% tags=["hide-input"]
+from novelty_utils import provenance
+
 place = next(trained[wanted[0]][shown].parameters()).device
 
 
@@ -1348,7 +1350,7 @@ def costs(count):
 
 
 size = banks[shown, wanted[0]].codes.numel() * 4 / 2**20
-machine = records.hardware(records.machine())
+machine = provenance.hardware(provenance.machine())
 print(
     f"bank: {len(splits[shown].train)} codes of {L} numbers, {size:.2f} MiB; {machine}"
 )

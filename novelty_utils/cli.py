@@ -91,14 +91,14 @@ def _run(chosen: argparse.Namespace) -> None:
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
-    from novelty_utils import sweeps  # loads torch
+    from novelty_utils import plans, sweeps  # they load torch
 
     if chosen.workers and chosen.scheduler:
         raise InputError("--workers is for this machine: leave it out, the cluster has its own, or --scheduler")
     if chosen.dry_run and chosen.scheduler:
         raise InputError("--dry-run judges by records of this machine: leave out --scheduler, or --dry-run")
     if chosen.dry_run:
-        sweeps.plan(chosen.file, _split(chosen.pairs), chosen.workers)
+        plans.show(chosen.file, _split(chosen.pairs), chosen.workers)
     else:
         sweeps.run(chosen.file, _split(chosen.pairs), chosen.workers, chosen.scheduler)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from scipy.stats import norm
 
-from novelty_utils import metrics, records, stale
+from novelty_utils import metrics, provenance, records, stale
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 from novelty_utils.records import Record, Result
 
@@ -84,7 +84,7 @@ class Evidence:
         """What has changed since these results, where they were made, and the commands that make them again."""
         mine = list({id(record): record for sample in used for record in sample.records}.values())
         changed = sorted({reason for record in mine for reason in stale.reasons(record, self._newest(record))})
-        machines = sorted({records.hardware(record.machine) for record in mine})
+        machines = sorted({provenance.hardware(record.machine) for record in mine})
         return {"stale": ", ".join(changed), "hardware": "; ".join(machines), "command": command(mine)}
 
     def _newest(self, record: Record) -> Record:

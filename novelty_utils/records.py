@@ -8,13 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import platform
 import resource
-import subprocess
 import time
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +18,8 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from novelty_utils import __version__
+from novelty_utils import provenance
 from novelty_utils.data import Dataset
-from novelty_utils.engines import pick_device
 from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters
 
@@ -140,8 +135,8 @@ def make(
         data={"name": data.name, "checksum": data.checksum, "images": len(data.images)},
         results=results,
         training=training,
-        machine=machine(parameters.device),
-        code=code(paper),
+        machine=provenance.machine(parameters.device),
+        code=provenance.code(paper),
         seconds=round(seconds, 2),
         peak_memory_mb=peak_memory_mb,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -185,7 +180,7 @@ def frame(records: list[Record]) -> pd.DataFrame:
         {"dataset": r.dataset, "class_name": r.class_name, "tier": r.tier, "seed": r.seed}
         | {k: v for k, v in r.parameters.items() if k not in ("dataset", "tier", "seed")}
         | result.model_dump()
-        | {"seconds": r.seconds, "hardware": hardware(r.machine), "commit": r.code["commit"]}
+        | {"seconds": r.seconds, "hardware": provenance.hardware(r.machine), "commit": r.code["commit"]}
         for r in records
         for result in r.results
     ]
@@ -208,11 +203,6 @@ def one_tier(rows: pd.DataFrame, *where: str) -> pd.DataFrame:
     count = rows.groupby([*where, "tier"]).class_name.nunique().reset_index()
     best = count.sort_values(["class_name", "tier"]).drop_duplicates([*where], keep="last")
     return rows.merge(best[[*where, "tier"]])
-
-
-def hardware(machine: dict[str, Any]) -> str:
-    """The GPU, or the processor with the number of threads, of a record's or this machine's description."""
-    return machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)}"
 
 
 def parse(text: str, source: str | Path) -> Record:
@@ -240,64 +230,11 @@ def _damaged(source: str | Path) -> DamagedRecordError:
     return DamagedRecordError(f"{source} is not a record of a run: restore it from git or delete it")
 
 
-def machine(device: str = "auto") -> dict[str, Any]:
-    """Processor or GPU, threads and the versions that can move a number; no GPU where a run on `device` uses none."""
-    gpu = torch.cuda.get_device_name() if pick_device(device).type == "cuda" else None
-    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")}
-    versions |= {"scikit-image": metadata.version("scikit-image"), "python": platform.python_version()}
-    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, **versions}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration, IndexError):
-        return platform.processor() or platform.machine()
-
-
-def code(paper: str) -> dict[str, Any]:
-    """The commit and hashes of the package and of the notebook's code; `dirty` if a tracked file differs, None if git
-    did not say."""
-    package = Path(__file__).parent
-    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return {
-        "version": __version__,
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if differs is None else bool(differs),
-        "package": digest.hexdigest()[:16],
-        "notebook": _notebook_hash(paper),
-    }
-
-
-def _git(*words: str) -> str | None:
-    clone = Path(__file__).parents[1]
-    if not (clone / ".git").exists():  # installed from a wheel: another project's commit would be a lie
-        return None
-    try:
-        done = subprocess.run(["git", *words], cwd=clone, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _notebook_hash(paper: str) -> str | None:
-    file = Path(__file__).parents[1] / "notebooks" / f"{paper}.ipynb"
-    if not file.exists():
-        return None
-    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
-
-
 def scratch(paper: str, parameters: RunParameters) -> Path:
     """The folder for the checkpoints of one run; the caller deletes it.
 
     The same parameters and, in a clone, the same code of package and notebook find it again: edited code starts anew.
     """
-    by = code(paper)
+    by = provenance.code(paper)
     asked = f"{parameters.model_dump_json()} {by['package']} {by['notebook']}"
     return Path(parameters.results) / ".checkpoints" / hashlib.sha256(asked.encode()).hexdigest()[:10]

@@ -10,17 +10,16 @@ import contextlib
 import importlib.util
 import logging
 import os
-import statistics
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from novelty_utils import grids, jobs, records
+from novelty_utils import grids, jobs, plans, records
 from novelty_utils.files import write_atomically
 from novelty_utils.grids import Job
 from novelty_utils.params import InputError
@@ -45,14 +44,16 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     if not importlib.util.find_spec("distributed"):
         raise InputError('dask is missing: pip install "novelty-utils[sweep]"')
     listed = grids.read(file, overrides)
-    todo = unfinished(listed)
+    todo = plans.unfinished(listed)
     started, tally = time.perf_counter(), Counter(skipped=len(listed) - len(todo))
     try:
         if todo:
-            _prepare(todo)
-            if not scheduler:  # what the machines of a cluster are like is not known here
-                _costs(listed, todo, workers)
+            if not scheduler:
+                _prepare(todo)
+                plans.costs(listed, todo, workers)  # what the machines of a cluster are like is not known here
             with _client(todo, workers, scheduler) as (client, gpus):
+                if scheduler:  # one that does not answer leaves nothing
+                    _prepare(todo)
                 _follow(client, _submitted(client, todo, gpus), tally)
     except KeyboardInterrupt:
         _summary(tally, started)
@@ -73,98 +74,7 @@ def _summary(tally: Counter[str], started: float) -> None:
     print(f"{counts}, in {time.perf_counter() - started:.0f} seconds")
 
 
-# --- what there is to do -------------------------------------------------------------------------------------------
-
-
-def unfinished(listed: list[Job]) -> list[Job]:
-    """The runs whose records are not all there; records are compared by all parameters and by class.
-
-    Raises InputError if a record in one of the results folders cannot be read.
-    """
-    found: dict[tuple[str, str], dict[str, set[str]]] = {}
-    for at in {(job.paper, job.parameters.results) for job in listed}:
-        found[at] = defaultdict(set)
-        for record in records.read(*at):
-            found[at][grids.asking(record.parameters)].add(record.class_name)
-    return [job for job in listed if not _finished(job, found[job.paper, job.parameters.results][_asking(job)])]
-
-
-def _asking(job: Job) -> str:
-    return grids.asking(job.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
-
-
-def _finished(job: Job, recorded: set[str]) -> bool:
-    """Whether these classes are all that a run leaves. One that draws its classes itself leaves `repetitions` many."""
-    if recorded.issuperset(job.classes):
-        return True
-    drawn = recorded.difference(job.parameters.classes_of(job.parameters.dataset))
-    return job.parameters.class_name == "all" and len(drawn) >= getattr(job.parameters, "repetitions", float("inf"))
-
-
-def plan(file: Path, overrides: Mapping[str, str], workers: int | None) -> None:
-    """Print which runs of a sweep are finished, which are not, and what these will cost, judging by earlier records."""
-    listed = grids.read(file, overrides)
-    todo = unfinished(listed)
-    same, open_ = _same(listed), {id(job) for job in todo}
-    for job in listed:
-        print("to run  " if id(job) in open_ else "finished", _label(job, same))
-    _costs(listed, todo, workers)
-
-
-def _costs(listed: list[Job], todo: list[Job], workers: int | None) -> None:
-    print(f"{len(todo)} to run, {len(listed) - len(todo)} finished")
-    alike: dict[tuple[str, str, str], list[Job]] = defaultdict(list)
-    for job in todo:
-        alike[job.paper, job.parameters.dataset, job.parameters.tier].append(job)
-    for (paper, dataset, tier), some in alike.items():
-        print(f"{paper}, {dataset}, {tier}: {_estimate(some, workers or len(_gpus(todo)) or _cores())}")
-
-
-def _same(listed: list[Job]) -> set[tuple[str, str]]:
-    """The parameters, with their values, that all runs have in common, if there are several."""
-    return set.intersection(*(set(job.text.items()) for job in listed)) if len(listed) > 1 else set()
-
-
-def _label(job: Job, same: set[tuple[str, str]]) -> str:
-    return " ".join([job.paper, *(f"{k}={v}" for k, v in job.text.items() if (k, v) not in same)])
-
-
-def _estimate(some: list[Job], workers: int) -> str:
-    """The time of runs of one notebook, data set and tier, from records of such runs on hardware like this one."""
-    paper, p, machine = some[0].paper, some[0].parameters, records.machine()
-    here = records.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
-    found = [
-        record
-        for record in records.read(paper, p.results, "results")
-        if (record.dataset, record.tier, records.hardware(record.machine)) == (p.dataset, p.tier, here)
-    ]
-    if not found:
-        return f"no estimate (no such record on {here})"
-    median, classes = statistics.median(record.seconds for record in found), p.classes_of(p.dataset)
-    drawn = {record.class_name for record in found}.isdisjoint(classes)  # a record per draw, not per class
-    trained = sum(getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes) for job in some)
-    hours = median * trained / min(workers, len(some)) / 3600
-    return f"about {hours:.2f} h with {workers} at a time (median of {len(found)} records on {here}: {median:.0f} s)"
-
-
 # --- where it runs -------------------------------------------------------------------------------------------------
-
-
-def _cores() -> int:
-    from dask.system import CPU_COUNT  # not os.cpu_count(): a container may have fewer
-
-    return CPU_COUNT
-
-
-def _gpus(todo: list[Job]) -> list[str]:
-    """The names of the GPUs to divide among local workers; none if no run takes one."""
-    import torch
-
-    if all(job.parameters.device == "cpu" for job in todo):
-        return []
-    count = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
 def _prepare(todo: list[Job]) -> None:
@@ -198,9 +108,9 @@ def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iter
         finally:
             client.close(timeout=5)
         return
-    gpus = _gpus(todo)
+    gpus = plans.gpus(todo)
     cluster = LocalCluster(
-        n_workers=min(len(todo), workers or len(gpus) or _cores()),
+        n_workers=min(len(todo), workers or len(gpus) or plans.cores()),
         threads_per_worker=1,
         resources={"GPU": 1} if gpus else None,
         memory_limit=None,  # a worker holds nothing; its runs are processes of their own
@@ -238,7 +148,7 @@ def _follow(client: Client, futures: dict[Future, Job], tally: Counter[str]) -> 
     """Record what comes back as it comes; raise RunError when the scheduler is gone."""
     from distributed import CancelledError, as_completed
 
-    same = _same(list(futures.values()))
+    common = plans.in_common(list(futures.values()))
     with tqdm(total=len(futures), unit="run", disable=None) as bar:
         bar.set_postfix(_postfix(client, bar, tally))
         for future in as_completed(list(futures)):
@@ -249,7 +159,7 @@ def _follow(client: Client, futures: dict[Future, Job], tally: Counter[str]) -> 
                 left = f"{len(futures) + 1} runs are not recorded"
                 raise RunError(f"the scheduler is gone, {left}: give the same command again") from error
             tally[word] += 1
-            _report(job, word, log, _label(job, same))
+            _report(job, word, log, plans.label(job, common))
             bar.update()
             bar.set_postfix(_postfix(client, bar, tally))
             future.release()
@@ -283,8 +193,8 @@ def _outcome(job: Job, future: Future) -> tuple[str, str]:
         found = [records.parse(text, f"{name} of a worker") for name, text in outcome.records.items()]
     except InputError as error:
         return "failed", f"{outcome.log}\n{error}\n"
-    found = [r for r in found if r.paper == job.paper and grids.asking(r.parameters) == _asking(job)]
-    if not _finished(job, {record.class_name for record in found}):
+    found = [r for r in found if r.paper == job.paper and grids.asking(r.parameters) == plans.asking(job)]
+    if not plans.finished(job, {record.class_name for record in found}):
         return "failed", f"{outcome.log}\nit left no record of what it was asked for\n"
     for record in found:
         records.write(record, job.parameters.results)

@@ -17,7 +17,7 @@ FLOORS = [
     {"caltech", "jpegs"},
     {"data", "checkpoints", "batches"},
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
-    {"training", "scoring", "neighbours"},
+    {"training", "scoring", "neighbours", "provenance"},
     {"records"},
     {"stale", "mixtures"},
     {"evidence"},
@@ -27,6 +27,7 @@ FLOORS = [
     {"cells"},
     {"runs"},
     {"grids"},
+    {"plans"},
     {"sweeps"},
     {"cli"},
 ]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from novelty_utils import cli, grids, jobs, params, records, runs, sweeps
+from novelty_utils import cli, grids, jobs, params, plans, provenance, records, runs, sweeps
 from novelty_utils.params import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -255,25 +255,25 @@ def test_a_run_is_finished_by_a_record_with_its_parameters_and_its_class():
     first, second = listed = grids.read(sweep("grid: {class_name: [3, 4]}"), {})
     records.write(record_of(second, "3", parameters=second.parameters.model_dump(exclude={"device"})), "results")
     records.write(record_of(first, "3"), "elsewhere")
-    assert sweeps.unfinished(listed) == listed
+    assert plans.unfinished(listed) == listed
     records.write(record_of(first, "3"), "results")
-    assert sweeps.unfinished(listed) == [second]
+    assert plans.unfinished(listed) == [second]
 
 
 def test_a_run_of_all_classes_is_finished_by_one_record_for_each():
     (job,) = listed = grids.read(sweep("parameters: {class_name: all}\ngrid: {seed: [0]}"), {})
     for name in params.DIGITS:
-        assert sweeps.unfinished(listed) == listed
+        assert plans.unfinished(listed) == listed
         records.write(record_of(job, name), "results")
-    assert sweeps.unfinished(listed) == []
+    assert plans.unfinished(listed) == []
 
 
 def test_a_run_that_draws_its_classes_is_finished_by_as_many_records_as_it_has_repetitions():
     (job,) = listed = grids.read(sweep("parameters: {class_name: all, repetitions: 3}\ngrid: {seed: [0]}"), {})
     for name in ("draw0_a", "draw1_b", "draw2_c"):
-        assert sweeps.unfinished(listed) == listed
+        assert plans.unfinished(listed) == listed
         records.write(record_of(job, name), "results")
-    assert sweeps.unfinished(listed) == []
+    assert plans.unfinished(listed) == []
 
 
 @pytest.mark.parametrize(("version", "message"), [(1, "is not a record of a run"), (2, "written by a newer version")])
@@ -297,7 +297,7 @@ def test_one_experiment_in_two_folders_is_two_runs(shared):
 def test_a_dry_run_lists_what_is_finished_and_what_the_rest_will_cost(capsys, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # then a run has one thread
     first, second, _ = grids.read(sweep("parameters: {beta: 1}\ngrid: {class_name: [3, 4, 5]}"), {})
-    records.write(record_of(first, "3", machine=records.machine() | {"threads": 1}), "results")
+    records.write(record_of(first, "3", machine=provenance.machine() | {"threads": 1}), "results")
     records.write(record_of(second, "4", tier="demo", seconds=1.0), "elsewhere")
     before = sorted(Path().rglob("*"))
     assert cli.main(["sweep", "s.yml", "--dry-run", "--workers", "1"]) == 0
@@ -314,7 +314,7 @@ def test_a_dry_run_lists_what_is_finished_and_what_the_rest_will_cost(capsys, mo
 def test_a_run_that_draws_its_classes_costs_as_many_records_as_it_has_repetitions(capsys, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     first, _ = grids.read(sweep("parameters: {class_name: all, repetitions: 4}\ngrid: {seed: [0, 1]}"), {})
-    records.write(record_of(first, "draw0", machine=records.machine() | {"threads": 1}), "results")
+    records.write(record_of(first, "draw0", machine=provenance.machine() | {"threads": 1}), "results")
     assert cli.main(["sweep", "s.yml", "--dry-run", "--workers", "5"]) == 0
     assert "about 0.10 h with 5 at a time" in capsys.readouterr().out  # two runs, each of 4 times 90 s
 
@@ -546,7 +546,7 @@ def test_a_run_of_several_classes_has_a_record_for_each(shared):
     sweep("parameters: {class_name: all}\ngrids:\n- grid: {seed: [1]}\n- grid: {act: [draw]}")
     assert cli.main(["sweep", "s.yml", "--scheduler", shared.address]) == 0
     assert recorded() == [*"0123456789", "draw0", "draw1"]
-    assert sweeps.unfinished(grids.read(Path("s.yml"), {})) == []
+    assert plans.unfinished(grids.read(Path("s.yml"), {})) == []
 
 
 def test_records_that_cannot_be_written_end_the_sweep(shared, capsys):
@@ -588,11 +588,12 @@ def test_a_full_disk_ends_the_sweep_and_it_goes_on_when_there_is_room(clone):
     assert recorded() == [*"0123456789"]
 
 
-def test_a_scheduler_that_does_not_answer_is_one_line(start, monkeypatch):
+def test_a_scheduler_that_does_not_answer_is_one_line_and_nothing_is_written(start, monkeypatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     sweep("grid: {seed: [0]}")
     line = "scheduler='tcp://127.0.0.1:1' does not answer: start one with `dask scheduler`, or leave --scheduler out"
     assert ended(start("--scheduler", "tcp://127.0.0.1:1")) == (2, "", f"novelty: {line}\n")
+    assert not Path("results").exists()
 
 
 def test_an_address_that_is_none_is_one_line(capsys, monkeypatch):

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 import bench_neighbours
 from bench_table import Row, row, seconds, show
-from novelty_utils import data, engines, files, metrics, protocols, records, scoring, training
+from novelty_utils import data, engines, files, metrics, protocols, provenance, scoring, training
 from novelty_utils.params import InputError
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "ics.ipynb"
@@ -262,7 +262,7 @@ def measure() -> dict[str, object]:
         "Arithmetic": work,
         bench_neighbours.title(): search,
     }
-    return {"machine": records.machine() | {"device": device.type, "load_before": round(load, 2)}, "tables": tables}
+    return {"machine": provenance.machine() | {"device": device.type, "load_before": round(load, 2)}, "tables": tables}
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bench_table import Row, row, seconds, show
-from novelty_utils import neighbours, records, training
+from novelty_utils import neighbours, provenance, training
 
 BANK, QUERIES, L, K = 54_000, 10_000, 128, 5  # nine tenths of MNIST's training part, and its test part
 TREE_QUERIES, TURNS = 500, 4
@@ -218,7 +218,7 @@ def main() -> int:
     with tqdm(total=steps(), desc="bench", unit="part") as bar:
         rows = table(bar)
     device = training.pick_device().type
-    machine = records.machine() | {"device": device, "load_before": round(load, 2)}
+    machine = provenance.machine() | {"device": device, "load_before": round(load, 2)}
     show({"machine": machine, "tables": {title(): rows}})
     return 0
 

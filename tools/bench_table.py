@@ -34,7 +34,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def show(report: dict) -> None:
-    """report: `machine`, as records.machine gives it, with `load_before`; and `tables`, rows by title."""
+    """report: `machine`, as provenance.machine gives it, with `load_before`; and `tables`, rows by title."""
     machine = report["machine"]
     print(f"\n{machine['gpu'] or machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}")
     if machine["load_before"] > 0.5:

@@ -27,7 +27,7 @@ from dask.system import CPU_COUNT
 
 import ledger_page
 from crossref import ROOT
-from novelty_utils import claims, records, runs
+from novelty_utils import claims, provenance, runs
 from novelty_utils.params import InputError
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
@@ -92,7 +92,7 @@ def _files(folder: str) -> Iterator[Path]:
 
 def _describe(path: Path, source: Path, values: dict[str, Any], seconds: int) -> None:
     """Replace papermill's metadata (times, file names of this machine) by what a reader wants to know."""
-    notebook, machine = nbformat.read(path, as_version=4), records.machine()
+    notebook, machine = nbformat.read(path, as_version=4), provenance.machine()
     notebook.metadata.pop("papermill", None)
     notebook.metadata["run"] = {
         "notebook": str(source),
@@ -100,8 +100,8 @@ def _describe(path: Path, source: Path, values: dict[str, Any], seconds: int) ->
         "seconds": seconds,
         "python": machine["python"],
         "torch": machine["torch"],
-        "hardware": records.hardware(machine),
-        "commit": (records.code(source.stem)["commit"] or "unknown")[:7],
+        "hardware": provenance.hardware(machine),
+        "commit": (provenance.code(source.stem)["commit"] or "unknown")[:7],
     }
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)

@@ -1,0 +1,107 @@
+"""What a sweep has still to do, and what that will cost.
+
+State is in the records and nowhere else: a run is finished when the records it was asked for are in its results folder.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from novelty_utils import grids, provenance, records
+from novelty_utils.grids import Job
+
+
+def unfinished(listed: list[Job]) -> list[Job]:
+    """The runs whose records are not all there; records are compared by all parameters and by class.
+
+    Raises InputError if a record in one of the results folders cannot be read.
+    """
+    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for at in {(job.paper, job.parameters.results) for job in listed}:
+        found[at] = defaultdict(set)
+        for record in records.read(*at):
+            found[at][grids.asking(record.parameters)].add(record.class_name)
+    return [job for job in listed if not finished(job, found[job.paper, job.parameters.results][asking(job)])]
+
+
+def asking(job: Job) -> str:
+    """What a run asks for, as a text that is the same for its records."""
+    return grids.asking(job.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
+
+
+def finished(job: Job, recorded: set[str]) -> bool:
+    """Whether these classes are all that a run leaves. One that draws its classes itself leaves `repetitions` many."""
+    if recorded.issuperset(job.classes):
+        return True
+    drawn = recorded.difference(job.parameters.classes_of(job.parameters.dataset))
+    return job.parameters.class_name == "all" and len(drawn) >= getattr(job.parameters, "repetitions", float("inf"))
+
+
+def show(file: Path, overrides: Mapping[str, str], workers: int | None) -> None:
+    """Print which runs of a sweep are finished, which are not, and what these will cost, judging by earlier records."""
+    listed = grids.read(file, overrides)
+    todo = unfinished(listed)
+    common, open_ = in_common(listed), {id(job) for job in todo}
+    for job in listed:
+        print("to run  " if id(job) in open_ else "finished", label(job, common))
+    costs(listed, todo, workers)
+
+
+def costs(listed: list[Job], todo: list[Job], workers: int | None) -> None:
+    """Print how much is to do, and how long that takes, a line for each notebook, data set and tier."""
+    print(f"{len(todo)} to run, {len(listed) - len(todo)} finished")
+    alike: dict[tuple[str, str, str], list[Job]] = defaultdict(list)
+    for job in todo:
+        alike[job.paper, job.parameters.dataset, job.parameters.tier].append(job)
+    for (paper, dataset, tier), some in alike.items():
+        print(f"{paper}, {dataset}, {tier}: {_estimate(some, workers or len(gpus(todo)) or cores())}")
+
+
+def in_common(listed: list[Job]) -> set[tuple[str, str]]:
+    """The parameters, with their values, that all runs have in common, if there are several."""
+    return set.intersection(*(set(job.text.items()) for job in listed)) if len(listed) > 1 else set()
+
+
+def label(job: Job, common: set[tuple[str, str]]) -> str:
+    """A run by the parameters that it does not have in common with the others."""
+    return " ".join([job.paper, *(f"{k}={v}" for k, v in job.text.items() if (k, v) not in common)])
+
+
+def _estimate(some: list[Job], workers: int) -> str:
+    """The time of runs of one notebook, data set and tier, from records of such runs on hardware like this one."""
+    paper, p, machine = some[0].paper, some[0].parameters, provenance.machine()
+    here = provenance.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
+    found = [
+        record
+        for record in records.read(paper, p.results, "results")
+        if (record.dataset, record.tier, provenance.hardware(record.machine)) == (p.dataset, p.tier, here)
+    ]
+    if not found:
+        return f"no estimate (no such record on {here})"
+    median, classes = statistics.median(record.seconds for record in found), p.classes_of(p.dataset)
+    drawn = {record.class_name for record in found}.isdisjoint(classes)  # a record per draw, not per class
+    trained = sum(getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes) for job in some)
+    hours = median * trained / min(workers, len(some)) / 3600
+    return f"about {hours:.2f} h with {workers} at a time (median of {len(found)} records on {here}: {median:.0f} s)"
+
+
+def cores() -> int:
+    """How many this process may use."""
+    from dask.system import CPU_COUNT  # not os.cpu_count(): a container may have fewer
+
+    return CPU_COUNT
+
+
+def gpus(todo: list[Job]) -> list[str]:
+    """The names of the GPUs to divide among local workers; none if no run takes one."""
+    import torch
+
+    if all(job.parameters.device == "cpu" for job in todo):
+        return []
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
