@@ -118,6 +118,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     """
     if not all(importlib.util.find_spec(name) for name in ("papermill", "ipykernel")):
         raise InputError('papermill or ipykernel is missing: pip install "novelty-utils[run]", or add --headless')
+    made = not output.parent.exists()
     _make_room(output, notebook)
     partial = output.with_suffix(f".{os.getpid()}.partial.ipynb")
     failed = output.with_suffix(".failed.ipynb")
@@ -126,6 +127,9 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     except (Exception, KeyboardInterrupt) as error:
         if getattr(error, "ename", "") in REFUSALS:
             partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another run may have put something into it
+                if made:
+                    output.parent.rmdir()
             raise InputError(error.evalue) from None
         left = "nothing was executed"
         if partial.exists():

@@ -305,8 +305,12 @@ def test_a_damaged_record_is_bad_input_however_the_notebook_is_run(notebook, run
 def test_an_input_error_of_a_cell_leaves_no_notebook_behind(notebook):
     before = sorted(Path().rglob("*"))
     with pytest.raises(InputError, match=r"^tier='huge'"):
-        runs.run_papermill(notebook, {"tier": "huge"}, Path("out.ipynb"))
+        runs.run_papermill(notebook, {"tier": "huge"}, Path("new", "out.ipynb"))
     assert sorted(Path().rglob("*")) == before
+    Path("mine").mkdir()
+    with pytest.raises(InputError, match=r"^tier='huge'"):
+        runs.run_papermill(notebook, {"tier": "huge"}, Path("mine", "out.ipynb"))
+    assert list(Path("mine").iterdir()) == []
 
 
 def test_headless_counts_an_early_exit_as_a_failure_and_passes_ctrl_c_on(tmp_path, monkeypatch):
