@@ -530,6 +530,8 @@ def caption(dataset, common, rows, missing):
     """What a table rests on."""
     n, k = common.shape
     words = [f"{SHORT[dataset]}: {k} contestants ranked on {n} common blocks"]
+    if rows.tier.nunique() == 1:
+        words.append(f"{rows.tier.iloc[0]} tier")
     p_value = friedman(common)
     if p_value == p_value:  # not where there is too little to test
         words.append(f"Friedman's p = {p_value:.2g}")
@@ -547,6 +549,8 @@ def show_board(protocol, dataset):
     table, common = standings(rows)
     there = table[table.tier != "not run yet"]
     missing = table.contestant[table.tier == "not run yet"]
+    if rows.tier.nunique() == 1:  # then the caption names it
+        there = there.drop(columns="tier")
     there = there.fillna(dict.fromkeys(("classes", "seeds", "on"), "–"))
     shown = there.style.hide(axis="index").format(FORMATS, precision=1, na_rep="–")
     return display(shown.set_caption(caption(dataset, common, rows, missing)))  # noqa: F821

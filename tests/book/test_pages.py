@@ -158,6 +158,20 @@ def test_a_phone_never_scrolls_sideways(visits, name):
     assert widest <= 390, culprits[:5]
 
 
+def test_the_captions_of_wide_tables_are_read_without_scrolling(visits):
+    with visits["notebooks/leaderboard.html"].phone() as page:
+        edges = page.locator("article .text_html:has(caption)").evaluate_all(
+            "boxes => boxes.map(box => [box, box.querySelector('caption')].flatMap(e => "
+            "[e.getBoundingClientRect().left, e.getBoundingClientRect().right]))"
+        )
+        widths = page.locator("article .text_html table:has(caption)").evaluate_all(
+            "all => all.map(e => e.offsetWidth)"
+        )
+    assert len(edges) >= 8
+    assert max(widths) > 390  # there are wide ones
+    assert all(left <= inner_left and inner_right <= right + 1 for left, right, inner_left, inner_right in edges)
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_launch_button_opens_the_paired_notebook(visits, name):
     addresses = (
