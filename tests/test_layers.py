@@ -19,7 +19,7 @@ FLOORS = [
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours", "provenance"},
     {"records"},
-    {"stale", "mixtures"},
+    {"stale", "mixtures", "repeats"},
     {"evidence"},
     {"verdicts"},
     {"orders"},

@@ -27,7 +27,7 @@ from dask.system import CPU_COUNT
 
 import ledger_page
 from crossref import ROOT
-from novelty_utils import claims, provenance, runs
+from novelty_utils import claims, provenance, repeats, runs
 from novelty_utils.params import InputError
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
@@ -125,7 +125,7 @@ def stage(executed: dict[str, Path]) -> None:
     for name, path in executed.items():
         shutil.copy(path, STAGE / "notebooks" / f"{name}.ipynb")
     (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
-    ledger_page.write_parts(STAGE / "book", claims.ledger("results"))
+    ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed))
 
 
 def _runtimes(executed: Iterable[Path]) -> str:

@@ -12,8 +12,9 @@ import pandas as pd
 from itables import to_html_datatable
 from itables.javascript import generate_init_offline_itables_html
 
-from novelty_utils import claims, plots, verdicts
+from novelty_utils import claims, plots, provenance, verdicts
 from novelty_utils.files import write_atomically
+from novelty_utils.repeats import Repeat
 
 NAMES = {"ics": "ICS", "nln": "NLN", "crbnd": "CRBND", "ade_gan": "ADe-GAN"}
 MARKS = {
@@ -32,12 +33,13 @@ LAYOUT = {
 }  # fmt: skip
 
 
-def write_parts(folder: Path, table: pd.DataFrame) -> None:
-    """Into `folder`: claims_{summary,seeds,changed}.md, claims_{orders,PAPER}.html and claims.{png,csv,json}."""
+def write_parts(folder: Path, table: pd.DataFrame, repeated: list[Repeat]) -> None:
+    """Into `folder`: claims_{summary,seeds,changed,repeats}.md, claims_{orders,PAPER}.html, claims.{png,csv,json}."""
     claims.write(table, folder)
     _text(folder / "claims_summary.md", _summary(table))
     _text(folder / "claims_seeds.md", _seeds(table))
     _text(folder / "claims_changed.md", _changed(table))
+    _text(folder / "claims_repeats.md", _repeats(repeated))
     start = generate_init_offline_itables_html(BUNDLE)
     _text(folder / "claims_orders.html", start + _datatable(_orders(table), "claims-orders"))
     for paper in NAMES:
@@ -92,6 +94,27 @@ def _changed(table: pd.DataFrame) -> str:
     changed = (stale.ne("") & ~unknown).sum()
     cannot = f" Of {unknown.sum()} it cannot be told." if unknown.any() else ""
     return f"{changed} of {len(attempted)} attempted rows were made by code that has changed since.{cannot}\n"
+
+
+def _repeats(repeated: list[Repeat]) -> str:
+    """How far the runs that were made again lie from the first ones, in Markdown."""
+    if not repeated:
+        return "No run has been made again by newer code yet.\n"
+    said = []
+    for same, where in ((True, "on the same hardware"), (False, "on other hardware")):
+        if apart := [one.largest for one in repeated if one.same_hardware == same]:
+            said.append(f"{len(apart)} {where}, where no AUROC moved by more than {100 * max(apart):.2g} points")
+    lines = [f"{len(repeated)} runs were made again: {'; '.join(said)}.\n\n"]
+    lines += ["| run | data, class, seed | commits | AUROCs | largest difference, points | hardware |\n"]
+    lines += ["| --- | --- | --- | --: | --: | --- |\n"]
+    for one in repeated:
+        commits = " → ".join((r.code["commit"] or "unknown")[:7] for r in (one.first, one.again))
+        hardware = " → ".join(dict.fromkeys(provenance.hardware(r.machine) for r in (one.first, one.again)))
+        about = f"{_words(one.first.dataset)}, {_words(one.first.class_name)}, {one.first.seed}"
+        name = NAMES.get(one.first.paper, _words(one.first.paper)).replace("-", NO_BREAK_HYPHEN)
+        words = [name, about, commits, str(one.compared), f"{100 * one.largest:.2g}", hardware]
+        lines.append(f"| {' | '.join(words)} |\n")
+    return "".join(lines)
 
 
 def _datatable(table: pd.DataFrame, name: str) -> str:

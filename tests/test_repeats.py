@@ -1,0 +1,69 @@
+"""Runs made again: paired with the first record, and how far the two lie apart."""
+
+from pathlib import Path
+
+import pytest
+
+from novelty_utils import records, repeats
+from novelty_utils.params import InputError
+from novelty_utils.records import Record, Result
+
+MACHINE = {"cpu": "x", "cores": 1, "threads": 1, "gpu": None}
+
+
+def put(folder: Path, values: dict[str, float | None], parameters: dict | None = None, **changes) -> Record:
+    lines = [Result(method="AE", metric=metric, value=value) for metric, value in values.items()]
+    record = Record(
+        version=1, paper="nln", tier="demo", dataset="mnist", class_name="3", seed=0,
+        parameters={"seed": 0, "L": 32} | (parameters or {}), data={"name": "mnist", "checksum": "abc", "images": 7},
+        results=lines, training={}, machine=MACHINE | changes, code={"commit": "1" * 40}, seconds=1.0,
+        peak_memory_mb=1, created="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    records.write(record, folder)
+    return record
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    put(tmp_path, {"auroc": 0.9, "auroc;score=con": 0.8, "auroc_lost": 0.1, "f1": 0.1})
+    put(tmp_path, {"auroc": 0.5}, parameters={"L": 64})
+    return tmp_path
+
+
+def test_the_largest_difference_of_any_auroc_that_both_have(folder):
+    put(folder / "repeats", {"auroc": 0.91, "auroc;score=con": 0.77, "auroc_new": 0.9, "f1": 0.9})
+    (found,) = repeats.read(folder, "ics", "nln")
+    assert (found.compared, found.largest, found.same_hardware) == (2, pytest.approx(0.03), True)
+
+
+def test_a_parameter_that_came_later_does_not_hide_the_first_record(folder):
+    again = put(folder / "repeats", {"auroc": 0.9}, parameters={"arch": "paper"}, cpu="y")
+    (found,) = repeats.read(folder, "nln")
+    assert (found.again, found.compared, found.largest, found.same_hardware) == (again, 1, 0.0, False)
+
+
+def test_a_repeat_enters_no_mean(folder):
+    put(folder / "repeats", {"auroc": 0.91})
+    assert len(records.read("nln", folder)) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "parameters", "message"),
+    [
+        ({"auroc": 0.9}, {"L": 128}, r"repeats/nln/mnist/3-demo-s0-\w+\.json repeats no record beside it"),
+        ({"f1": 0.9}, {}, "has no AUROC in common with the record that it repeats"),
+        ({"auroc": None}, {}, "has no AUROC in common with the record that it repeats"),
+    ],
+)
+def test_a_repeat_of_nothing_is_an_error(folder, values, parameters, message):
+    put(folder / "repeats", values, parameters=parameters)
+    with pytest.raises(InputError, match=message):
+        repeats.read(folder, "nln")
+
+
+def test_every_committed_repeat_has_its_first_record():
+    folder = Path(records.__file__).parents[1] / "results"
+    papers = [path.name for path in (folder / "repeats").iterdir()]
+    found = repeats.read(folder, *papers)
+    assert len(found) == len(list((folder / "repeats").glob("*/*/*.json"))) > 0
+    assert all(one.first.created < one.again.created for one in found)
