@@ -68,7 +68,9 @@ seed = 0  # of the training subset, the weights and the batches
 device = "auto"  # auto, cpu or cuda
 results = "results"  # folder that the record of this run is written to
 protocol = "one_class"  # as in the paper; or simo, miso, outlier_share
-methods = "Original,PCA,HOG,CAE,CLS,ICS,Control"  # ImageNet, Random can be added
+methods = (
+    "Original,PCA,HOG,CAE,CLS,ICS,Control"  # can be added: ImageNet, Random, Double
+)
 rho = 10.0  # share of the class called atypical, in percent
 alpha = 1.0  # weight of the closeness loss
 beta = 1e-5  # weight of both dispersion losses
@@ -83,7 +85,7 @@ from pydantic import Field, field_validator
 from novelty_utils.params import InputError, Protocol, RunParameters
 
 METHODS = ("Original", "PCA", "HOG", "ImageNet", "CAE", "CLS", "ICS")
-METHODS += ("Control", "Random")
+METHODS += ("Control", "Random", "Double")
 
 
 class Parameters(RunParameters):
@@ -568,31 +570,33 @@ plt.show()
 # %% [markdown]
 # ## Stage 3: closeness and dispersion together
 #
-# The third stage trains the same network further. There are four versions, which differ in as little as possible:
+# The third stage trains the same network further. There are five versions, which differ in as little as possible:
 #
 # | method | images per step | loss |
 # |---|---|---|
 # | **CLS** | 64 of all | $\mathcal L_{rec} + \alpha\mathcal L_{cls}$, no split: the paper's strongest baseline |
 # | **ICS** | 64 typical + 64 atypical | {eq}`eq-ics-total` in full |
 # | **Control** | 64 typical + 64 atypical | {eq}`eq-ics-total` with $\beta_1 = \beta_2 = 0$ |
-# | **Random** | 64 + 64 of a split by lot | {eq}`eq-ics-total` with $\beta_1 = \beta_2 = 0$ |
+# | **Random** | 64 + 64 of a split by lot | as Control |
+# | **Double** | 64 + 64 of all | as CLS |
 #
-# **Control and Random are ours.** ICS differs from CLS in three ways at once. It has a dispersion loss. It knows which images
-# were reconstructed badly. And it composes its steps differently: closeness on nine tenths of the images only, twice the images
-# per step, and a tenth of them shown many times as often. The paper credits the first. Control drops the dispersion and keeps the rest;
-# Random also drops the knowledge, because its "atypical" images are a draw by lot, in the same number. So the difference that the paper reports falls
-# into three:
+# **The last three are ours.** ICS differs from CLS in several ways at once. It has a dispersion loss. It knows which images
+# were reconstructed badly. It has closeness on nine tenths of the images only, and shows the last tenth many times as often. And it sees twice
+# the images per step. The paper credits the first. Control drops the dispersion and keeps the rest;
+# Random also drops the knowledge, because its "atypical" images are a draw by lot, in the same number; Double is CLS with as
+# many images per step as the others. So the difference that the paper reports falls into four:
 #
-# $$ \underbrace{\text{ICS} - \text{CLS}}_{\text{the paper}} \;=\; \underbrace{\text{ICS} - \text{Control}}_{\text{the loss}} \;+\; \underbrace{\text{Control} - \text{Random}}_{\text{which images}} \;+\; \underbrace{\text{Random} - \text{CLS}}_{\text{how a step is composed}} . $$
+# $$ \underbrace{\text{ICS} - \text{Control}}_{\text{the loss}} \;+\; \underbrace{\text{Control} - \text{Random}}_{\text{which images}} \;+\; \underbrace{\text{Random} - \text{Double}}_{\text{how they are mixed}} \;+\; \underbrace{\text{Double} - \text{CLS}}_{\text{how many}} \;=\; \text{ICS} - \text{CLS} . $$
 #
-# Random is trained only where `methods` names it. It came last: the first three had been recorded on ten digits and three seeds when it was
-# added, because Control − CLS had turned out to be the larger part and nothing told what it consisted of.
+# Random and Double are trained only where `methods` names them. They came last: the others had been recorded on ten digits and three seeds when they
+# were added, one after the other, because Control − CLS had turned out to be the larger part and nothing told what it consisted of.
 
 
 # %%
 def closeness_loss(model, batch):
-    z = model.encoder(batch["all"])
-    l_rec, l_cls = reconstruction(batch["all"], model.decoder(z)), closeness(z)
+    X = torch.cat(list(batch.values()))
+    z = model.encoder(X)
+    l_rec, l_cls = reconstruction(X, model.decoder(z)), closeness(z)
     return {
         "loss": l_rec + p.alpha * l_cls + weight_penalty(model),
         "rec": l_rec,
@@ -653,6 +657,11 @@ if "Random" in wanted:
         for k, split in splits.items()
     }
     third_stage("Random", ics_loss(0.0), by_lot)
+if "Double" in wanted:
+    twice = {
+        k: {"all": split.train, "more": split.train} for k, split in splits.items()
+    }
+    third_stage("Double", closeness_loss, twice)
 
 # %% mystnb={"figure": {"name": "fig-ics-curves", "caption": "Size of each loss term over the epochs, on a logarithmic scale; the dispersion terms are negative and shown by their size, that is as mean distances of codes."}, "image": {"alt": "Line plots of the loss terms over epochs, one panel per trained method"}}
 plots.curves({method: history[0].terms for method, history in histories.items()})
@@ -1028,7 +1037,7 @@ collapse.rename_axis("mean distance of codes").round(4)
 # %% tags=["hide-input"]
 printed = published.read("ics")
 DEFAULTS = {"rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
-ORDER = ["ICS", "CLS", "CAE", "Control", "Random"]
+ORDER = ["ICS", "CLS", "CAE", "Control", "Random", "Double"]
 ORDER += ["Original", "PCA", "HOG", "ImageNet"]
 
 
@@ -1235,7 +1244,7 @@ SEES = {
     "code_spread": "spread",
 }
 pairs = [("CLS", "CAE"), ("ICS", "CLS"), ("Control", "CLS"), ("ICS", "Control")]
-pairs += [("Control", "Random"), ("Random", "CLS")]
+pairs += [("Control", "Random"), ("Random", "Double"), ("Double", "CLS")]
 kinds = ("auroc", "auroc_distance")
 rows_ = [compare(a, b, d, kind) for d in sets for kind in kinds for a, b in pairs]
 steps = pd.DataFrame([row for row in rows_ if row])
@@ -1254,7 +1263,7 @@ steps.format("{:.3f}", subset=["p"]) if rows_ and any(rows_) else steps
 # normals that any class's SVM rejects at its own boundary, which $\nu$ promises to be about 10.
 
 # %%
-seen = with_settings(ours)[lambda t: t.method.isin(ORDER[:5])]
+seen = with_settings(ours)[lambda t: t.method.isin(ORDER[:6])]
 if len(seen):
     rejected = 100 * seen[seen.metric == "held_out_rejected"].groupby(
         ["dataset", "method"]
@@ -1434,10 +1443,22 @@ hidden.groupby("dataset").sum().astype(int)
 # $\alpha = 1$. The paper concludes that the method is insensitive to $\beta$. Another conclusion is possible: that the
 # dispersion loss plays no part. The table "Which step helps?" tests this with the control that the paper lacks. On MNIST,
 # over three seeds, ICS − Control is about a tenth of a point *below* zero, at the edge of what can be told from nothing, while
-# Control − CLS is well above it. So the gain belongs to the *split*, that is to
-# closeness on the typical images only, or to seeing more and other images per step, and not to the loss that gave
+# Control − CLS is well above it. So the gain belongs to everything that came with the split, and not to the loss that gave
 # the method its reasoning. On Fashion-MNIST, with one seed, the intervals are too wide to decide.
 # That the split gains AUROC on MNIST is our finding, not the paper's: in its own Table 4 CLS is ahead of ICS there.
+#
+# ### Is it the split?
+#
+# Random, where the "atypical" tenth is drawn by lot, tells the rest, on ten digits with one seed. About two thirds of Control − CLS
+# are there already: Random is ahead of CLS on all ten digits under the SVM. The remaining third is what it is worth to know *which* images
+# were reconstructed badly. It is positive on eight digits of ten, and its interval just clears zero. (Under the plain distance the two parts
+# are alike.) So the larger part of what ICS gains over CLS here comes from how a step is composed, and a coin
+# would have done.
+#
+# Why should that help? One difference stands out: a step of Random has twice as many images as one of CLS. In the demo tier, with six epochs,
+# that is close to training twice as long, and nothing here has been trained to the end. If it is the reason, the lead should melt in a hundred epochs, and
+# the paper's own table, where CLS is ahead on MNIST, would be what is left. We have not run it: the paper tier needs a GPU, and
+# exercise 4 needs an hour. Until then this is a suspicion, and a warning: *a control has to see as many images as what it controls.*
 #
 # The curves of {numref}`fig-ics-curves` say the same from the inside: with and without the dispersion loss, the atypical codes
 # behave alike.
@@ -1517,7 +1538,7 @@ plt.show()
 #
 # * **Tier and seeds.** The recorded runs say their tier and seed above. A demo-tier run trains for 6 + 6 epochs instead of 100 + 100; it tests
 #   orderings, not the last point of a mean. MNIST has three seeds, Fashion-MNIST one, on which no statement about a
-#   single class should rest (**σ seeds** in the tables of MNIST).
+#   single class should rest (**σ seeds** in the tables of MNIST). Random has one seed on MNIST.
 # * **CAE**, the plain autoencoder, stays far below its printed level on MNIST in the demo tier, so the step from CAE to
 #   CLS looks larger than in the paper. Six epochs leave its codes as they fell; whether 100 close the gap is open.
 # * **CIFAR-10** numbers, where present, come from a JPEG-compressed copy and are marked `cifar10_jpeg`.
@@ -1534,7 +1555,7 @@ plt.show()
 #    normalisation without ε. What does ε change?
 # 2. *(one line)* Replace `z.roll(1, 0)` by the mean over all pairs. Does the value of eq. 3 change in expectation? Its variance?
 # 3. *(a run)* Run `beta=0.1`. What happens to `cls`, `disp2` and the rejected share of held-out normals?
-# 4. *(a little code)* Give CLS 128 images per step. How much of Control − CLS is left?
+# 4. *(a little code)* Give CLS 128 images per step. How much of Random − CLS is left?
 #
 # ```{admonition} Hint for exercise 4
 # :class: dropdown

@@ -9,7 +9,7 @@ from notebook_cells import names_after, refused
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("methods=ICS,SVM", "'SVM' is not one of Original, PCA, HOG, ImageNet, CAE, CLS, ICS, Control, Random"),
+        ("methods=ICS,SVM", "'SVM' is not one of Original, PCA, HOG, ImageNet, CAE, CLS, ICS, Control, Random, Double"),
         ("methods=ICS,ICS", "methods='ICS,ICS' names a method twice"),
         ("methods=", "is not one of"),
         ("rho=0", "rho='0': input should be greater than 0"),
