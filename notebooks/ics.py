@@ -594,14 +594,17 @@ plt.show()
 
 # %%
 def closeness_loss(model, batch):
-    X = torch.cat(list(batch.values()))
-    z = model.encoder(X)
-    l_rec, l_cls = reconstruction(X, model.decoder(z)), closeness(z)
+    z = model.encoder(batch["all"])
+    l_rec, l_cls = reconstruction(batch["all"], model.decoder(z)), closeness(z)
     return {
         "loss": l_rec + p.alpha * l_cls + weight_penalty(model),
         "rec": l_rec,
         "cls": l_cls,
     }
+
+
+def doubled_loss(model, batch):
+    return closeness_loss(model, {"all": torch.cat([batch["all"], batch["more"]])})
 
 
 def ics_loss(beta):
@@ -661,7 +664,7 @@ if "Double" in wanted:
     twice = {
         k: {"all": split.train, "more": split.train} for k, split in splits.items()
     }
-    third_stage("Double", closeness_loss, twice)
+    third_stage("Double", doubled_loss, twice)
 
 # %% mystnb={"figure": {"name": "fig-ics-curves", "caption": "Size of each loss term over the epochs, on a logarithmic scale; the dispersion terms are negative and shown by their size, that is as mean distances of codes."}, "image": {"alt": "Line plots of the loss terms over epochs, one panel per trained method"}}
 plots.curves({method: history[0].terms for method, history in histories.items()})
