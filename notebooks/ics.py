@@ -1050,7 +1050,10 @@ def with_settings(table, **settings):
     return table
 
 
-every = records.frame(records.read("ics", p.results, "results"))
+newest_first = sorted(
+    records.read("ics", p.results, "results"), key=lambda r: r.created, reverse=True
+)
+every = records.frame(newest_first)
 every = every[every.protocol == "one_class"]  # the paper's
 same = ["dataset", "class_name", "tier", "seed", *DEFAULTS, "method", "metric"]
 every = every.drop_duplicates(same)
