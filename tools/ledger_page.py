@@ -105,14 +105,21 @@ def _repeats(repeated: list[Repeat]) -> str:
         if apart := [one.largest for one in repeated if one.same_hardware == same]:
             said.append(f"{len(apart)} {where}, where no AUROC moved by more than {100 * max(apart):.2g} points")
     lines = [f"{len(repeated)} runs were made again: {'; '.join(said)}.\n\n"]
-    lines += ["| run | data, class, seed | commits | AUROCs | largest difference, points | hardware |\n"]
+    lines += ["| run | data, protocol, class, seed | commits | AUROCs | largest difference, points | hardware |\n"]
     lines += ["| --- | --- | --- | --: | --: | --- |\n"]
     for one in repeated:
         commits = " → ".join((r.code["commit"] or "unknown")[:7] for r in (one.first, one.again))
         hardware = " → ".join(dict.fromkeys(provenance.hardware(r.machine) for r in (one.first, one.again)))
-        about = f"{_words(one.first.dataset)}, {_words(one.first.class_name)}, {one.first.seed}"
+        about = [one.first.dataset, one.first.parameters.get("protocol", ""), one.first.class_name, str(one.first.seed)]
         name = NAMES.get(one.first.paper, _words(one.first.paper)).replace("-", NO_BREAK_HYPHEN)
-        words = [name, about, commits, str(one.compared), f"{100 * one.largest:.2g}", hardware]
+        words = [
+            name,
+            ", ".join(_words(word) for word in about if word),
+            commits,
+            str(one.compared),
+            f"{100 * one.largest:.2g}",
+            hardware,
+        ]
         lines.append(f"| {' | '.join(words)} |\n")
     return "".join(lines)
 
