@@ -10,6 +10,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from novelty_utils import grids, provenance, records
 from novelty_utils.grids import Job
@@ -72,7 +73,10 @@ def label(job: Job, common: set[tuple[str, str]]) -> str:
 
 
 def _estimate(some: list[Job], workers: int) -> str:
-    """The time of runs of one notebook, data set and tier, from records of such runs on hardware like this one."""
+    """The time of runs of one notebook, data set and tier, from records of such runs on hardware like this one.
+
+    A run with parameters of which there are records, but for the seed, takes as long as these; any other as all.
+    """
     paper, p, machine = some[0].paper, some[0].parameters, provenance.machine()
     here = provenance.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
     found = [
@@ -82,11 +86,22 @@ def _estimate(some: list[Job], workers: int) -> str:
     ]
     if not found:
         return f"no estimate (no such record on {here})"
-    median, classes = statistics.median(record.seconds for record in found), p.classes_of(p.dataset)
-    drawn = {record.class_name for record in found}.isdisjoint(classes)  # a record per draw, not per class
-    trained = sum(getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes) for job in some)
-    hours = median * trained / min(workers, len(some)) / 3600
+    median = statistics.median(record.seconds for record in found)
+    drawn = {r.class_name for r in found}.isdisjoint(p.classes_of(p.dataset))  # a record per draw, not per class
+    alike = defaultdict(list)
+    for record in found:
+        alike[_but_the_seed(record.parameters)].append(record.seconds)
+    seconds = 0.0
+    for job in some:
+        asked = _but_the_seed(job.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
+        trained = getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes)
+        seconds += trained * statistics.median(alike.get(asked, [median]))
+    hours = seconds / min(workers, len(some)) / 3600
     return f"about {hours:.2f} h with {workers} at a time (median of {len(found)} records on {here}: {median:.0f} s)"
+
+
+def _but_the_seed(parameters: Mapping[str, Any]) -> str:
+    return grids.asking({name: value for name, value in parameters.items() if name != "seed"})
 
 
 def cores() -> int:

@@ -311,6 +311,18 @@ def test_a_dry_run_lists_what_is_finished_and_what_the_rest_will_cost(capsys, mo
     assert sorted(Path().rglob("*")) == before
 
 
+def test_a_run_costs_what_records_of_its_own_parameters_say_if_there_are_any(capsys, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    machine = provenance.machine() | {"threads": 1}
+    slow, quick = grids.read(sweep("grid: {class_name: [3], beta: [1, 2]}"), {})
+    records.write(record_of(slow, "3", machine=machine, seconds=3600.0), "results")
+    records.write(record_of(quick, "3", machine=machine, seconds=360.0), "results")
+    sweep("parameters: {seed: 1}\ngrid: {class_name: [3], beta: [1, 2, 2.5]}")
+    assert cli.main(["sweep", "s.yml", "--dry-run", "--workers", "1"]) == 0
+    # 3600 s and 360 s for those that are known, and the median of the two, 1980 s, for the third
+    assert "about 1.65 h with 1 at a time (median of 2 records on " in capsys.readouterr().out
+
+
 def test_a_run_that_draws_its_classes_costs_as_many_records_as_it_has_repetitions(capsys, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     first, _ = grids.read(sweep("parameters: {class_name: all, repetitions: 4}\ngrid: {seed: [0, 1]}"), {})
