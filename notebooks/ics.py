@@ -586,7 +586,12 @@ plt.show()
 # Random also drops the knowledge, because its "atypical" images are a draw by lot, in the same number; Double is CLS with as
 # many images per step as the others. So the difference that the paper reports falls into four:
 #
-# $$ \underbrace{\text{ICS} - \text{Control}}_{\text{the loss}} \;+\; \underbrace{\text{Control} - \text{Random}}_{\text{which images}} \;+\; \underbrace{\text{Random} - \text{Double}}_{\text{how they are mixed}} \;+\; \underbrace{\text{Double} - \text{CLS}}_{\text{how many}} \;=\; \text{ICS} - \text{CLS} . $$
+# $$
+# \begin{aligned}
+# \text{ICS} - \text{CLS} \;=\;& \underbrace{\text{ICS} - \text{Control}}_{\text{the loss}} \;+\; \underbrace{\text{Control} - \text{Random}}_{\text{which images}} \\
+# &+\; \underbrace{\text{Random} - \text{Double}}_{\text{how they are mixed}} \;+\; \underbrace{\text{Double} - \text{CLS}}_{\text{how many}}
+# \end{aligned}
+# $$
 #
 # Random and Double are trained only where `methods` names them. They came last: the others had been recorded on ten digits and three seeds when they
 # were added, one after the other, because Control − CLS had turned out to be the larger part and nothing told what it consisted of.
