@@ -1225,6 +1225,7 @@ def compare(better, worse, dataset, metric):
     if not {better, worse} <= set(table.columns):
         return None
     gain = 100 * (table[better] - table[worse]).dropna()
+    seeds = gain.index.get_level_values("seed").nunique()
     gain = gain.groupby("class_name").mean()
     if len(gain) < 6:
         return None
@@ -1244,6 +1245,7 @@ def compare(better, worse, dataset, metric):
         "±": round(reach, 2),
         "median": round(gain.median(), 2),
         "classes won": f"{(gain > 0).sum()} of {len(gain)}",
+        "seeds": seeds,
         "p": round(wilcoxon(gain).pvalue, 3),
     }
 
