@@ -1465,7 +1465,7 @@ hidden.groupby("dataset").sum().astype(int)
 #
 # Hardly. Double, which is CLS with twice as many images per step and knows of no split, is ahead of CLS on all ten digits, and its lead is more than three
 # quarters of the lead of ICS. Against Double, ICS is ahead on seven digits of ten, by less than half a point, with an interval that
-# includes zero. Random, the split by lot, cannot be told from Double: how the images are mixed does not matter. What it is worth to know *which* images were reconstructed badly,
+# includes zero. Random, the split by lot, cannot be told from Double: how the images are mixed matters less than we can measure. What it is worth to know *which* images were reconstructed badly,
 # Control − Random, is the one part left to the paper's reasoning. It is positive on eight digits, about half a point, and its interval just clears zero. Under the plain distance the lead
 # of Double is about two thirds of that of ICS, and the rest reads the same. All this is one seed on ten digits.
 #
