@@ -1709,7 +1709,7 @@ else:
 # On the three classes of Fashion-MNIST recorded at several $L$, more neighbours help at each of them, as the paper finds. But $L = 128$, the paper's
 # optimum, is the worst of our three sizes at every $K$, by tenths of a point; these differences are small beside those between classes.
 #
-# On MNIST two sizes have all ten digits, and one seed. The number of neighbours hardly matters: from the best $K$ to the worst it is a third of a point, and more than
+# On MNIST two sizes have all ten digits, and one seed. The number of neighbours hardly matters: from the best $K$ to the worst it is about a quarter of a point, and more than
 # three are not better than three. The smaller code is ahead of $L = 128$ on nine digits of ten, at every $K$. The exception is the digit 1, and it is behind there by four points,
 # so that the mean over digits says little. Most digits, then, would choose against the paper; a table of means would hide it.
 

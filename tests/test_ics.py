@@ -24,6 +24,23 @@ def test_values_that_cannot_be(pair, message, tmp_path, monkeypatch, capsys):
     assert message in refused("ics", ["-p", pair], capsys)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_controls_differ_from_what_they_control_in_one_thing(tmp_path):
+    quick = {'"smoke": 40': '"smoke": 1'}
+    asked = {"class_name": "0", "methods": "Random,Double", "results": str(tmp_path)}
+    names = names_after("ics", until="plots.curves(", replaced=quick, **asked)
+    train, parts, by_lot = names["splits"][0].train, names["parts"][0], names["by_lot"][0]
+    assert {k: len(v) for k, v in by_lot.items()} == {k: len(v) for k, v in parts.items()}
+    assert sorted(torch.cat(list(by_lot.values())).tolist()) == sorted(train.tolist())
+    assert set(by_lot["atypical"].tolist()) != set(parts["atypical"].tolist())
+    assert all(torch.equal(index, train) for index in names["twice"][0].values())
+    assert {"rec", "cls"} < set(names["histories"]["Double"][0].terms)
+    # two batches of 4 have the loss of one batch of 8
+    model, X = names["models"]["CAE"][0].eval(), torch.rand(8, 1, 32, 32)
+    both = names["doubled_loss"](model, {"all": X[:4], "more": X[4:]})
+    assert torch.equal(both["loss"], names["closeness_loss"](model, {"all": X})["loss"])
+
+
 @pytest.mark.parametrize(("rho", "n_aty"), [(10.0, 2), (0.1, 1), (99.9, 19)])
 def test_a_split_has_two_parts_that_are_never_empty(rho, n_aty):
     names = names_after("ics", until="parts = {", class_name="0", methods="Random", rho=rho)
