@@ -35,9 +35,10 @@ def names_after_cells(names: dict) -> dict:
     """The names with the functions of the cells that come after the records are read, and no table made."""
     cells = json.loads((NOTEBOOKS / "leaderboard.ipynb").read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    for start in ("def block_values", "def hardware_key", "def told_apart"):
+    names = names | {"runs": rows_of(pd.DataFrame({"PCA": [0.9]}, index=["0"]))}  # for the letters of the hardware
+    for start in ("def block_values", "# a letter for each kind of hardware", "def duels"):
         (source,) = (source for source in sources if source.startswith(start))
-        exec(compile(source.partition("\ntable = ")[0], "notebook", "exec"), names)
+        exec(compile(source.partition("\nfor protocol_")[0], "notebook", "exec"), names)
     return names
 
 
@@ -176,6 +177,15 @@ def test_only_blocks_that_all_ranked_contestants_have_are_ranked(board):
     assert common.index.get_level_values(1).tolist() == ["0", "1", "2"]
 
 
+def test_a_contestant_of_one_data_set_is_not_ranked_over_two(board):
+    rows = rows_of(pd.DataFrame({"PCA": [0.1, 0.2], "LOF": [0.2, 0.1], "ICS": [0.9, 0.9]}, index=list("01")))
+    rows = pd.concat([rows, rows[rows.name != "ICS"].assign(dataset="fashion_mnist")])
+    rows = pd.concat([rows, rows[:1].assign(name="ICS", dataset="fashion_mnist")])  # one block of two there
+    common = board["common_blocks"](board["block_values"](rows))
+    assert set(common.columns) == {"PCA", "LOF"}
+    assert len(common) == 4
+
+
 def test_seeds_are_averaged_before_they_are_ranked(board):
     rows = rows_of(pd.DataFrame({"PCA": [0.4], "LOF": [0.5]}, index=["0"]))
     rows = pd.concat([rows, rows.assign(seed=1, auroc=[0.8, 0.6])])
@@ -183,53 +193,95 @@ def test_seeds_are_averaged_before_they_are_ranked(board):
 
 
 def test_contestants_without_runs_are_listed_as_not_run(board):
-    table, _ = board["standings"](rows_of(pd.DataFrame({"PCA": [0.9, 0.7], "LOF": [0.8, 0.6]}, index=list("01"))))
+    cells = {"PCA": [0.9, 0.7, 0.9, 0.7, 0.8], "LOF": [0.8, 0.6, 0.8, 0.6, 0.7]}
+    table, _ = board["standings"](rows_of(pd.DataFrame(cells, index=list("01234"))))
     assert sorted(table.contestant) == sorted(board["NAMES"])
     by = table.set_index("contestant")
     assert by.index[:2].tolist() == ["PCA", "LOF"]
     assert (by.tier[2:] == "not run yet").all()
     assert by.AUROC[2:].isna().all()
     assert by.loc["PCA", "rank"] == 1
-    # Student's t with one degree of freedom: 12.706 standard errors
-    assert by.loc["PCA", "±"] == pytest.approx(12.706 * 10, abs=0.1)
+    # a standard deviation of ten points, Student's t with four degrees of freedom
+    assert by.loc["PCA", "±"] == pytest.approx(2.776 * 10 / np.sqrt(5), abs=0.01)
+    assert np.isnan(board["half_width"](pd.Series([0.9, 0.7, 0.9, 0.7])))
 
 
 # --- what the prose says of the committed records ------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def committed(board) -> dict:
-    """The notebook's names, its table of runs from the committed records."""
+def committed(board) -> dict[str, pd.DataFrame]:
+    """AUROCs by class and contestant from the committed records, per protocol, of the data sets that are pooled."""
     papers = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
     every = [record for paper in papers for record in records.read(paper, NOTEBOOKS.parent / "results")]
-    cells = json.loads((NOTEBOOKS / "leaderboard.ipynb").read_text(encoding="utf-8"))["cells"]
-    (source,) = ("".join(c["source"]) for c in cells if "".join(c["source"]).startswith("def leaders"))
-    names = board | {"runs": board["collected"](every)}
-    exec(compile(source.partition("\ntable = ")[0], "notebook", "exec"), names)
-    return names
+    runs = board["collected"](every)
+    runs = runs[runs.dataset.isin(("mnist", "fashion_mnist"))]
+    return {name: board["block_values"](runs[runs.protocol == name]) for name in board["PROTOCOLS"]}
 
 
 @pytest.fixture(scope="module")
-def leaders(committed) -> pd.DataFrame:
-    """The best baseline and the best network of every table."""
-    names = committed
-    found = [names["leaders"](protocol, data) for protocol in names["PROTOCOLS"] for data in names["SHORT"]]
-    return pd.DataFrame([row for row in found if row])
+def pairs(board, committed) -> pd.DataFrame:
+    return pd.concat([board["duels"](values).assign(protocol=name) for name, values in committed.items()])
 
 
-def test_the_best_baseline_and_the_best_network_are_told_apart_in_no_table(leaders):
-    assert len(leaders) >= 6  # three protocols on two data sets
-    assert set(leaders.apart) == {"no"}, "the sentence after the table of the best no longer holds"
+def test_no_network_is_ahead_of_pixel_neighbours_or_lof_beyond_chance(pairs):
+    theirs = pairs[pairs.baseline.isin(["k-NN", "LOF"]) & (pairs.p < 0.05)]
+    assert len(theirs) > 4, "the page says that several are behind"
+    assert (theirs.gain < 0).all(), "the sentence after the table of pairs no longer holds"
 
 
-def test_a_network_is_told_apart_from_baselines_beyond_the_critical_difference(board):
-    """Six blocks: PCA always first, LOF and ICS change places, OCSVM always last; k = 4, so CD is 1.91."""
-    blocks = [[0.9, 0.8, 0.7, 0.1], [0.9, 0.7, 0.8, 0.1]] * 3
-    common = pd.DataFrame(blocks, columns=["PCA", "LOF", "ICS", "OCSVM"])
-    assert board["told_apart"](common) == [{"network": "ICS", "better than it": "–", "worse than it": "–"}]
-    common = pd.concat([common] * 4)  # CD is 0.96
-    assert board["told_apart"](common) == [{"network": "ICS", "better than it": "PCA", "worse than it": "OCSVM"}]
+def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
+    others = pairs[(pairs.protocol == "miso") & ~pairs.baseline.isin(["k-NN", "LOF"])].set_index(
+        ["network", "baseline"]
+    )
+    codes = others.loc["NLN: AE, codes"]
+    assert (codes.p < 0.05).all()
+    for name in ("NLN: AE", "NLN: AE-con"):
+        assert (others.loc[name].gain > 0).all()
+        assert (codes.gain > others.loc[name].gain).all()  # the widest gaps
 
 
-def test_the_best_baseline_is_pixel_neighbours_or_lof(leaders):
-    assert set(leaders["best baseline"]) <= {"LOF", "k-NN"}
+def test_codes_against_pixels(pairs):
+    codes = pairs[(pairs.network == "NLN: AE, codes") & (pairs.baseline == "k-NN")].set_index("protocol")
+    assert (codes.n == 20).all()
+    assert (codes.gain[["one_class", "simo"]].abs() < 0.5).all()
+    assert codes.gain.miso == pytest.approx(3, abs=0.5)
+    assert codes.won.miso == 15
+    assert codes.p.miso > 0.05
+
+
+def test_the_best_baseline_is_pixel_neighbours_or_lof(board, committed):
+    for values in committed.values():
+        ranks = board["mean_ranks"](board["common_blocks"](values))
+        assert next(name for name in ranks.index if name in board["BASELINES"]) in ("LOF", "k-NN")
+
+
+# --- pairs ---------------------------------------------------------------------------------------------------------
+
+
+def test_holm_by_hand(board):
+    # sorted 0.005 0.01 0.03 0.04 times 4 3 2 1: 0.02 0.03 0.06, and 0.04 may not fall below 0.06
+    np.testing.assert_allclose(board["holm"]([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert board["holm"]([0.9, 0.8]).max() == 1
+    assert not len(board["holm"]([]))
+
+
+def test_a_duel_is_fought_where_both_were_run(board):
+    ten = np.arange(10) / 100
+    cells = {"PCA": 0.5 + ten, "ICS": 0.6 + 2 * ten, "LOF": [0.9] * 4 + [np.nan] * 6}
+    values = board["block_values"](rows_of(pd.DataFrame(cells, index=list("0123456789"))))
+    (row,) = board["duels"](values).to_dict("records")  # four classes with LOF are too few
+    assert (row["network"], row["baseline"], row["won"], row["n"]) == ("ICS", "PCA", 10, 10)
+    assert row["gain"] == pytest.approx(14.5)
+    assert row["p"] == pytest.approx(2 / 2**10)  # all ten signs alike, two-sided
+    assert board["duel_table"](values).loc["ICS", "PCA"] == "+14.5* (10/10)"
+
+
+def test_many_pairs_need_stronger_evidence(board):
+    ten = np.arange(10) / 100
+    networks = [name for name in board["NAMES"] if name not in board["BASELINES"]]
+    cells = {name: 0.5 + ten for name in board["BASELINES"]} | {name: 0.6 + 2 * ten for name in networks}
+    values = board["block_values"](rows_of(pd.DataFrame(cells, index=list("0123456789"))))
+    found = board["duels"](values)
+    assert len(found) == len(networks) * 5
+    assert found.p.min() == pytest.approx(min(1, len(found) * 2 / 2**10))
