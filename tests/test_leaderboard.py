@@ -250,6 +250,14 @@ def test_codes_against_pixels(pairs):
     assert codes.p.miso > 0.05
 
 
+def test_codes_alone_do_better_than_nln_on_both_data_sets_under_every_protocol(committed):
+    for values in committed.values():
+        both = values[["NLN: AE, codes", "NLN: AE", "NLN: AE, error"]].groupby("dataset").mean()
+        assert len(both) == 2
+        assert (both["NLN: AE, codes"] > both["NLN: AE"]).all()
+        assert (both["NLN: AE"] > both["NLN: AE, error"]).all()
+
+
 def test_the_best_baseline_is_pixel_neighbours_or_lof(board, committed):
     for values in committed.values():
         ranks = board["mean_ranks"](board["common_blocks"](values))
