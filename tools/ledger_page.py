@@ -34,7 +34,7 @@ LAYOUT = {
 
 
 def write_parts(folder: Path, table: pd.DataFrame, repeated: list[Repeat]) -> None:
-    """Into `folder`: claims_{summary,reading,seeds,changed,repeats}.md, claims_{orders,PAPER}.html, claims.{png,csv,json}."""
+    """claims_{summary,reading,seeds,changed,repeats}.md, claims_{orders,PAPER}.html and claims.{png,csv,json}."""
     claims.write(table, folder)
     _text(folder / "claims_summary.md", _summary(table))
     _text(folder / "claims_reading.md", _reading(table))
@@ -70,17 +70,15 @@ def _reading(table: pd.DataFrame) -> str:
     numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED)]
     if numbers.empty:
         return "No printed number has been attempted yet.\n"
-    tiers = " and ".join(f"{n} in the {tier} tier" for tier, n in numbers.tier.value_counts().items())
+    tiers = " and ".join(f"{n} of them in the {tier} tier" for tier, n in numbers.tier.value_counts().items())
     mixed, missed = (numbers[numbers.verdict == word] for word in (verdicts.MIXED, verdicts.NOT_REPRODUCED))
     lone, above = mixed.reason.str.contains("one seed cannot tell").sum(), missed[missed.difference > 0]
-    said = (
-        f"{len(numbers)} printed numbers were attempted, {tiers}. Of the {len(mixed)} mixed ones {lone} could not have "
-    )
-    said += f"been reproduced by the one seed they have. Of the {len(missed)} that were not reproduced, "
+    said = f"{len(numbers)} printed numbers were attempted, {tiers}. Of the {len(mixed)} mixed ones {lone} rest on one "
+    said += f"seed of one class and could not have been reproduced. Of the {len(missed)} that were not reproduced, "
     said += f"{len(missed) - len(above)} of ours lie below the printed number and {len(above)} above it"
     if len(above):
         most = above.method.value_counts()
-        said += f", most of these ({most.iloc[0]}) of {most.index[0]}"
+        said += f", {most.iloc[0]} of these of {most.index[0]}"
     return said + ".\n"
 
 

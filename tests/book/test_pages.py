@@ -216,7 +216,8 @@ def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits, ours):
     count = page.locator("section#the-count table").first.locator("tr").last.inner_text().split()[1:]
     assert [int(number) for number in count] == claims.summary(ours).sum().tolist()
     missed = ours[(ours.kind == "number") & (ours.verdict == "not reproduced")]
-    said = f"{(missed.difference < 0).sum()} of ours lie below the printed number and {(missed.difference > 0).sum()} above"
+    below, above = (missed.difference < 0).sum(), (missed.difference > 0).sum()
+    said = f"{below} of ours lie below the printed number and {above} above it"
     assert said in page.locator("article").inner_text()
 
 
