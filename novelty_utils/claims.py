@@ -37,6 +37,7 @@ class Found(NamedTuple):
 
     estimate: Estimate
     used: list[Sample]
+    best: str = ""  # the settings that were the best on the test set, where the paper's rule takes these
 
 
 def ledger(folder: str | Path) -> pd.DataFrame:
@@ -69,8 +70,8 @@ def write(table: pd.DataFrame, folder: str | Path) -> list[Path]:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """How many claims of each paper and place have which verdict; printed numbers by table, then the orders."""
-    place = table["where"].where(table.kind == "number", "orders")
+    """How many claims of each paper and place have which verdict: numbers by table, the orders, controls of ours."""
+    place = table["where"].where(table.kind == "number", table.kind.map({"order": "orders", "control": "our controls"}))
     counts = table.groupby(["paper", place, "verdict"]).size().unstack(fill_value=0)
     return counts.reindex(columns=list(verdicts.VERDICTS), fill_value=0).loc[list(PAPERS)]
 
@@ -92,8 +93,9 @@ def _number(paper: str, printed: Mapping[str, Any], of_paper: Rules, evidence: M
     found = _find(rule, printed, source, printed["dataset"])
     if found is None:
         reason = of_paper.reasons.get(printed["method"]) or _why_not(rule, printed, source)
-        return line | {"reason": reason, "command": rule.command}
+        return line | {"reason": reason, "command": rule.command.format(dataset=printed["dataset"])}
     compared = _compared(printed, found.estimate, rule.own and printed["method"] in of_paper.own)
+    compared["reason"] += f"; {found.best}" * bool(found.best)
     return line | compared | {"tier": found.used[0].tier} | source.provenance(found.used)
 
 
@@ -171,12 +173,14 @@ def _increase(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset
     best = [_best(rule, metric, printed, source, dataset, tier) for metric in (rule.metric, rule.baseline)]
     if None in best:
         return None
-    (a, used), (b, other) = best
+    (a, used, _), (b, other, _) = best
     ratio = b.value / a.value
     # The two errors as if independent: they come from the same networks, so the interval is rather too wide.
     half = ((b.high - b.value) ** 2 + ((a.high - a.value) * ratio) ** 2) ** 0.5 / a.value
     value, seeds, assumed = 1 - ratio, min(a.seeds, b.seeds), a.assumed or b.assumed
-    return Found(Estimate(value, value - half, value + half, seeds, assumed), used + other)
+    size, setting = used[0].records[0].parameters["L"], used[0].metric.split(";")[2:4]
+    where = f"our best score is at L={size}, {', '.join(setting)}"
+    return Found(Estimate(value, value - half, value + half, seeds, assumed), used + other, where)
 
 
 def _best(

@@ -115,7 +115,7 @@ def _claims(chosen: argparse.Namespace) -> None:
     if Path(chosen.output).is_file():
         raise InputError(f"--output {chosen.output!r} is a file: give a folder for the ledger")
     table = claims.ledger(chosen.results)
-    for line in table[table.kind == "order"].itertuples():
+    for line in table[table.kind != "number"].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")
     print(f"\n{claims.summary(table).to_string()}\n")
     if table.attrs["left_out"]:

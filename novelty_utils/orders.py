@@ -40,8 +40,8 @@ def line(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping[s
     """The line of the ledger about one claim that something is higher, or about the same."""
     source = evidence[order.notebook or paper]
     datasets = [each["dataset"]] if "dataset" in each else order.datasets
-    about = {"paper": paper, "kind": "order", "where": order.where, "claim": order.claim.format(**each)}
-    about |= {"dataset": ", ".join(datasets)}
+    about = {"paper": paper, "kind": "control" if order.control else "order", "where": order.where}
+    about |= {"claim": order.claim.format(**each), "dataset": ", ".join(datasets)}
     about |= {"protocol": order.parameters.get("protocol", ""), "method": order.more["method"], "metric": order.metric}
     against = order.less.get("method") or order.less["constant"]
     about |= {"class_name": "all", "setting": f"against {against}", "verdict": NOT_ATTEMPTED}
@@ -77,6 +77,7 @@ def _judged(order: Orders, blocks: Sequence[float], of: int) -> dict[str, Any]:
         verdict = verdicts.same_number(low, high, margin, more_is_better=False)
     else:
         verdict = verdicts.greater(low, high, margin)
+        reason += f", by less than {margin:g}, which nobody would choose by" * (-margin <= low and high <= margin)
     return {"ours": value, "low": low, "high": high, "margin": margin, "verdict": verdict, "reason": reason}
 
 

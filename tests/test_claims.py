@@ -437,7 +437,11 @@ def test_the_commands_are_ones_that_the_command_line_takes(committed):
 
 def test_a_sweep_that_is_named_makes_what_its_rule_looks_for():
     for paper in claims.PAPERS:
-        for rule in [*published.rules(paper).cells, *published.rules(paper).orders]:
+        cells = [
+            cell.model_copy(update={"command": cell.command.format(dataset="mnist")})
+            for cell in published.rules(paper).cells
+        ]
+        for rule in [*cells, *published.rules(paper).orders]:
             if "{" in rule.command or rule.notebook:
                 continue
             words = shlex.split(rule.command)
@@ -446,6 +450,29 @@ def test_a_sweep_that_is_named_makes_what_its_rule_looks_for():
             own = rule.parameters
             fits = [one for one in made if all(getattr(one, name) == value for name, value in own.items())]
             assert fits, (paper, rule.command)
+
+
+def test_a_control_of_ours_is_counted_apart(committed):
+    ours = committed[committed.kind == "control"]
+    assert ours["where"].str.contains("the control is ours").all()
+    assert not committed[committed.kind == "order"]["where"].str.contains("control is ours").any()
+    counts = claims.summary(committed)
+    assert counts.loc["crbnd", "our controls"].sum() == (ours.paper == "crbnd").sum() == 4
+
+
+def test_the_setting_of_an_increase_is_told(committed):
+    judged = committed[(committed.metric == "relative_auroc_increase") & committed.ours.notna()]
+    assert len(judged) > 5
+    assert judged.reason.str.contains(r"our best score is at L=\d+, K=\d+, alpha=[01]\.\d").all()
+
+
+def test_a_difference_too_small_to_matter_says_so(committed):
+    orders = committed[
+        (committed.kind != "number") & committed.verdict.ne("not attempted") & committed.margin.eq(0.005)
+    ]
+    small = (orders.low >= -0.005) & (orders.high <= 0.005)
+    assert small.any()
+    assert orders.reason.str.contains("nobody would choose by").equals(small)
 
 
 # --- the command line ----------------------------------------------------------------------------------------------

@@ -70,11 +70,16 @@ def _reading(table: pd.DataFrame) -> str:
     numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED)]
     if numbers.empty:
         return "No printed number has been attempted yet.\n"
+    about = ["paper", "dataset", "protocol", "class_name", "method", "metric", "ours"]
     tiers = " and ".join(f"{n} of them in the {tier} tier" for tier, n in numbers.tier.value_counts().items())
     mixed, missed = (numbers[numbers.verdict == word] for word in (verdicts.MIXED, verdicts.NOT_REPRODUCED))
     lone, above = mixed.reason.str.contains("one seed cannot tell").sum(), missed[missed.difference > 0]
-    said = f"{len(numbers)} printed numbers were attempted, {tiers}. Of the {len(mixed)} mixed ones {lone} rest on one "
-    said += f"seed of one class and could not have been reproduced. Of the {len(missed)} that were not reproduced, "
+    said = f"{len(numbers)} printed numbers were attempted, {tiers}; they rest on "
+    said += f"{len(numbers.drop_duplicates(about))} results, as some are printed more than once. "
+    said += f"Of the {len(mixed)} mixed ones {lone} rest on one "
+    said += (
+        f"seed and could not have been reproduced, wherever they lie. Of the {len(missed)} that were not reproduced, "
+    )
     said += f"{len(missed) - len(above)} of ours lie below the printed number and {len(above)} above it"
     if len(above):
         most = above.method.value_counts()
@@ -150,7 +155,7 @@ def _datatable(table: pd.DataFrame, name: str) -> str:
 
 
 def _orders(table: pd.DataFrame) -> pd.DataFrame:
-    orders = table[table.kind == "order"]
+    orders = table[table.kind != "number"]
     ours = [_with_interval(line, _signed) for line in _lines(orders)]
     about = {"paper": orders.paper.map(NAMES), "claim": orders.claim, "verdict": orders.verdict}
     about |= {"data": orders.dataset.map(_words), "metric": orders.metric.map(_words)}

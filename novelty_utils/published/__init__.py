@@ -54,6 +54,7 @@ class Orders(_Strict):
     less: dict[str, Any]  # the same, or a constant
     command: str
     why_not: str = ""  # the reason not to judge it, whatever is recorded
+    control: bool = False  # a comparison of ours, which the paper does not make
     kind: Literal["greater", "flat"] = "greater"
     notebook: str = ""
     datasets: list[str] = []
