@@ -32,7 +32,8 @@
 # quickly anywhere; the tables near the end come from recorded runs on MNIST and Fashion-MNIST. At the end we ask what
 # holds up. The short answer, from short training, with three seeds on MNIST and one on Fashion-MNIST: on MNIST
 # ICS is ahead of its strongest baseline on nine of ten digits; most of that lead is there as well when the baseline sees as many images
-# per step; the dispersion loss, which the reasoning is about, adds nothing; and the one-class SVM looks like the weakest link.
+# per step (one seed); and the dispersion loss, which the reasoning is about, adds nothing. On Fashion-MNIST the printed level is not reached: ICS
+# lies below plain pixels there, and below chance on one class. The same codes do well with a plainer detector, so the one-class SVM looks like the weakest link.
 #
 # **Before you start** you should know what an autoencoder is, how stochastic gradient descent trains one, and what an
 # ROC curve shows. {doc}`Notation <../book/notation>` and {doc}`protocols and metrics <../book/protocols>` are a page each.
@@ -262,11 +263,11 @@ splits[shown].card()
 #
 # $$ z \;\longmapsto\; c + \varepsilon\,(z - c), \qquad 0 < \varepsilon < 1 . $$
 #
-# The normalisation undoes the shrinking (up to the small constant in its denominator), so $\mathcal L_{rec}$ stays where
-# it was, while $\mathcal L_{cls}$ falls by the factor $\varepsilon$. The sum $\mathcal L_{rec} + \alpha \mathcal L_{cls}$
-# can thus approach the bare $\mathcal L_{rec}$ with codes as small as you like. Shrinking moves normal and novel codes
+# The normalisation undoes the shrinking, as long as the variance of the codes is large beside the small constant in its denominator ($10^{-5}$ here). So $\mathcal L_{rec}$ stays where
+# it was, while $\mathcal L_{cls}$ falls by the factor $\varepsilon$, down to codes with a deviation of some $\sqrt{10^{-5}}$, three thousandths; only below that does the decoder see them shrink. (Without the constant, the sum $\mathcal L_{rec} + \alpha \mathcal L_{cls}$
+# could approach the bare $\mathcal L_{rec}$ with codes as small as you like.) Shrinking moves normal and novel codes
 # alike: *the absolute size of the codes says nothing; only the ratio of distances does.* We shall measure
-# this below, and it will matter for the SVM, which does have an absolute scale.
+# this below, where codes end up far smaller still, and it will matter for the SVM, which does have an absolute scale.
 #
 # **Dispersion.** So something must push outwards. Distances to novel images cannot be used, there are none. The
 # paper's idea is to let the worst-reconstructed normal images stand in for them, on the assumption that novel images
@@ -281,7 +282,7 @@ splits[shown].card()
 #
 # The first term spreads the atypical codes, the second drives them away from the typical ones. Closeness
 # {eq}`eq-ics-cls` is now asked of typical images only: one part contracts, the other is pushed out, and a uniform
-# shrinking no longer wins on every term. The weights appear in {eq}`eq-ics-disp` and again in {eq}`eq-ics-total`; the
+# shrinking no longer wins on every term. (It still wins on the sum, if closeness weighs enough: both losses shrink with the first power of $\varepsilon$, so their weighted sum falls whenever closeness is the larger part.) The weights appear in {eq}`eq-ics-disp` and again in {eq}`eq-ics-total`; the
 # braces leave them out of $\mathcal L_{disp,1}$ and $\mathcal L_{disp,2}$, so they are applied once. Keep an eye on
 # their size: $\alpha = 1$ against $\beta_1 = \beta_2 = 10^{-5}$.
 
@@ -582,12 +583,12 @@ plt.show()
 # were reconstructed badly. It has closeness on nine tenths of the images only, and shows the last tenth many times as often. And it sees twice
 # the images per step. The paper credits the first. Control drops the dispersion and keeps the rest;
 # Random also drops the knowledge, because its "atypical" images are a draw by lot, in the same number; Double is CLS with as
-# many images per step as the others. So the difference between ICS and CLS falls into four:
+# many images per step as the others. (It takes a tenth more steps: an epoch is one pass over the first set, which is all images for CLS and Double, and the typical ones for the others.) So the difference between ICS and CLS falls into four:
 #
 # $$
 # \begin{aligned}
 # \text{ICS} - \text{CLS} \;=\;& \underbrace{\text{ICS} - \text{Control}}_{\text{the loss}} \;+\; \underbrace{\text{Control} - \text{Random}}_{\text{which images}} \\
-# &+\; \underbrace{\text{Random} - \text{Double}}_{\text{how they are mixed}} \;+\; \underbrace{\text{Double} - \text{CLS}}_{\text{how many}}
+# &+\; \underbrace{\text{Random} - \text{Double}}_{\text{how they are mixed, fewer steps}} \;+\; \underbrace{\text{Double} - \text{CLS}}_{\text{how many}}
 # \end{aligned}
 # $$
 #
@@ -825,7 +826,7 @@ def features(method, k):
 # which does need one. A footnote says where it came from: 20 % of the *test set*, labels included, was used to choose it.
 # So the printed values presuppose labelled novelties, which the problem says nobody has. We compute {eq}`eq-ics-bacc` three
 # ways: by the paper's rule (an oracle), at the SVM's own boundary $s = 0$, and at the 90 % quantile of the held-out
-# normals. Only the last two could be used in earnest. No cell before this one reads test labels; after it only figures and metrics do.
+# normals. Only the last two could be used in earnest. Apart from the counts of the card above, no cell before this one reads test labels; after it only figures and metrics do.
 
 
 # %%
@@ -1030,7 +1031,7 @@ collapse.rename_axis("mean distance of codes").round(4)
 # All distances fall, those to pictures that look like nothing in the class included: the pull is felt by images that nobody
 # trained on. But they do not fall alike. What a detector lives on is the *ratio* of "normal to noise" to "within normal",
 # and it has *grown*. The derivation spoke of the minimum, where everything is one point; training stops long before, and on
-# the way it contracts first what the training images vary in. This is why CLS, closeness without any outward push, does so
+# the way it contracts first what the training images vary in. This is one class of small pictures and pure noise; but it suggests why CLS, closeness without any outward push, does so
 # well in the tables below, and why the collapse that the dispersion loss is meant to prevent is hard to find in them.
 
 # %% [markdown]
@@ -1265,7 +1266,7 @@ steps = steps.style.hide(axis="index").format(precision=2)
 steps.format("{:.3f}", subset=["p"]) if rows_ and any(rows_) else steps
 
 # %% [markdown]
-# Read "ICS − Control" first: it isolates the dispersion loss. "ICS − Double" compares with a CLS that has seen as many images. Read both under the plain distance as well as under the SVM, because the
+# Read "ICS − Control" first: it isolates the dispersion loss. "ICS − Double" compares with a CLS that sees as many images per step, and takes a tenth more steps. Read both under the plain distance as well as under the SVM, because the
 # next table shows that the SVM adds trouble of its own. The discussion below takes it up.
 
 # %% [markdown]
@@ -1366,7 +1367,7 @@ plt.show()
 # | batch in stage 3 | 64 typical + 64 atypical | eqs. 3 and 4 both average over $B$ |
 # | eq. 2, sum or mean | mean | see above; `rec="sum"` |
 # | batch normalisation after five convolutions (text) or four (Table 2) | four | the table's shapes agree with it |
-# | its momentum and ε | PyTorch's 0.1 and $10^{-5}$ | Keras: 0.01 in PyTorch's convention, $10^{-3}$; not stated |
+# | its momentum and ε | PyTorch's 0.1 and $10^{-5}$ | Keras: 0.01 in PyTorch's convention, $10^{-3}$; not stated, and not tried: a larger ε may stop the codes from shrinking earlier |
 # | last kernel, up-sampling | 3×3, nearest neighbour | like the other layers |
 # | L2 weight $10^{-6}$ | added to the loss over convolution kernels | Adam's `weight_decay` is a different thing |
 # | SSIM | Gaussian window 11, σ 1.5, on the unpadded image | the setting of the paper that introduced SSIM |
@@ -1452,37 +1453,42 @@ hidden.groupby("dataset").sum().astype(int)
 # %% [markdown]
 # ### Is it the dispersion?
 #
-# In Table 5 the column $\beta = 10^{-7}$ is nearly as good as $10^{-5}$, and $10^{-5}$ is nearly nothing beside
+# In Table 5 the column $\beta = 10^{-7}$ is nearly as good as $10^{-5}$ on Fashion-MNIST and CIFAR-10, and $10^{-5}$ is nearly nothing beside
 # $\alpha = 1$. The paper concludes that the method is insensitive to $\beta$. Another conclusion is possible: that the
 # dispersion loss plays no part. The table "Which step helps?" tests this with the control that the paper lacks. On MNIST,
 # over three seeds, ICS − Control is about a tenth of a point *below* zero, at the edge of what can be told from nothing, while
 # Control − CLS is well above it. So the gain belongs to everything that came with the split, and not to the loss that gave
 # the method its reasoning. On Fashion-MNIST, with one seed, the intervals are too wide to decide.
-# That ICS gains AUROC over CLS on MNIST is our finding, not the paper's: in its own Table 4 CLS is ahead of ICS there.
+#
+# The paper's own MNIST column disagrees. There $10^{-7}$ loses a point of balanced accuracy against $10^{-5}$, on eight digits of ten, and lies below CLS: the split all but without the loss *costs* something, and the loss brings it back. Those are printed values of one run each, with a threshold that was tuned on test images, after 100 epochs where ours had six. We cannot
+# tell which of these makes the difference. That ICS gains AUROC over CLS on MNIST is our finding, too, not the paper's: in the mean of its own Table 4 CLS is ahead, through the digits 5 and 7.
 #
 # The curves of {numref}`fig-ics-curves` say the same from the inside: with and without the dispersion loss, the atypical codes
 # behave alike.
 #
 # ### Is it the split?
 #
-# Hardly. Double, which is CLS with twice as many images per step and knows of no split, is ahead of CLS on all ten digits, and its lead is more than three
+# Hardly. Double, which is CLS with twice as many images per step and a tenth more steps, and knows of no split, is ahead of CLS on all ten digits, and its lead is more than three
 # quarters of the lead of ICS. Against Double, ICS is ahead on seven digits of ten, by less than half a point, with an interval that
 # includes zero. Random, the split by lot, cannot be told from Double: how the images are mixed matters less than we can measure. What it is worth to know *which* images were reconstructed badly,
-# Control − Random, is the one part left to the paper's reasoning. It is positive on eight digits, about half a point, and its interval just clears zero. Under the plain distance the lead
-# of Double is about two thirds of that of ICS, and the rest reads the same. All this is one seed on ten digits.
+# Control − Random, is the one part left to the paper's reasoning. It is positive on eight digits, about half a point, and its interval just clears zero, as about one in sixteen such intervals on MNIST would by chance: a hint. Under the plain distance the lead
+# of Double is about two thirds of that of ICS, on eight digits of ten, and the other signs are the same. All this is one seed on ten digits, and all classes of a seed start from the same weights: from seed to seed the mean of ICS − CLS moves by half a point, which no interval over classes shows.
 #
-# Why should more images per step help? We suspect the length of the training. The demo tier has six epochs, nothing has been trained to the end, and a step with
-# twice as many images is closer to two steps than to one. If that is the reason, the lead melts in a hundred epochs, and the paper's own table,
-# where CLS is ahead on MNIST, is what is left. We have not run that. But the lesson does not wait for it: *a baseline has to see as many images as the method
+# Why should more images per step help? Perhaps because nothing has been trained to the end in six epochs, and a step with more images has a steadier direction. If that is the reason, the lead melts in a hundred epochs, and the paper's own table,
+# where CLS is ahead on MNIST in the mean, is what is left. We have not run that. But the lesson does not wait for it: *a baseline has to see as many images as the method
 # that is compared with it*, and "64 images per step" for both does not say so when one of them draws its 64 twice.
 #
 # The runs, on any data set: `novelty run ics -p dataset=mnist -p class_name=all -p tier=demo -p methods=Random,Double`.
 #
+# ### What happened on Fashion-MNIST?
+#
+# Not what was printed. Our ICS has a mean AUROC of 83 under the SVM; 93 is printed. Plain pixels and PCA have 87 here, CLS 89, HOG 90, so on this data set the method ranks last of all but the untreated autoencoder. The gap comes from two classes, the pullover at 35, worse than chance, and the T-shirt at 59; most others lie within seven points below the printed values. It is one seed. But the networks are not at fault: by the plain distance to the mean code the *same* codes reach 92, more than HOG under its SVM. Which brings us to the detector.
+#
 # ### Is it the SVM?
 #
 # For CLS, ICS and Control the SVM and the plain distance rank almost alike on most classes. On a few classes the SVM falls far below the plain
-# distance, for the same network and the same codes, and these are classes on which some atypical codes did *not* shrink with the
-# rest: the mean spread is many times larger. (Compare `auroc` with `auroc_distance` in the table of
+# distance, for the same network and the same codes: the pullover and the T-shirt for ICS and Control, the shirt for CLS. On these some codes did *not* shrink with the
+# rest: the mean spread is many times larger. Which codes, the records do not say. (Compare `auroc` with `auroc_distance` in the table of
 # this page's own run, too.) The derivation above offers an explanation. With $\nu = 0.1$ the SVM hands its weight to the most
 # widely spread tenth of the training images, and with $\rho = 10$ the split has made such a tenth. The greatest variance
 # comes from taking half of the weight on either side, so the centre $\bar z$ lands *half-way between* typical and
@@ -1543,8 +1549,7 @@ plt.show()
 #
 # ### A baseline that was too weak
 #
-# Compare the HOG columns of the tables above. On MNIST our HOG features, with the same number of orientations, cells and
-# blocks and the same SVM, reach far more than the printed values, some of which are no better than a coin; PCA and Original,
+# Compare the HOG columns of the tables above. On MNIST our HOG features, of the same length and with the same SVM, reach far more than the printed values, some of which are no better than a coin, on nine digits (on the 4 the paper is ahead); on Fashion-MNIST they have the best mean of all that an SVM followed, ICS included. PCA and Original,
 # which go through the same code, come close to the paper. The paper does not describe its HOG beyond the length of the vector, so
 # we cannot say what differed. But a claim to beat "all baselines" is only as strong as its strongest
 # baseline, and features from 2005 with no training at all belong in the comparison at full strength.
@@ -1567,7 +1572,7 @@ plt.show()
 # To talk about. The one that is marked, by tests and by a reader, is assignment 1 of {doc}`the course <../book/course>`, which has hints, too.
 #
 # 1. *(on paper)* Show that $\mathcal L_{rec} + \alpha\mathcal L_{cls}$ has no minimiser if the decoder starts with a batch
-#    normalisation without ε. What does ε change?
+#    normalisation without ε, the encoder ends in a linear layer, and there is no L2 term. What does ε change? And the sigmoid at the end of our encoder?
 # 2. *(one line)* Replace `z.roll(1, 0)` by the mean over all pairs. Does the value of eq. 3 change in expectation? Its variance?
 # 3. *(a run)* Run `beta=0.1`. What happens to `cls`, `disp2` and the rejected share of held-out normals?
 # 4. *(a little code)* Instead of twice the images per step, give CLS twice the epochs in its third stage. Is it Double then? What if both ICS and CLS get

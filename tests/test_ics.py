@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from notebook_cells import names_after, refused
+from notebook_cells import NOTEBOOKS, names_after, refused
+
+from novelty_utils import records
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,29 @@ def test_values_that_cannot_be(pair, message, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_what_the_page_says_of_fashion_mnist_is_in_the_records():
+    """Mean AUROCs under the SVM and under the plain distance, to the point."""
+    found = {}
+    for record in sorted(records.read("ics", NOTEBOOKS.parent / "results"), key=lambda record: record.created):
+        if record.dataset == "fashion_mnist" and record.parameters["protocol"] == "one_class":
+            found |= {(record.class_name, r.method, r.metric): 100 * r.value for r in record.results}
+    classes = {name for name, _, _ in found}
+    assert len(classes) == 10
+
+    def mean(method, metric="auroc"):
+        return round(sum(found[name, method, metric] for name in classes) / 10)
+
+    expected = {"ICS": 83, "Original": 87, "PCA": 87, "CLS": 89, "HOG": 90}
+    assert {method: mean(method) for method in expected} == expected
+    assert mean("CAE") < mean("ICS")
+    assert round(found["pullover", "ICS", "auroc"]) == 35
+    assert round(found["t-shirt", "ICS", "auroc"]) == 59
+    assert mean("ICS", "auroc_distance") == 92
+    for method, name in (("ICS", "pullover"), ("Control", "t-shirt"), ("CLS", "shirt")):
+        spread = [found[c, method, "code_spread"] for c in classes]
+        assert found[name, method, "code_spread"] > 5 * sorted(spread)[4]
+
+
 def test_the_controls_differ_from_what_they_control_in_one_thing(tmp_path):
     quick = {'"smoke": 40': '"smoke": 1'}
     asked = {"class_name": "0", "methods": "Random,Double", "results": str(tmp_path)}
