@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from notebook_cells import names_after, refused
+from notebook_cells import NOTEBOOKS, names_after, refused
 from PIL import Image
+
+from novelty_utils import records
 
 UNTIL = "trained, histories = {}, {}"
 
@@ -66,3 +69,40 @@ def test_a_class_with_a_single_training_image(tmp_path, monkeypatch, capsys):
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
     pairs = ["-p", "dataset=folder:photos", "-p", "protocol=simo", "-p", "class_name=a"]
     assert "1 training images" in refused("nln", pairs, capsys)
+
+
+# --- what the prose says of the committed records ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gains() -> dict[tuple, float]:
+    """Points of AUROC over the reconstruction error, mean over ten classes: by model, data set and alpha, at K = 1."""
+    values: dict[tuple, dict[tuple, float]] = {}
+    for record in records.read("nln", NOTEBOOKS.parent / "results"):
+        if record.parameters["protocol"] == "miso" and record.tier == "demo" and record.parameters["L"] == 32:
+            for result in record.results:
+                key = (result.method, record.dataset, result.metric)
+                values.setdefault(key, {})[record.class_name, record.seed] = result.value
+
+    def mean(key: tuple) -> float:
+        return 100 * pd.Series(values[key]).groupby(level=0).mean().mean()
+
+    found = {}
+    for model, score in (("AE", "nln"), ("AE-con", "con")):
+        for dataset in ("mnist", "fashion_mnist"):
+            for alpha in (0.0, 1.0):
+                metric = f"auroc;score={score};K=1;alpha={alpha};scale=held out"
+                gain = mean((model, dataset, metric)) - mean((model, dataset, "auroc;score=recon"))
+                found[model, dataset, alpha] = gain
+    return found
+
+
+def test_codes_alone_gain_more_than_decoded_neighbours_alone(gains):
+    assert len(gains) == 8
+    for (model, dataset, alpha), gain in gains.items():
+        assert gains[model, dataset, 0.0] > gains[model, dataset, 1.0], (model, dataset, alpha)
+        assert gain > 2
+    assert gains["AE", "mnist", 1.0] == pytest.approx(10, abs=0.6)
+    assert gains["AE", "mnist", 0.0] == pytest.approx(18, abs=0.6)
+    assert gains["AE", "fashion_mnist", 1.0] == pytest.approx(3, abs=0.6)
+    assert gains["AE", "fashion_mnist", 0.0] == pytest.approx(7, abs=0.6)
