@@ -31,7 +31,7 @@
 # the most normal of all, really found, and by which half of the score? And do patterns that nobody named turn out to be anything?
 #
 # The short answer, from short training, narrow networks and one to three seeds: with the losses as printed, the pattern half of the score is worth nothing, and on some digits less than nothing. The whole ranks worse than its error alone, the 1 is not found, and the plain distance to the nearest training image does better on every digit. Divide the
-# reconstruction norm by the square root of the number of pixels, which the paper does not say and its program may well have done, and the pattern wakes up: on the three digits tried it then points the right way; the penalty on mixed patterns helps on both digits where it was taken away; and R1 is clearly better than the error on one of them, the 1, though still below chance. Ten patterns are better than four or fourteen, on two digits and one seed. R1 and its error stay about twenty points below the printed mean. The nearest training image, with no training at all, does not: its mean is above that of every other method in the paper's table, and what the printed numbers add to it is on 1, 4, 7 and 9.
+# reconstruction norm by the square root of the number of pixels, which the paper does not say and its program may well have done, and the pattern wakes up: on the three digits tried it then points the right way; the penalty on mixed patterns helps the pattern on both digits where it was taken away, and R1 clearly on one; and R1 is clearly better than the error on that one, the 1, though still below chance. Ten patterns are better than four or fourteen on two digits, on one of them by no more than seeds differ. R1 and its error stay about twenty points below the printed mean. The nearest training image, with no training at all, does not: its mean is above that of every other method in the paper's table, and what the printed numbers add to it is on 1, 4, 7 and 9.
 #
 # **Before you start** you should know what an autoencoder is, what cross entropy measures, and what an ROC curve shows. The GAN is explained here. {doc}`Notation <../book/notation>` and
 # {doc}`protocols and metrics <../book/protocols>` are a page each.
@@ -215,7 +215,7 @@ plt.show()
 
 # %% [markdown]
 # The picture in {numref}`fig-ade-idea` holds the whole argument, and its limit. Far away (cross) the error speaks. Half-way between two patterns (triangle) the error is as large as beside one (square): one
-# normal point in six has a larger one. Here indecision speaks. But indecision is high on thin *ridges* only, where two patterns claim an image equally. A novel image that lies beside one pattern and away from
+# in six of the normal points drawn has a larger one. Here indecision speaks. But indecision is high on thin *ridges* only, where two patterns claim an image equally. A novel image that lies beside one pattern and away from
 # the others (square) is claimed by that pattern with full confidence. Whether a novel class sits on a ridge is a matter of luck, unless training moves the ridges. That is what the made-up anomalies are for.
 #
 # ## Data and protocol
@@ -387,7 +387,7 @@ pd.Series(bounds, name="log n_c − cross entropy").round(3).to_frame()
 # z_n^{ip} \sim N\Bigl( 0,\; \sigma^2 \textstyle\sum_i \lambda_i^2 \, I \Bigr) , \qquad \sum_i \lambda_i^2 \le 1 ,
 # ```
 #
-# with equality only if nothing is mixed. For two codes and $\lambda \sim U(0, 1)$ the variance shrinks by $\mathbb E[\lambda^2 + (1 - \lambda)^2] = \frac23$ on average. In many dimensions this is a move into a region that the prior rarely visits, because the length of a Gaussian vector hardly varies: it is close to $\sigma \sqrt d$. So mixtures
+# with equality only if nothing is mixed. For two codes and $\lambda \sim U(0, 1)$ the variance shrinks to a share of $\mathbb E[\lambda^2 + (1 - \lambda)^2] = \frac23$ on average. In many dimensions this is a move into a region that the prior rarely visits, because the length of a Gaussian vector hardly varies: it is close to $\sigma \sqrt d$. So mixtures
 # ask $G$ for good images *nearer the centre of the blob*: less variety, not more. Dividing by $\sqrt{\sum \lambda_i^2}$ would keep the law; it is one of our ablations. In general, interpolation in the code says little about realism in between unless something enforces it {cite:p}`berthelot2019`; here $D$ does, since mixtures are among the forgeries that it judges.
 #
 # There is a gap in the text as well: none of its losses contains $z_n^{ip}$. We replace $z_n$ by a mixture of two in a random half of the rows wherever the prior is drawn, in {eq}`eq-ade-adv` and {eq}`eq-ade-sl`.
@@ -507,7 +507,7 @@ print(f"AUROC of the length alone, mixed features against the prior's: {value:.2
 # \mathcal A_{R2} = \tfrac{1}{n_c} S + (1 + S)(-\log m) \;\ge\; 0 ,
 # ```
 #
-# which rises with $S$ and falls with $m$. It is nonnegative as the paper wants it. Where $m = 1$ only $S/n_c$ is left of it. **R3** mixes the two: $\log p = \log \Phi(z)$, $\log q = -m$, so $\mathcal A_{R3} = -\frac{1}{n_c} \log \Phi(z) - \bigl( 1 - \log\Phi(z) \bigr) m$, with $\partial \mathcal A_{R3} / \partial (-\log \Phi) = \frac{1}{n_c} - m \le 0$: again the right way.
+# which rises with $S$ and falls with $m$. It is nonnegative, as the paper's definition of an anomaly score wants it; R1, as printed, lies between $-1$ and $-1/n_c$ and would need a constant added, which changes no ranking. Where $m = 1$ only $S/n_c$ is left of it. **R3** mixes the two: $\log p = \log \Phi(z)$, $\log q = -m$, so $\mathcal A_{R3} = -\frac{1}{n_c} \log \Phi(z) - \bigl( 1 - \log\Phi(z) \bigr) m$, with $\partial \mathcal A_{R3} / \partial (-\log \Phi) = \frac{1}{n_c} - m \le 0$: again the right way.
 #
 # **Readings that fail.** The *complement without logarithms*, $P = 1 - \Phi$, makes far images look normal. The *density* gives the highest scores to images with a typical error, and makes far ones look most normal. The *logarithm of the complement* with $\log q = -m$ falls with the error, as $m \ge 1/n_c$. And $\log q = +\log m$ calls the undecided normal.
 #
@@ -597,7 +597,7 @@ for reading in (
 # * **Normalisation in $G$: the three kinds of codes together.** $G$ meets codes from the prior, mixed codes, and codes of real images. With batch normalisation {cite:p}`ioffe2015` each kind is normalised by its own mean and variance in training, but in the test by one running average that fits none of them. In our trial the extractor named nearly all patterns of generated
 #   images in training, and few of them once the network was in evaluation mode; held-out errors grew. We decode the three kinds as *one* batch, wherever $G$ is called. `variant="apart"` sets the trap again. Group normalisation {cite:p}`wu2018` avoids it, because each image is normalised alone, but with it, in a trial without the third point below, $G$ drew a single image per pattern (`variant="group_norm"`).
 # * **Normalisation elsewhere.** $E$ has group normalisation, so that a score depends on one image only. $D$ has none.
-# * **Units of $\sigma$.** $G$ divides $z_n$ by $\sigma$ before its first layer, and $E$ multiplies its output by $\sigma$. This changes no function that the networks can express, only where they start. Without it the prior's features, with $\sigma = 0.1$, were too faint: $G$ ignored them, and $E$ sent real images to codes many times as long as the prior's, where no other loss ever looks. In return the features are now the louder part at the start: in these units two codes of one pattern differ by 7.7, and a change of pattern adds only 1.4.
+# * **Units of $\sigma$.** $G$ divides $z_n$ by $\sigma$ before its first layer, and $E$ multiplies its output by $\sigma$. This changes no function that the networks can express, only where they start. Without it the prior's features, with $\sigma = 0.1$, were too faint: $G$ ignored them, and $E$ sent real images to codes many times as long as the prior's, where no other loss ever looks. In return the features are now the louder part at the start: in these units two codes of one pattern differ by 7.7, and a change of pattern has a length of only 1.4 (which adds hardly anything: lengths add in squares).
 
 
 # %%
@@ -1312,7 +1312,7 @@ def show(table):
 # %% [markdown]
 # ### Table 1: MNIST, digit by digit
 #
-# AUROC in percent, with the digit of the row as the novelty. **GPND** is the best of the other methods in the paper's table. R1 to R3, "error" and "pattern" are scores of the same runs. The last row is twice the standard error over digits, each the mean of its seeds. Only runs of the width set here are in these tables, 16 channels. Runs of another width, such as the usual 64, are kept as records, and stand neither here nor in the ledger, which has the same width.
+# AUROC in percent, with the digit of the row as the novelty. **GPND** is the best of the other methods in the paper's table. R1 to R3, "error" and "pattern" are scores of the same runs. The last row is twice the standard error over digits, each the mean of its seeds. Only runs of the width set here are in these tables, 16 channels. Runs of another width, such as the usual 64, would be kept as records, and stand neither here nor in the ledger, which has the same width.
 
 # %% tags=["hide-input"]
 METHODS = ("R1", "R2", "R3", "R1, empirical", "error", "pattern", "pixels")
@@ -1417,7 +1417,7 @@ if panels:
 # %% [markdown]
 # ### Table 2: how many patterns?
 #
-# Printed: the mean over ten digits. Ours: AUROC in percent on the digits 1 and 8, with eq. 7 per pixel. (Why there: with the printed norm, held-out images are less confident than mixed codes, so the patterns can hardly matter. That is a measure of health that needs no test image; but when we decided to start from it, the AUROC of the printed norm was known.) **used** is the number of patterns in use on held-out images, **collapsed** counts runs.
+# Printed: presumably the mean over ten digits, since the value at ten patterns is that of Table 1. Ours: AUROC in percent on the digits 1 and 8, with eq. 7 per pixel. (Why there: with the printed norm, held-out images are less confident than mixed codes, so the patterns can hardly matter. That is a measure of health that needs no test image; but when we decided to start from it, the AUROC of the printed norm was known.) **used** is the number of patterns in use on held-out images, **collapsed** counts runs.
 
 
 # %% tags=["hide-input"]
@@ -1610,17 +1610,17 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 #
 # With eq. 7 per pixel, the same networks and the same three epochs, the picture changes, on the three digits that were run: 1 and 8, chosen beforehand, and 4, added because its pattern was the worst of all under the printed norm, so some of its gain may be chance. On 1 and 8 the pattern points the right way, and R1 is better than the error alone: clearly on the 1; on the 8 by half a point, which is nothing beside two seeds. On the 4 it comes from the wrong side to a little above chance, and R1 still ranks worse than the error. A second seed for the 1 moves R1 by about four points, much less than the norm does. But mind the seeds under the printed norm: there the pattern of the 1 moves by thirty points between three seeds, and that of the 7 by twenty; and per pixel the 4 and the 8 have one seed.
 #
-# Why does a unit matter so much? Under the printed norm reconstruction pulls 28 times as hard, and patterns are left with little: held-out images are, on average, *less* certain of their pattern than mixed codes are. The health table says so without any test label. Per pixel the order is right, though the size is far from it: the paper expects certainty on the one side and $1/n_c$ on the other. It has a price: errors grow by about a third, $G$'s images of one pattern
+# Why does a unit matter so much? The norm of eq. 7 is not squared, so "per pixel" is the printed norm with another weight, $\gamma = 10/28$ in place of the printed 10. Under the printed norm reconstruction pulls 28 times as hard, and patterns are left with little: held-out images are, on average, *less* certain of their pattern than mixed codes are. The health table says so without any test label. Per pixel the order is right, though the size is far from it: the paper expects certainty on the one side and $1/n_c$ on the other. It has a price: errors grow by about a third, $G$'s images of one pattern
 # become much more alike (*within*), and real images are encoded further from the prior. Our computing in units of $\sigma$ may contribute, as it makes features louder than patterns at the start; we have not separated the two. Which norm the authors ran we cannot tell.
 #
 # Two reasons for caution remain in either case.
 #
-# * **The patterns are not classes.** The mutual information between patterns and digits is small (NMI in the table of health). Patterns that cut across the digits, by slant or thickness say, have no reason to be undecided about a new digit.
+# * **The patterns are not classes.** The mutual information between patterns and digits is small (NMI in the table of health). Patterns that cut across the digits, by slant or thickness say, have no reason to be undecided about a new digit. The paper itself notes, under Fig. 4, that reconstructions of one pattern show quite different digits.
 # * **The geometry of {numref}`fig-ade-idea`.** A new class need not lie on a ridge. A 4 may lie beside the 9s, and a pattern that holds them may claim it. Eq. 6 trains indecision on *straight lines between patterns, in the code*. Nothing says that real novelties are encoded there.
 #
 # ### Is the digit 1 found?
 #
-# The paper prints 0.768, beside 0.056 to 0.468 for six others. A score can only find the 1 through the pattern, because its error is *below* that of the normal digits. With the printed norm its pattern is at chance with one seed and clearly the wrong way round with the two others. Per pixel, with two seeds, it points the right way, and lifts R1 from far below a coin toss to just below one: as argued, but far from 0.768.
+# The paper prints 0.768, beside 0.056 to 0.468 for six others. In our runs a score can only find the 1 through the pattern, because its error is *below* that of the normal digits. The paper says the opposite under its Fig. 4: there the 1 is recognised by a large reconstruction error. With the printed norm its pattern is at chance with one seed and clearly the wrong way round with the two others. Per pixel, with two seeds, it points the right way, and lifts R1 from far below a coin toss to just below one: as argued, but far from 0.768, and about where the nearest training image is.
 # Longer training may well go further. Whoever claims to find the 1 should print the two halves apart.
 #
 # ### Penalty and mixtures
@@ -1631,7 +1631,7 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 #
 # ### How many patterns?
 #
-# Of 4, 10 and 14 patterns, ten is best on both digits, for R1 and for the pattern. 4 and 14 cannot be told apart: R1 differs by less than two points, less than between two seeds, and the pattern's order changes with the digit. Two digits and one seed are thin evidence, and nothing in the derivation singles out ten; but the claim stands so far.
+# Of 4, 10 and 14 patterns, ten is best on both digits, for R1 and for the pattern. 4 and 14 cannot be told apart: R1 differs by less than two points, less than between two seeds, and the pattern's order changes with the digit. The lead of ten is clear on the 1; on the 8 it is three points, no more than two seeds differ by. One digit and one seed are thin evidence, and nothing in the derivation singles out ten.
 #
 # ### Other data
 #
@@ -1639,7 +1639,7 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 #
 # ### The readings of eq. 11
 #
-# R1 and R2 differ by less than two points on seven digits, and by up to three and a half on 0, 2 and 4. R3 is the poorest on eight of ten: for large errors $\log \Phi(z) \to 0$ leaves $-m$ alone, so it hands exactly the images with the clearest errors to the weaker half. The empirical distribution of held-out errors in place of the Gaussian changes R1 by half a point at most, except for the digit 1, by about one.
+# With the printed norm, on MNIST: R1 and R2 differ by less than two points on seven digits, and by up to three and a half on 0, 2 and 4. R3 is the poorest on eight of ten: for large errors $\log \Phi(z) \to 0$ leaves $-m$ alone, so it hands exactly the images with the clearest errors to the weaker half. The empirical distribution of held-out errors in place of the Gaussian changes R1 by half a point at most, except for the digit 1, by about one. Per pixel it is otherwise on the 1, where R3 is a little above R1, and R2 on one seed five points below it.
 #
 # ### What we have not shown
 #
@@ -1656,11 +1656,11 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 #
 # To talk about. The one that is marked, by tests and by a reader, is assignment 4 of {doc}`the course <../book/course>`, which has hints, too.
 #
-# 1. *(on paper)* Mix $t$ codes with weights drawn uniformly from the simplex instead of two. Show that the variance shrinks by $2/(t+1)$ on average. What does $G$ see for large $t$?
+# 1. *(on paper)* Mix $t$ codes with weights drawn uniformly from the simplex instead of two. Show that the variance shrinks to $2/(t+1)$ of what it was, on average. What does $G$ see for large $t$?
 # 2. *(on paper)* Under R2, for which $m$ do a small change of $S$ and the same change of $-\log m$ weigh the same, if $S = 1$? Show that there is no such $m$ in $[1/n_c, 1]$ for $S = 3$ and ten patterns.
 # 3. *(a run)* `recon_norm="rms"` on this page's digits. Which measures of health change, and in which direction? Which of them would you want to trade?
 # 4. *(a little code)* Train a classifier on the nine normal digits *with* their labels, and take its largest probability as $m$. Is the 1 found now? What does that say about the premise, and what about the patterns?
-# 5. *(a run)* `variant="apart"`. Compare the last `recon` in the log with the mean error of held-out images.
+# 5. *(a run)* `variant="apart"`. Compare the last `terms["recon"]` of the history with `read(models[shown], splits[shown].held_out)[0].mean()`, the mean error of held-out images.
 #
 # ```{admonition} Hint for exercise 4
 # :class: dropdown
