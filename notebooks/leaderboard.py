@@ -563,7 +563,7 @@ def standings(rows):
     return table.sort_values(**order), common
 
 
-FORMATS = {"train, s": "{:.0f}", "ms": "{:.2f}"}
+FORMATS = {"train, s": "{:.3g}", "ms": "{:.2g}"}
 
 
 def caption(dataset, common, rows, missing):
@@ -795,7 +795,7 @@ for protocol_, values in blocks.items():
 #   do not enter the tests at all, only the mean over them does, and most contestants have one.
 # * **Unlike sets of classes.** A pair is compared where both have been run. For some that is MNIST alone, or MNIST and three classes of Fashion-MNIST: the number of classes beside each difference tells.
 # * **Equal work.** The SVM and LOF see at most 6000 images, the SVM behind ICS as well. Under MISO a part of their distance to the others may be due to that.
-# * **Comparable times** across hardware, and across pages: NLN's latency includes all its scores for several $K$ at once.
+# * **Comparable times** across hardware, and across pages: NLN's latency includes all its scores for several $K$ at once. Nor are differences of a point or two between networks safe across hardware: {doc}`the page of claims <../book/claims>` has a network that moved by more with the processor alone.
 # * **CIFAR-10 proper.** Its numbers come from a JPEG copy.
 #
 # ## Exercises

@@ -1,4 +1,4 @@
-"""Runs that were made again by newer code: does today's code still make the numbers of old records?
+"""Runs that were made again, by newer code or on another machine: do they still make the numbers of the first record?
 
 The second records are kept apart, under FOLDER/repeats, so that no mean counts a run twice.
 """
