@@ -122,7 +122,7 @@ def _changed(table: pd.DataFrame) -> str:
 def _repeats(repeated: list[Repeat]) -> str:
     """How far the runs that were made again lie from the first ones, in Markdown."""
     if not repeated:
-        return "No run has been made again by newer code yet.\n"
+        return "No run has been made again yet.\n"
     said = []
     for same, where in ((True, "on the same hardware"), (False, "on other hardware")):
         if apart := [one.largest for one in repeated if one.same_hardware == same]:
