@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from notebook_cells import names_after, refused
+from notebook_cells import NOTEBOOKS, names_after, refused
 from scipy.stats import entropy, norm
 
-from novelty_utils import training
+from novelty_utils import records, training
 
 BEFORE_TRAINING = "models, histories = fit()\n"
 BEFORE_TABLES = "AS_SET = {"
@@ -351,3 +351,11 @@ def test_the_error_is_the_norm_of_the_difference(everything):
 def test_values_that_cannot_be(pairs, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert message in refused("ade_gan", [word for pair in pairs for word in ("-p", pair)], capsys)
+
+
+def test_with_one_normal_class_the_pattern_points_the_wrong_way_on_every_class():
+    for record in records.read("ade_gan", NOTEBOOKS.parent / "results"):
+        if record.parameters["protocol"] == "one_class":
+            values = {r.method: r.value for r in record.results if r.metric == "auroc"}
+            assert values["pattern"] < 0.5, record.class_name
+            assert values["R1"] < values["error"], record.class_name

@@ -258,6 +258,19 @@ def test_codes_alone_do_better_than_nln_on_both_data_sets_under_every_protocol(c
         assert (both["NLN: AE"] > both["NLN: AE, error"]).all()
 
 
+def test_under_one_class_of_4000_all_four_papers_meet(board, committed):
+    values = committed["one_class"]
+    for dataset, best in (("mnist", "ICS"), ("fashion_mnist", "NLN: AE")):
+        here = values.loc[[dataset]]
+        assert (here.notna().sum()[["ICS", "NLN: AE", "CRBND", "ADe-GAN: R1, l2"]] == 10).all()
+        ranks = board["mean_ranks"](board["common_blocks"](here))
+        networks = [name for name in ranks.index if name not in board["BASELINES"]]
+        assert networks[0] == best or networks[0].startswith(f"{best}, ")
+        assert "CRBND" in ranks.index[-2:]
+        assert ranks["NLN: AE"] < ranks["NLN: AE, error"]
+        assert ranks["ADe-GAN: R1, l2"] > ranks["ADe-GAN: error, l2"]
+
+
 def test_the_best_baseline_is_pixel_neighbours_or_lof(board, committed):
     for values in committed.values():
         ranks = board["mean_ranks"](board["common_blocks"](values))
