@@ -93,6 +93,8 @@ def _run(chosen: argparse.Namespace) -> None:
 def _sweep(chosen: argparse.Namespace) -> None:
     from novelty_utils import plans, sweeps  # they load torch
 
+    if chosen.scheduler is not None and not chosen.scheduler.strip():
+        raise InputError("--scheduler '' is no address: give one, such as tcp://host:8786, or leave it out")
     if chosen.workers and chosen.scheduler:
         raise InputError("--workers is for this machine: leave it out, the cluster has its own, or --scheduler")
     if chosen.dry_run and chosen.scheduler:
@@ -108,12 +110,14 @@ def _claims(chosen: argparse.Namespace) -> None:
 
     if not Path(chosen.results).is_dir():
         raise InputError(f"--results {chosen.results!r} is not a folder: give the one with the records")
-    if not any(Path(chosen.results).glob("*/*/*.json")):
-        raise InputError(
-            f"--results {chosen.results!r} holds no records PAPER/DATASET/NAME.json: give the folder above"
-        )
-    if Path(chosen.output).is_file():
-        raise InputError(f"--output {chosen.output!r} is a file: give a folder for the ledger")
+    papers = [name for names in claims.PAPERS.values() for name in names]
+    if not any(any(Path(chosen.results).glob(f"{name}/*/*.json")) for name in papers):
+        wanted = f"holds no records PAPER/DATASET/NAME.json of {', '.join(papers)}"
+        raise InputError(f"--results {chosen.results!r} {wanted}: give the folder above, or run one of these first")
+    output = Path(chosen.output)
+    for path in (output, *output.parents):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--output {chosen.output!r}: {str(path)!r} is a file: give a folder for the ledger")
     table = claims.ledger(chosen.results)
     for line in table[table.kind != "number"].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")

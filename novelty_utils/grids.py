@@ -61,7 +61,7 @@ def read(file: Path, overrides: Mapping[str, str]) -> list[Job]:
     Raises InputError, one line, for an unknown key, notebook or parameter, a value that is not allowed, a list
     without values, and a run that is asked for twice.
     """
-    content = _mapping(_load(file), file, (*KEYS, "grids"))
+    content = _mapping(_load(file), file, (*KEYS, "grids"), "the file")
     shared = {key: value for key, value in content.items() if key != "grids"}
     if "grids" not in content:
         grids = [shared]
@@ -69,7 +69,7 @@ def read(file: Path, overrides: Mapping[str, str]) -> list[Job]:
         grids = content["grids"]
         if "grid" in shared or not isinstance(grids, list) or not grids:
             raise InputError(f"{file}: grids must be a list with a grid in each entry, and no grid beside it")
-        grids = [_joined(shared, _mapping(grid, file, KEYS), file) for grid in grids]
+        grids = [_joined(shared, _mapping(grid, file, KEYS, "an entry of grids"), file) for grid in grids]
     jobs = [job for grid in grids for job in _jobs(grid, overrides, file)]
     _refuse_twice(jobs, file)
     return jobs
@@ -102,9 +102,10 @@ def _line(where: Any) -> str:
     return f" (line {mark.line + 1})" if mark else ""
 
 
-def _mapping(value: Any, file: Path, allowed: tuple[str, ...] = ()) -> dict[str, Any]:
+def _mapping(value: Any, file: Path, allowed: tuple[str, ...] = (), what: str = "this") -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise InputError(f"{file}: {value!r} should be lines of `name: value`; see sweeps/ for examples")
+        found = f"it has {value!r}" if value else "there is nothing"
+        raise InputError(f"{file}: {what} should be lines of `name: value`, {found}; see sweeps/ for examples")
     for key in value:
         if allowed and key not in allowed:
             raise InputError(f"{file}: unknown key {key!r}: choose from {', '.join(allowed)}")
@@ -115,7 +116,7 @@ def _joined(shared: Mapping[str, Any], grid: Mapping[str, Any], file: Path) -> d
     """One entry of `grids` with what is outside the list."""
     if "notebook" in shared and "notebook" in grid:
         raise InputError(f"{file}: notebook is given for all grids and for one of them; give it once")
-    both = [_mapping(part.get("parameters", {}), file) for part in (shared, grid)]
+    both = [_mapping(part.get("parameters", {}), file, what="parameters") for part in (shared, grid)]
     for name in both[0].keys() & both[1].keys():
         raise InputError(f"{file}: {name} is given for all grids and for one of them; give it once")
     return {**shared, **grid, "parameters": {**both[0], **both[1]}}
@@ -123,14 +124,15 @@ def _joined(shared: Mapping[str, Any], grid: Mapping[str, Any], file: Path) -> d
 
 def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> Iterator[Job]:
     if not isinstance(grid.get("notebook"), str):
-        raise InputError(f"{file}: notebook is missing: name one, such as ics")
+        found = f"notebook={grid['notebook']!r} is not one name" if "notebook" in grid else "notebook is missing"
+        raise InputError(f"{file}: {found}: name one, such as ics")
     try:
         notebook = runs.find_notebook(grid["notebook"])
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     schema, defaults = runs.read_schema(notebook)
-    fixed = _mapping(grid.get("parameters", {}), file)
-    lists = _mapping(grid.get("grid", {}), file)
+    fixed = _mapping(grid.get("parameters", {}), file, what="parameters")
+    lists = _mapping(grid.get("grid", {}), file, what="grid")
     if not lists:
         raise InputError(f"{file}: grid is missing or empty: give at least one parameter a list, such as seed: [0]")
     for name in fixed.keys() & lists.keys():
@@ -153,7 +155,8 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
 
 def _text(name: str, value: Any, file: Path) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{file}: {name}={value!r} is not one value: put lists under grid")
+        several = f", or write {name}: {','.join(map(str, value))} if one run takes them all" * isinstance(value, list)
+        raise InputError(f"{file}: {name}={value!r} is not one value: put lists under grid{several}")
     return value
 
 

@@ -52,6 +52,7 @@ def run(key: str, name: str, notebook: str, text: Mapping[str, str], gpus: Seque
         pairs = [f"-p{parameter}={value}" for parameter, value in {**text, "results": str(results)}.items()]
         code = _execute(["run", str(file), "--headless", *pairs], log, _environment(worker.name, gpus), _wanted(key))
         said = log.read_text(encoding="utf-8", errors="replace")[-LONGEST_LOG:]
+        said = said.replace(str(results), text.get("results", "results"))  # where its records will be in the end
         if code not in (0, 2):
             raise JobError(f"exit code {code}" if code > 0 else f"killed by signal {-code}", said)
         made = {str(path.relative_to(results)): path.read_text("utf-8") for path in _records(results)}

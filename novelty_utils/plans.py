@@ -14,6 +14,7 @@ from typing import Any
 
 from novelty_utils import grids, provenance, records
 from novelty_utils.grids import Job
+from novelty_utils.params import InputError
 
 
 def unfinished(listed: list[Job]) -> list[Job]:
@@ -79,9 +80,13 @@ def _estimate(some: list[Job], workers: int) -> str:
     """
     paper, p, machine = some[0].paper, some[0].parameters, provenance.machine()
     here = provenance.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
+    try:
+        every = records.read(paper, p.results, "results")
+    except InputError as error:  # a file of `results` alone: it stops nobody who works elsewhere
+        return f"no estimate ({error})"
     found = [
         record
-        for record in records.read(paper, p.results, "results")
+        for record in every
         if (record.dataset, record.tier, provenance.hardware(record.machine)) == (p.dataset, p.tier, here)
     ]
     if not found:

@@ -168,7 +168,7 @@ def _text(record: Record) -> str:
 def read(paper: str, *folders: str | Path) -> list[Record]:
     """All records of a paper in these folders, each file once, in a fixed order; a missing folder holds none.
 
-    Raises InputError for a file that is no record or was written by a newer version.
+    Raises InputError for a file that is no record, cannot be read or was written by a newer version.
     """
     files = {file.resolve() for folder in folders for file in Path(folder).glob(f"{paper}/*/*.json")}
     return [_load(file) for file in sorted(files)]
@@ -184,7 +184,8 @@ def frame(records: list[Record]) -> pd.DataFrame:
         for r in records
         for result in r.results
     ]
-    return pd.DataFrame(rows)
+    columns = ["dataset", "class_name", "tier", "seed", *Result.model_fields, "seconds", "hardware", "commit"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 
 def chosen(rows: pd.DataFrame, **where: Any) -> pd.DataFrame:
@@ -215,7 +216,7 @@ def parse(text: str, source: str | Path) -> Record:
         if content.get("version", 0) > VERSION:
             raise InputError(f"{source} was written by a newer version of novelty_utils: update the package to read it")
         return Record.model_validate(content)
-    except (json.JSONDecodeError, AttributeError, TypeError, ValidationError) as error:
+    except (json.JSONDecodeError, RecursionError, AttributeError, TypeError, ValidationError) as error:
         raise _damaged(source) from error
 
 
@@ -224,6 +225,8 @@ def _load(path: Path) -> Record:
         return parse(path.read_text(encoding="utf-8"), path)
     except UnicodeDecodeError as error:
         raise _damaged(path) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): make it readable or take it away") from error
 
 
 def _damaged(source: str | Path) -> DamagedRecordError:

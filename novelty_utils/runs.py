@@ -78,6 +78,9 @@ def check(notebook: Path, text: Mapping[str, str]) -> tuple[RunParameters, dict[
     Returns the parameters of the whole run, and the Python values of the names in `text` only, to inject.
     Raises InputError for an unknown name, a wrong type and a value that is not allowed.
     """
+    for name, value in text.items():
+        if not isinstance(value, str):
+            raise InputError(f"{name}={value!r} is not text: write {str(value)!r}, as on the command line")
     schema, defaults = read_schema(notebook)
     parameters = schema.parse(defaults, text)
     return parameters, {name: getattr(parameters, name) for name in text}

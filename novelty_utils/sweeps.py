@@ -6,6 +6,7 @@ folder. So a sweep that was interrupted, or killed, goes on when the same comman
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import logging
@@ -26,7 +27,7 @@ from novelty_utils.params import InputError
 from novelty_utils.runs import RunError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 RETRIES = 2  # of a run that fails, e.g. for lack of memory beside another one
 LEFTOVER = 3600  # seconds after which the temporary file of a record belongs to nobody: one is written in milliseconds
@@ -44,6 +45,8 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     if not importlib.util.find_spec("distributed"):
         raise InputError('dask is missing: pip install "novelty-utils[sweep]"')
     listed = grids.read(file, overrides)
+    if scheduler:
+        _refuse_relative(listed)
     todo = plans.unfinished(listed)
     started, tally = time.perf_counter(), Counter(skipped=len(listed) - len(todo))
     try:
@@ -69,6 +72,13 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
         raise RunError(f"{tally['failed'] + tally['refused']} of {len(listed)} runs left no record; see their logs")
 
 
+def _refuse_relative(listed: list[Job]) -> None:
+    """A worker would look for a relative folder of images where it was started, and might find other images there."""
+    for name in {job.parameters.dataset for job in listed}:
+        if name.startswith("folder:") and not Path(name.removeprefix("folder:")).expanduser().is_absolute():
+            raise InputError(f"dataset={name!r}: with --scheduler give the whole path, and one that all machines have")
+
+
 def _summary(tally: Counter[str], started: float) -> None:
     counts = ", ".join(f"{word} {tally[word]}" for word in ("done", "skipped", "failed", "refused"))
     print(f"{counts}, in {time.perf_counter() - started:.0f} seconds")
@@ -92,34 +102,61 @@ def _prepare(todo: list[Job]) -> None:
 @contextlib.contextmanager
 def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iterator[tuple[Client, list[str]]]:
     """A client of the cluster, and the GPUs that its workers divide among themselves: none but on this machine."""
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said in one line
     if scheduler:
-        try:
-            client = Client(scheduler)  # for as long as dask is configured to try, by default half a minute
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"scheduler={scheduler!r} does not answer: start one with `dask scheduler`, or leave --scheduler out"
-            ) from error
+        _refuse_silent(scheduler)
+        client = Client(scheduler)
         try:
             yield client, []
         finally:
             client.close(timeout=5)
         return
     gpus = plans.gpus(todo)
-    cluster = LocalCluster(
-        n_workers=min(len(todo), workers or len(gpus) or plans.cores()),
+    try:
+        cluster = _local(gpus, min(len(todo), workers or len(gpus) or plans.cores()))
+    except RuntimeError as error:
+        raise RunError(f"dask cannot start its workers here ({error})") from error
+    with cluster, Client(cluster) as client:
+        client.run(jobs.ignore_interrupt)
+        yield client, gpus
+
+
+def _refuse_silent(address: str) -> None:
+    """Ask who is there, for as long as dask is configured to try, by default half a minute.
+
+    A client would wait for ever at a port that answers something else.
+    """
+    import dask
+    from distributed.core import rpc
+
+    async def identity() -> dict[str, Any]:
+        limit = dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+        async with asyncio.timeout(limit), rpc(address) as there:
+            return await there.identity()
+
+    advice = "start one with `dask scheduler`, or leave --scheduler out"
+    try:
+        found = asyncio.run(identity())["type"]
+    except Exception as error:  # whatever the other side sends, and dask makes of it
+        raise InputError(f"scheduler={address!r} does not answer: {advice}") from error
+    if found != "Scheduler":
+        raise InputError(f"scheduler={address!r} is a dask {found}, not a scheduler: {advice}")
+
+
+def _local(gpus: list[str], workers: int) -> LocalCluster:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
         threads_per_worker=1,
         resources={"GPU": 1} if gpus else None,
         memory_limit=None,  # a worker holds nothing; its runs are processes of their own
         dashboard_address="127.0.0.1:0",  # some port that is free, without a warning
         silence_logs=logging.CRITICAL,
     )
-    with cluster, Client(cluster) as client:
-        client.run(jobs.ignore_interrupt)
-        yield client, gpus
 
 
 def _submitted(client: Client, todo: list[Job], gpus: list[str]) -> dict[Future, Job]:

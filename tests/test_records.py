@@ -189,6 +189,18 @@ def test_a_record_without_what_every_reader_needs_is_refused(tmp_path, record, p
         records.read("ics", tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, record):
+    folder = records.write(record, tmp_path).parent
+    for name, make in {"gone": lambda path: path.symlink_to("nowhere"), "folder": lambda path: path.mkdir()}.items():
+        make(folder / f"{name}.json")
+        with pytest.raises(InputError, match=r"cannot be read \((No such file|Is a directory).*\): make it readable"):
+            records.read(record.paper, tmp_path)
+        (folder / f"{name}.json").rmdir() if name == "folder" else (folder / f"{name}.json").unlink()
+    (folder / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(records.DamagedRecordError, match=r"deep.json is not a record"):
+        records.read(record.paper, tmp_path)
+
+
 def test_a_record_with_a_field_that_nobody_knows_is_refused(tmp_path, record):
     path = records.write(record, tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"extra": 1}))
@@ -218,7 +230,9 @@ def test_the_table_has_one_row_per_result(record):
 
 
 def test_no_records_make_an_empty_table():
-    assert records.frame([]).empty
+    table = records.frame([])
+    assert table.empty
+    assert not len(table[(table.metric == "auroc") & (table.method == "m") & (table.tier == "demo")])
 
 
 # --- checkpoints of a run ------------------------------------------------------------------------------------------

@@ -161,6 +161,8 @@ def test_check_returns_the_whole_run_and_only_the_given_values(notebook):
         ({"beta": "many"}, "beta='many'"),
         ({"beta": "-1"}, "beta='-1'"),
         ({"beta": "nan"}, "beta='nan'"),
+        ({"class_name": 3}, "class_name=3 is not text: write '3'"),
+        ({"beta": None}, "beta=None is not text"),
         ({"tier": "huge"}, "tier='huge'"),
         ({"class_name": "cat"}, "class_name='cat' is not a class of digits"),
         ({"dataset": "fashion_mnist", "class_name": "10"}, "not a class of fashion_mnist"),

@@ -5,6 +5,7 @@ depends on how fast the machine is.
 """
 
 import contextlib
+import http.server
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -162,13 +164,15 @@ def test_an_override_holds_for_every_run_and_takes_the_place_of_a_list():
         ("grid: {dataset: [digits, folder:nowhere]}", "nowhere is not a folder"),
         ("parameters: {seed: 1}", "grid is missing or empty"),
         ("grid: {}", "grid is missing or empty"),
-        ("grid: [1]", "should be lines of"),
+        ("grid: [1]", "grid should be lines of `name: value`, it has ['1']"),
+        ("grid:", "grid should be lines of `name: value`, there is nothing"),
+        ("parameters:\ngrid: {seed: [0]}", "parameters should be lines of `name: value`, there is nothing"),
         ("grid: {seed: []}", "seed=[] is no list with values"),
         ("grid: {seed: 1}", "seed='1' is no list with values"),
         ("grid: {seed: [[1]]}", "is not one value"),
         ("grid: {seed: [0, ]\n", "is not YAML"),
         ("grid: {class_name: [1, all]}", "write class_name: all for a run per class"),
-        ("parameters: {seed: [1]}\ngrid: {beta: [1]}", "put lists under grid"),
+        ("parameters: {seed: [1, 2]}\ngrid: {beta: [1]}", "put lists under grid, or write seed: 1,2 if one run"),
         ("parameters: {seed: 1}\ngrid: {seed: [1]}", "seed is given under parameters and under grid"),
         ("grid: {seed: [1]}\ngrid: {seed: [2]}", "'grid' is there twice"),
         ("grid: {seed: [1], seed: [2]}", "'seed' is there twice (line 2)"),
@@ -203,10 +207,15 @@ def test_what_is_wrong_in_a_file_is_one_line_and_nothing_is_started(text, messag
         ("s.yml -p results=blocked", "cannot write blocked/.logs"),
         ("s.yml --workers 0", "'0' is not a number of processes"),
         ("s.yml --workers 2 --scheduler tcp://127.0.0.1:1", "--workers is for this machine"),
+        ("s.yml --scheduler=", "--scheduler '' is no address"),
+        ("s.yml --scheduler tcp://127.0.0.1:1 -p dataset=folder:pictures", "give the whole path"),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_one_line(line, message, capsys):
     sweep("grid: {seed: [0]}")
+    for name in "ab":
+        for part in ("train", "test"):
+            Path("pictures", part, name).mkdir(parents=True)
     Path("blocked").mkdir()
     Path("blocked/.logs").touch()
     assert cli.main(["sweep", *line.split()]) == 2
@@ -608,11 +617,49 @@ def test_a_scheduler_that_does_not_answer_is_one_line_and_nothing_is_written(sta
     assert not Path("results").exists()
 
 
-def test_an_address_that_is_none_is_one_line(capsys, monkeypatch):
-    # A real client that fails like this may hold up the next one in the same process.
-    monkeypatch.setattr("distributed.Client", lambda address: int(address))
+def test_an_address_that_is_none_is_one_line(capsys):
     assert cli.main(["sweep", str(sweep("grid: {seed: [0]}")), "--scheduler", "nonsense://"]) == 2
     assert capsys.readouterr().err.startswith("novelty: scheduler='nonsense://' does not answer")
+
+
+def test_a_port_that_answers_something_else_is_one_line(start, monkeypatch):
+    """The usual slip is the port of the dashboard: a web server, which waits for a request and says nothing."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "2s")
+    sweep("grid: {seed: [0]}")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.server_port}"
+        code, out, err = ended(start("--scheduler", address))
+        server.shutdown()
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"novelty: scheduler='{address}' does not answer")
+    assert not Path("results").exists()
+
+
+def test_the_address_of_a_worker_is_one_line(shared, start):
+    log = next(path for path in sorted(shared.folder.glob("*.log")) if "Start worker at" in path.read_text())
+    address = re.search(r"Start worker at: +(tcp://\S+)", log.read_text()).group(1)
+    sweep("grid: {seed: [0]}")
+    code, _, err = ended(start("--scheduler", address))
+    assert code == 2
+    assert err.splitlines()[-1].startswith(f"novelty: scheduler='{address}' is a dask Worker, not a scheduler")
+
+
+def test_a_damaged_record_elsewhere_stops_no_sweep(capsys):
+    Path("results/tiny/digits").mkdir(parents=True)
+    Path("results/tiny/digits/x.json").write_text("{")
+    sweep("grid: {seed: [0]}")
+    assert cli.main(["sweep", "s.yml", "-p", "results=mine", "--workers", "1"]) == 0
+    assert "no estimate (" in capsys.readouterr().out
+    assert len(list(Path("mine").glob("*/*/*.json"))) == 1
+
+
+def test_a_log_names_the_folder_that_the_record_is_in(capsys):
+    sweep("grid: {seed: [0]}")
+    assert cli.main(["sweep", "s.yml", "-p", "results=mine", "--workers", "1"]) == 0
+    (log,) = Path("mine/.logs").glob("*.log")
+    assert "records:  mine" in log.read_text()
+    assert "run-" not in log.read_text()
 
 
 def test_a_late_gpu_takes_its_share_and_a_dead_scheduler_is_a_failure(clone, cluster, start):
