@@ -742,11 +742,23 @@ def test_the_examples_of_the_page_are_true(clone, capsys):
     assert f"These are {counts[0]} runs." in text
     for seed, method in ((0, "ICS"), (1, "ICS"), (0, "CAE")):
         found = [records.Result(method=method, metric="auroc", value=0.5)]
-        changes = {"paper": "ics", "tier": "demo", "seed": seed, "parameters": {"beta": 0.5}, "results": found}
+        changes = {"paper": "ics", "tier": "demo", "seed": seed, "results": found}
+        changes |= {"parameters": {"beta": 0.5, "protocol": "one_class"}}
         records.write(RECORD.model_copy(update=changes | {"class_name": method}), "my-sweep")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(block, {})
     assert re.search(r"digits +0\.5 +0\.5 +NaN +1$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_own_records_are_set_beside_those_of_the_book_as_the_page_says(clone, capsys):
+    text = (ROOT / "book" / "howto-papermill.md").read_text(encoding="utf-8")
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "whose" in block]
+    for folder, value in (("sweep", 0.25), ("results", 0.75)):
+        found = [records.Result(method="ICS", metric="auroc", value=value)]
+        changes = {"paper": "ics", "results": found, "parameters": {"protocol": "one_class"}}
+        records.write(RECORD.model_copy(update=changes), folder)
+    exec(block, {})
+    assert re.search(r"digits +0 +smoke +0\.25 +0\.75$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_an_unknown_notebook_of_a_file_names_the_file():
