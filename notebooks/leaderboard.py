@@ -24,7 +24,7 @@
 # This page has two parts. The first runs the baselines, class by class, and leaves records. The second reads the records of *all* papers and compares what is there.
 #
 # The short answer, from short training and for centred grey pictures such as those of MNIST and Fashion-MNIST: use nearest neighbours or LOF on the pixels. No network of the four papers is ahead of these two beyond chance, under any protocol, and they need no training. The nearest neighbours among an autoencoder's *codes*
-# come closest to being a reason to train something: level with those among the pixels where one class is normal, and on most classes ahead of them where nine are. What a network may be good for, natural photographs and *where* a picture is wrong, is not on this board. Nor is it full: all four papers meet under one protocol, one class of 4000, and only NLN and the baselines have been run under all three; the table of runs, at the start of the second part, says what is there.
+# come closest to being a reason to train something: level with those among the pixels where one class is normal, and on most classes ahead of them where nine are. What a network may be good for is not on this board: to tell *where* a picture is wrong, and natural photographs, on which all five baselines are little better than chance and hardly a network has been run. Nor is it full: all four papers meet under one protocol, one class of 4000, and only NLN and the baselines have been run under all three; the table of runs, at the start of the second part, says what is there.
 #
 # **Before you start** you should know what the {doc}`four protocols <../book/protocols>` are and what an AUROC measures. The methods are on their own pages:
 # {doc}`ics`, {doc}`nln`, {doc}`crbnd`, {doc}`ade_gan`.

@@ -271,6 +271,14 @@ def test_under_one_class_of_4000_all_four_papers_meet(board, committed):
         assert ranks["ADe-GAN: R1, l2"] > ranks["ADe-GAN: error, l2"]
 
 
+def test_on_natural_photographs_all_baselines_are_little_better_than_chance(board):
+    every = records.read("leaderboard", NOTEBOOKS.parent / "results")
+    rows = board["collected"]([r for r in every if r.dataset == "cifar10_jpeg"])
+    means = rows.groupby(["protocol", "name", "class_name"]).auroc.mean().groupby(level=[0, 1]).mean()
+    assert len(means) >= 10
+    assert means.between(0.5, 0.61).all()
+
+
 def test_the_best_baseline_is_pixel_neighbours_or_lof(board, committed):
     for values in committed.values():
         ranks = board["mean_ranks"](board["common_blocks"](values))
