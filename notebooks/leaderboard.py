@@ -367,7 +367,9 @@ def runs_of(record, one):
     timed = record.training.get(one.timed, {})
     if "scoring_seconds" in timed:
         row["ms"] = 1000 * timed["scoring_seconds"] / timed["scored_images"]
-    row["hardware"] = provenance.hardware(record.machine)
+    # a name of a processor may stand for several, with and without bf16
+    used = {record.training[entry].get("precision") for entry in one.trained} - {None}
+    row["hardware"] = ", ".join([provenance.hardware(record.machine), *sorted(used)])
     if one.timed and has(record, one.at):
         row |= {metric: v for metric, v in values.items() if "share=" in metric}
     return [row]
@@ -527,7 +529,7 @@ assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
 #
 # Best rank first. **rank**: mean rank on the common blocks of this table; **AUROC** in percent, mean over classes; **±**: half of its 95 % interval over classes (Student's $t$ on class means), not given below five classes; **seeds ±**: standard deviation from seed to seed within a class, mean over the classes that were repeated;
 # **train** in seconds and **ms** per image, medians over the runs on the hardware that most of them had, which is named: all that a score needs, neighbours and SVM included. Compare times within one kind of
-# hardware only, and then roughly: other work ran on some of these machines at the same time, and the same training took up to four times as long on a busy one. A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. The *p* value above a table is that of {eq}`eq-board-friedman`. Contestants
+# hardware only, and then roughly: other work ran on some of these machines at the same time, and made the same training up to three quarters longer on a busy one. (The same name of a processor stands for several: with bf16 it trains more than twice as fast as without.) A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. The *p* value above a table is that of {eq}`eq-board-friedman`. Contestants
 # with too few classes for a rank stand below the others: their mean is over other classes.
 
 
