@@ -1753,7 +1753,7 @@ changes.style.format(na_rep="–") if len(changes) else print("no recorded run y
 #
 # ### Two rows that say more than λ
 #
-# **weak d**, a blur of 3 pixels and a little noise, costs the narrow code twelve points on the 3 and one on the 8; the U-Net loses nineteen on the 3 and *gains* six on the 8, while its own negatives stay perfectly separated throughout. So the strength of the degradation, which the paper does not print, moves the result further than λ does between ¼ and ¾ with the narrow code. **no A** leaves the autoencoder out and trains the classifier on plain images against degraded ones. The U-Net adds six and four points to that, the narrow code twenty-one and thirty-five.
+# **weak d**, a blur of 3 pixels and a little noise, costs the narrow code twelve points on the 3 and one on the 8; the U-Net loses nineteen on the 3 and *gains* six on the 8, while its own negatives stay perfectly separated throughout. So in three of these four cases the strength of the degradation, which the paper does not print, moves the result further than λ does between ¼ and ¾. **no A** leaves the autoencoder out and trains the classifier on plain images against degraded ones. The U-Net adds six and four points to that, the narrow code twenty-one and thirty-five.
 #
 # ### The hard negatives are not hard, and ½ is no threshold
 #

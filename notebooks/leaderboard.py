@@ -778,7 +778,7 @@ for protocol_, values in blocks.items():
         display(shown)  # noqa: F821
 
 # %% [markdown]
-# In the records committed with the book no network is ahead of k-NN or of LOF beyond chance, under any protocol; several are behind. With nine normal classes NLN's scores are ahead of the other three baselines, and so is, by the widest gaps, the plain distance between its codes.
+# In the records committed with the book no network is ahead of k-NN or of LOF beyond chance, under any protocol; several are behind. With nine normal classes NLN's scores are ahead of the other three baselines in the mean, most of them beyond chance, and so is, by the widest gaps and beyond chance in all three, the plain distance between its codes.
 #
 # That row is worth a second look. *Nearest neighbours among the codes* against *nearest neighbours among the pixels* is the comparison that the idea of NLN calls for, and its paper does not have it. With one normal class the two are level. With nine, the codes are ahead by three points in the mean and on three classes of four, which is not beyond chance among so many pairs; whoever wants to know
 # would run more data sets rather than more seeds. Decoding the neighbours, which NLN does next, loses more than these points.

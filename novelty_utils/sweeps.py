@@ -130,11 +130,14 @@ def _refuse_silent(address: str) -> None:
     A client would wait for ever at a port that answers something else.
     """
     import dask
+    from distributed import Security
     from distributed.core import rpc
+
+    secrets = Security().get_connection_args("client")  # as a client has them, for tls://
 
     async def identity() -> dict[str, Any]:
         limit = dask.utils.parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
-        async with asyncio.timeout(limit), rpc(address) as there:
+        async with asyncio.timeout(limit), rpc(address, connection_args=secrets) as there:
             return await there.identity()
 
     advice = "start one with `dask scheduler`, or leave --scheduler out"

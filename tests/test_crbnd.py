@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from notebook_cells import names_after, refused
+from notebook_cells import NOTEBOOKS, names_after, refused
 from scipy import ndimage
 from sklearn.metrics import log_loss
 from test_caltech import IMAGES, write_layout
 
-from novelty_utils import caltech, training
+from novelty_utils import caltech, records, training
 
 BEFORE_CLASSIFIERS = "classifiers = {}\n"
 BEFORE_TABLES = "SETTINGS = ["
@@ -360,3 +360,34 @@ def test_repetitions_are_recorded_one_by_one(tmp_path, monkeypatch):
 def test_values_that_cannot_be(pairs, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert message in refused("crbnd", [word for pair in pairs for word in ("-p", pair)], capsys)
+
+
+# --- what the prose says of the committed records ------------------------------------------------------------------
+
+
+def aurocs(**where) -> list[dict]:
+    """AUROCs by method, one mapping per record with these parameters."""
+    every = records.read("crbnd", NOTEBOOKS.parent / "results")
+    found = [r for r in every if all({**r.parameters, "class_name": r.class_name}[k] == v for k, v in where.items())]
+    return [{q.method: 100 * q.value for q in r.results if q.metric == "auroc"} for r in found]
+
+
+def test_on_single_categories_the_method_is_worse_than_the_error_and_the_controls():
+    draws = aurocs(dataset="cifar10_jpeg", protocol="inlier_categories", n_inlier=1)
+    assert len(draws) == 10
+    for other, points, lost in (("error of A", 16, 9), ("pixels", 13, 0), ("statistics", 13, 0)):
+        gains = [draw["CRBND"] - draw[other] for draw in draws]
+        assert np.mean(gains) == pytest.approx(-points, abs=0.5)
+        assert sum(gain < 0 for gain in gains) >= lost
+
+
+def test_the_strength_of_the_degradation_moves_more_than_lambda_in_three_of_four_cases():
+    cases = {(a, c): aurocs(arch=a, class_name=c, ablations=True) for a in ("paper", "dense64") for c in "38"}
+    further = 0
+    for (arch, digit), found in cases.items():
+        (one,) = [each for each in found if "weak d" in each]
+        of_lambda = [one["CRBND"], one["λ = 0.25"], one["λ = 0.75"]]
+        further += abs(one["CRBND"] - one["weak d"]) > max(of_lambda) - min(of_lambda)
+        lead = {("paper", "3"): 6, ("paper", "8"): 4, ("dense64", "3"): 21, ("dense64", "8"): 35}[arch, digit]
+        assert one["CRBND"] - one["no A"] == pytest.approx(lead, abs=0.5)
+    assert further == 3

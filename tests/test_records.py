@@ -189,14 +189,15 @@ def test_a_record_without_what_every_reader_needs_is_refused(tmp_path, record, p
         records.read("ics", tmp_path)
 
 
-def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, record):
-    folder = records.write(record, tmp_path).parent
-    for name, make in {"gone": lambda path: path.symlink_to("nowhere"), "folder": lambda path: path.mkdir()}.items():
-        make(folder / f"{name}.json")
-        with pytest.raises(InputError, match=r"cannot be read \((No such file|Is a directory).*\): make it readable"):
-            records.read(record.paper, tmp_path)
-        (folder / f"{name}.json").rmdir() if name == "folder" else (folder / f"{name}.json").unlink()
-    (folder / "deep.json").write_text("[" * 100_000)
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("nowhere"), lambda path: path.mkdir()])
+def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, record, make):
+    make(records.write(record, tmp_path).with_name("other.json"))
+    with pytest.raises(InputError, match=r"cannot be read \((No such file|Is a directory).*\): make it readable"):
+        records.read(record.paper, tmp_path)
+
+
+def test_a_file_that_is_nested_too_deeply_is_no_record(tmp_path, record):
+    records.write(record, tmp_path).with_name("deep.json").write_text("[" * 100_000)
     with pytest.raises(records.DamagedRecordError, match=r"deep.json is not a record"):
         records.read(record.paper, tmp_path)
 

@@ -636,6 +636,20 @@ def test_a_port_that_answers_something_else_is_one_line(start, monkeypatch):
     assert not Path("results").exists()
 
 
+def test_dask_that_cannot_start_here_is_one_line(start, monkeypatch):
+    monkeypatch.setenv("DASK_TEMPORARY_DIRECTORY", "/proc/nowhere")
+    sweep("grid: {seed: [0]}")
+    code, _, err = ended(start("--workers", "1"))
+    assert code == 1
+    assert err.splitlines()[-1].startswith("novelty: dask cannot start its workers here (")
+
+
+def test_a_scheduler_may_be_named_without_its_scheme(shared, capsys):
+    sweep("grid: {seed: [0]}")
+    assert cli.main(["sweep", "s.yml", "--scheduler", shared.address.removeprefix("tcp://")]) == 0
+    assert recorded() == ["0"]
+
+
 def test_the_address_of_a_worker_is_one_line(shared, start):
     log = next(path for path in sorted(shared.folder.glob("*.log")) if "Start worker at" in path.read_text())
     address = re.search(r"Start worker at: +(tcp://\S+)", log.read_text()).group(1)

@@ -34,7 +34,7 @@ LAYOUT = {
 
 
 def write_parts(folder: Path, table: pd.DataFrame, repeated: list[Repeat]) -> None:
-    """claims_{summary,reading,seeds,changed,repeats}.md, claims_{orders,PAPER}.html and claims.{png,csv,json}."""
+    """Into `folder`: claims_*.md, claims_{orders,PAPER}.html and claims.{png,csv,json}, for book/claims.md."""
     claims.write(table, folder)
     _text(folder / "claims_summary.md", _summary(table))
     _text(folder / "claims_reading.md", _reading(table))
@@ -76,11 +76,9 @@ def _reading(table: pd.DataFrame) -> str:
     lone, above = mixed.reason.str.contains("one seed cannot tell").sum(), missed[missed.difference > 0]
     said = f"{len(numbers)} printed numbers were attempted, {tiers}; they rest on "
     said += f"{len(numbers.drop_duplicates(about))} results, as some are printed more than once. "
-    said += f"Of the {len(mixed)} mixed ones {lone} rest on one "
-    said += (
-        f"seed and could not have been reproduced, wherever they lie. Of the {len(missed)} that were not reproduced, "
-    )
-    said += f"{len(missed) - len(above)} of ours lie below the printed number and {len(above)} above it"
+    said += f"Of the {len(mixed)} mixed ones {lone} rest on one seed and could not have been reproduced, wherever they "
+    said += f"lie. Of the {len(missed)} that were not reproduced, {len(missed) - len(above)} of ours lie below the "
+    said += f"printed number and {len(above)} above it"
     if len(above):
         most = above.method.value_counts()
         said += f", {most.iloc[0]} of these of {most.index[0]}"
