@@ -1674,7 +1674,7 @@ show(one_class_table(alone))
 # ### What we have not shown
 #
 # * **The printed level.** Three epochs are a sixteenth of our own full setting, with networks a quarter as wide as usual; nobody knows how the paper's were built.
-# * **CIFAR-10.** The networks and the protocol are there and tested; no run was recorded. Nor were all classes of Fashion-MNIST.
+# * **CIFAR-10.** The networks and the protocol are there and tested; no run was recorded. Nor, with nine normal classes, were all of Fashion-MNIST.
 # * **Seeds.** Three for the ten digits with the printed norm, one for most other runs: intervals in the tables are over digits, each the mean of its seeds.
 # * **The pooled split** of {cite:t}`akcay2018`, and the six other methods of Table 1. Their columns appear to be quoted from papers with different protocols: two of them (AnoGAN and EGBAD) hold multiples of 0.005 only, as if read off a chart. The paper's own table contradicts its text once: on the digit 4 GPND is better.
 # * **Why $n_c$ should be ten.** The paper says that MNIST has ten classes; under MISO nine are normal. And Table 2 compares by test AUROC.
