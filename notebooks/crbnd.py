@@ -657,17 +657,18 @@ def motion_kernel(length, angle):
 
 
 @cache
-def motion_kernels(length):
+def motion_kernels(length, device="cpu"):
     """One kernel per direction: float32 (DIRECTIONS, 1, length, length)."""
     angles = [np.pi * i / DIRECTIONS for i in range(DIRECTIONS)]
-    return torch.stack([motion_kernel(length, angle) for angle in angles])[:, None]
+    kernels = torch.stack([motion_kernel(length, angle) for angle in angles])
+    return kernels[:, None].to(device)
 
 
 def motion_blur(x, direction, length):
     """Each image blurred along its own direction, int64 (B,): (B, c, s, s), same shape."""
     B, c, s, _ = x.shape
     padded = F.pad(x.reshape(B * c, 1, s, s), [length // 2] * 4, mode="replicate")
-    every = F.conv2d(padded, motion_kernels(length).to(x))
+    every = F.conv2d(padded, motion_kernels(length, x.device).to(x))
     wanted = direction.view(B, 1, 1, 1, 1).expand(B, c, 1, s, s)
     return every.view(B, c, DIRECTIONS, s, s).gather(2, wanted).squeeze(2)
 

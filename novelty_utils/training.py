@@ -1,7 +1,7 @@
 """Train one detector or many: the engine of all four papers.
 
-A notebook writes a plain network and plain loss functions for *one* detector. `fit` trains a list of them, as one
-stacked program on a GPU and one after the other on a CPU, where stacking would only cost time. Nothing random is
+A notebook writes a plain network and plain loss functions for *one* detector. `fit` trains a list of them, one after
+the other; on a GPU the kernels of a step are recorded once and then launched together. Nothing random is
 drawn from a state that has to be carried along: batches and draws are functions of (seed, step), so a resumed run
 ends in the same weights as an uninterrupted one.
 """
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from novelty_utils import batches, checkpoints
 from novelty_utils.batches import Detector, epochs_for, steps_per_epoch  # noqa: F401  notebooks find them here
-from novelty_utils.engines import Batch, Loss, Single, Stacked, pick_device, pick_precision
+from novelty_utils.engines import Batch, Loss, Replayed, Single, Stacked, pick_device, pick_precision
 from novelty_utils.params import InputError
 
 Draws = Callable[[torch.Generator, int], Batch]
@@ -85,7 +85,8 @@ def fit(
     precision: str = "auto",
     draws: Draws | None = None,
     checkpoint: str | Path | None = None,
-    stack: bool | None = None,
+    stack: bool = False,
+    replay: bool | None = None,
     rows: int = 1,
     label: str = "train",
 ) -> list[History]:
@@ -94,8 +95,9 @@ def fit(
     images: uint8 (n, c, h, w), shared by all detectors; batches reach the loss as float32 in [0, 1], one entry per
     set, at most `batch` images each. `draws(generator, size)` adds random tensors (noise, latent codes) to each batch,
     `size` being the images of the first set in it. With `checkpoint`, a folder, an interrupted call resumes when it is
-    repeated; the folder is the caller's to delete. `stack` overrides the choice between one program (GPU) and one
-    detector after the other (CPU); in one program, dropout differs from what separate training would draw. Loss terms
+    repeated; the folder is the caller's to delete. `stack` trains all detectors as one program, which pays for
+    networks of a few small layers on a GPU; dropout then differs from what separate training would draw. `replay`
+    overrides whether the kernels of a step are recorded and launched together (GPU: yes, CPU: it cannot). Loss terms
     are averaged over each epoch, or over each of `rows` equal parts of it where an epoch has that many steps.
 
     Raises InputError for an empty or out-of-range set, DivergedError when a loss is not finite or runs away.
@@ -104,7 +106,9 @@ def fit(
     batches.check_sets(detectors, images, len(steps), epochs, batch)
     chosen = pick_device(device)
     precision = pick_precision(precision, chosen)
-    stack = chosen.type == "cuda" if stack is None else stack
+    replay = chosen.type == "cuda" if replay is None else replay
+    if replay and chosen.type != "cuda":
+        raise InputError("replay=True: kernels are recorded on a CUDA GPU only; leave it out or train there")
     context = [epochs, batch, precision, chosen.type, stack, checkpoints.digest([images]) if checkpoint else None]
     resident = images.to(chosen)
     groups = batches.groups(detectors, batch, stack)
@@ -116,7 +120,7 @@ def fit(
             members = [detectors[i] for i in group]
             file = _checkpoint_file(checkpoint, members, steps, context) if checkpoint else None
             engine = (Stacked if stack else Single)([d.model for d in members], chosen, precision)
-            run = _Run(members, of_group, engine, resident, steps, draws, file, bar)
+            run = _Run(members, of_group, engine, resident, steps, draws, file, bar, replay)
             histories |= zip(group, run.train(rows), strict=True)
     return [histories[i] for i in range(len(detectors))]
 
@@ -124,15 +128,17 @@ def fit(
 class _Run:
     """One engine from its first step to its last, with log, checks and checkpoint."""
 
-    def __init__(self, group, plans, engine, images, steps, draws, file, bar):
+    def __init__(self, group, plans, engine, images, steps, draws, file, bar, replay):
         self.group, self.plans, self.engine, self.images = group, plans, engine, images
         self.steps, self.draws, self.file, self.bar = steps, draws, file, bar
         self.last = max(plan.steps for plan in plans)
         self.round = max(plan.per_epoch for plan in plans)
         self.optimisers = [self._adam(step) for step in steps]
-        self.orders = {n: [p.orders[n].to(images.device) for p in plans] for n in plans[0].orders}
-        self.generators = [torch.Generator(images.device) for _ in group]
-        self.log: list[dict[str, Tensor]] = []  # per step: term -> (detectors,)
+        self.orders = {name: self._orders(name).to(images.device) for name in plans[0].orders}
+        self.generator = torch.Generator(images.device)
+        self.update = Replayed(self._update) if replay else self._update
+        self.names: list[str] = []  # of the loss terms
+        self.log: list[Tensor] = []  # per step: (terms, detectors)
         self.finished: dict[int, dict[str, Tensor]] = {}
         self.seconds = 0.0
 
@@ -146,7 +152,7 @@ class _Run:
         mine = [parameters[name] for name in chosen if parameters[name].requires_grad]
         if not mine:
             raise InputError(f"updates={step.updates}: every parameter there is frozen (requires_grad is False)")
-        return torch.optim.Adam(mine, lr=step.lr, betas=step.betas, fused=True)
+        return torch.optim.Adam(mine, lr=step.lr, betas=step.betas, fused=True, capturable=self.images.is_cuda)
 
     def train(self, rows: int) -> list[History]:
         at = self._resume()
@@ -170,11 +176,33 @@ class _Run:
             detector.model.eval()
         return [self._history(i, rows) for i in range(len(self.group))]
 
+    def _orders(self, name: str) -> Tensor:
+        """Which images all detectors see, int32 (steps, detectors, batch); one that ends early begins anew."""
+        every = torch.arange(self.last)
+        return torch.stack([plan.orders[name][every % plan.steps] for plan in self.plans], 1)
+
     def _step(self, t: int) -> None:
-        batch = {name: self._gather(orders, t) for name, orders in self.orders.items()}
+        inputs = {name: order[t] for name, order in self.orders.items()}
         _seed_everything(_step_seed(self.group[0], t), self.images.device)  # for dropout and the like
         if self.draws:
-            batch |= self._draw(t)
+            inputs |= self._draw(t)
+        self.log.append(self.update(inputs))
+        for i, plan in enumerate(self.plans):
+            if t + 1 == plan.steps:  # the others may go on; this one is taken out as it is now
+                self.finished[i] = self._slice(i)
+
+    def _draw(self, t: int) -> Batch:
+        drawn, size = {}, self.plans[0].size
+        for detector in self.group:
+            if detector.seed not in drawn:
+                # + 1, as the same seed would repeat the dropout's numbers
+                drawn[detector.seed] = self.draws(self.generator.manual_seed(_step_seed(detector, t) + 1), size)
+        all_of_them = [drawn[detector.seed] for detector in self.group]
+        return {name: torch.stack([one[name] for one in all_of_them]) for name in all_of_them[0]}
+
+    def _update(self, inputs: Batch) -> Tensor:
+        """The optimisers' turns on one batch; the loss terms (terms, detectors)."""
+        batch = {n: self.images[v].float().div_(255) if n in self.orders else v for n, v in inputs.items()}
         terms: dict[str, Tensor] = {}
         for s, (step, adam) in enumerate(zip(self.steps, self.optimisers, strict=True)):
             mine = adam.param_groups[0]["params"]
@@ -183,22 +211,8 @@ class _Run:
             values["loss"].sum().backward(inputs=mine)
             adam.step()
             terms |= {name if name not in terms else f"{name}_{s + 1}": v.detach() for name, v in values.items()}
-        self.log.append(terms)
-        for i, plan in enumerate(self.plans):
-            if t + 1 == plan.steps:  # the others may go on; this one is taken out as it is now
-                self.finished[i] = self._slice(i)
-
-    def _gather(self, orders: list[Tensor], t: int) -> Tensor:
-        index = torch.stack([order[t % len(order)] for order in orders])
-        return self.images[index].float().div_(255)
-
-    def _draw(self, t: int) -> Batch:
-        drawn = []
-        size = self.plans[0].size
-        for generator, detector in zip(self.generators, self.group, strict=True):
-            generator.manual_seed(_step_seed(detector, t) + 1)  # the same seed would repeat the dropout's numbers
-            drawn.append(self.draws(generator, size))
-        return {name: torch.stack([d[name] for d in drawn]) for name in drawn[0]}
+        self.names = list(terms)
+        return torch.stack(list(terms.values()))
 
     def _state(self) -> dict[str, Tensor]:
         return {**self.engine.parameters, **self.engine.buffers}
@@ -210,15 +224,16 @@ class _Run:
     def _rows(self, i: int, rows: int) -> dict[str, list[float]]:
         per, steps = self.plans[i].per_epoch, self.plans[i].steps
         rows = min(rows, per)
-        table = {n: torch.stack([row[n][i] for row in self.log[:steps]]).cpu() for n in self.log[0]}
+        table = dict(zip(self.names, torch.stack([row[:, i] for row in self.log[:steps]], 1).cpu(), strict=True))
         # The last few steps of an epoch that do not fill a row belong to none.
         parts = {n: values.view(-1, per)[:, : per // rows * rows] for n, values in table.items()}
         return {n: values.reshape(-1, per // rows).mean(1).tolist() for n, values in parts.items()}
 
     def _check(self, at: int) -> None:
         begin = (at - 1) // self.round * self.round
-        for name, first in self.log[0].items():
-            rows = torch.stack([row[name] for row in self.log[begin:at]]).cpu()
+        since = torch.stack(self.log[begin:at]).cpu()
+        for j, (name, first) in enumerate(zip(self.names, self.log[0].cpu(), strict=True)):
+            rows = since[:, j]
             for i, (detector, plan) in enumerate(zip(self.group, self.plans, strict=True)):
                 mine = rows[: max(0, plan.steps - begin), i]  # steps after its last one are nobody's
                 value = float(mine.mean()) if len(mine) else 0.0
@@ -230,7 +245,7 @@ class _Run:
                     )
 
     def _history(self, i: int, rows: int) -> History:
-        size = sum(order[i].shape[1] for order in self.orders.values())
+        size = sum(order.shape[2] for order in self.orders.values())
         share = self.seconds / len(self.group)
         device, precision = self.images.device.type, self.engine.precision
         return History(self._rows(i, rows), size * self.plans[i].steps, share, precision, device, len(self.group))
@@ -242,7 +257,8 @@ class _Run:
             "state": {name: value.detach() for name, value in self._state().items()},
             "adam": [adam.state_dict() for adam in self.optimisers],
             "finished": self.finished,
-            "log": {name: torch.stack([row[name] for row in self.log]) for name in self.log[0]},
+            "names": self.names,
+            "log": torch.stack(self.log),
         }
         checkpoints.write(self.file, payload)
 
@@ -254,7 +270,7 @@ class _Run:
         for adam, state in zip(self.optimisers, saved["adam"], strict=True):
             adam.load_state_dict(state)
         self.finished, self.seconds = saved["finished"], saved["seconds"]
-        self.log = [{n: v[t] for n, v in saved["log"].items()} for t in range(saved["at"])]
+        self.names, self.log = saved["names"], list(saved["log"])
         return saved["at"]
 
 
