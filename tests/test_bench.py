@@ -7,6 +7,7 @@ import faiss
 import pytest
 import threadpoolctl
 import torch
+from tqdm import tqdm
 
 import bench
 import bench_neighbours
@@ -102,3 +103,12 @@ def test_a_nearer_code_found_by_another_is_told():
 def test_the_memory_of_a_search_is_seen(monkeypatch):
     monkeypatch.setattr(bench_neighbours.neighbours, "nearest", lambda *_: torch.ones(256, 2**18).sum())
     assert bench_neighbours.extra_memory(1, 1) >= 250
+
+
+def test_a_table_of_ten_is_timed_in_every_way_and_one_way_does_not_move_a_weight(monkeypatch):
+    monkeypatch.setattr(bench, "TABLE_STEPS", (2, 4))
+    images = torch.randint(0, 256, (16, 1, 8, 8), dtype=torch.uint8)
+    rows = {r["what"]: r for r in bench.table_of_ten(bench.pyod_model, images, tqdm(disable=True))}
+    assert rows.keys() >= bench.WAYS.keys()
+    assert rows["largest change of a weight by replaying"]["met"] is True  # on a CPU both are the same program
+    assert rows["launched / replayed, one after the other"]["target"] == ">= 5"

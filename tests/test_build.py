@@ -1,5 +1,6 @@
 """Running notebooks for the book: reused while nothing changes, run again when anything does, clear when one fails."""
 
+import json
 from pathlib import Path
 
 import nbformat
@@ -124,3 +125,11 @@ def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(clone):
     book.stage({"x": book.execute(Path("notebooks/x.py"))})
     with pytest.raises(book.BookError, match=r"(?s)WARNING: .*eq-x.*jupyter-book found faults"):
         book.render()
+
+
+def test_a_kept_benchmark_becomes_a_table_that_says_where_it_was_measured(tmp_path):
+    rows = [{"what": "a way", "value": 1.5, "unit": "ms/step"}]
+    kept = {"machine": {"gpu": "a GPU", "torch": "2.0"}, "commit": "0123456789", "tables": {"Speed": rows}}
+    (tmp_path / "gpu.json").write_text(json.dumps(kept))
+    expected = "**Speed** (a GPU, torch 2.0, commit 0123456):\n\n|  | measured | unit |\n| --- | --- | --- |\n"
+    assert book._speeds(tmp_path) == expected + "| a way | 1.5 | ms/step |\n"

@@ -5,6 +5,7 @@ import errno
 import io
 import warnings
 from collections import Counter
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from novelty_utils import checkpoints, training
+from novelty_utils import checkpoints, engines, training
 from novelty_utils.params import InputError
 from novelty_utils.training import Detector, DivergedError, Step
 
@@ -793,3 +794,87 @@ def test_the_epochs_for_a_number_of_steps(steps, images, batch, epochs):
 def test_an_epoch_has_as_many_steps_as_said(images=45, batch=10):
     history = fit(detector(images=images), squared_error, epochs=3, batch=batch)[0]
     assert history.images == 3 * batch * training.steps_per_epoch(images, batch)
+
+
+# --- a step recorded on a GPU: what is called when; `make bench` compares the weights where there is one ------------
+
+
+class FakeGraph:
+    """Stands in for torch.cuda.CUDAGraph: replaying does what was recorded, on the same tensors."""
+
+    recording = False
+
+    def replay(self):
+        self.output.copy_(self.step(self.inputs))
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch):
+    @contextmanager
+    def record(graph, stream):
+        FakeGraph.recording = True
+        yield
+        FakeGraph.recording = False
+
+    stream = type("Stream", (), {"wait_stream": lambda *_: None})
+    fakes = {"Stream": stream, "current_stream": stream, "stream": lambda _: nullcontext(), "graph": record}
+    fakes |= {"CUDAGraph": FakeGraph, "set_sync_debug_mode": lambda _: None}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+
+
+def replayed(step):
+    """The step, wrapped; a list of whether it was being recorded, call by call; and its outputs for 0, 1, ... 5."""
+    recorded, outputs = [], []
+
+    def watched(inputs):
+        recorded.append(FakeGraph.recording)
+        output = step(inputs)
+        if FakeGraph.recording:
+            FakeGraph.inputs, FakeGraph.step, FakeGraph.output = inputs, staticmethod(step), output
+        return output
+
+    wrapped = engines.Replayed(watched)
+    outputs = [wrapped({"x": torch.full((2,), float(t))}) for t in range(6)]
+    return recorded, [output.tolist() for output in outputs]
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_step_runs_as_it_is_then_is_recorded_once_and_gets_new_inputs_every_time():
+    recorded, outputs = replayed(lambda inputs: 2 * inputs["x"])
+    assert recorded == [False, False, False, True]
+    assert outputs == [[2.0 * t] * 2 for t in range(6)]
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_step_that_waits_for_the_gpu_is_never_recorded():
+    def step(inputs):
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        return 2 * inputs["x"]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        recorded, outputs = replayed(step)
+    assert recorded == [False] * 6
+    assert outputs == [[2.0 * t] * 2 for t in range(6)]
+
+
+def test_recording_is_refused_on_a_cpu():
+    with pytest.raises(InputError, match=r"replay=True: kernels are recorded on a CUDA GPU only"):
+        fit(detector(), squared_error, replay=True, device="cpu")
+
+
+def test_detectors_with_their_own_seeds_get_their_own_draws_and_equal_seeds_equal_ones():
+    seen = []
+
+    def loss(model, batch):
+        seen.append(batch["eps"].flatten().tolist())
+        return squared_error(model, batch)
+
+    def draws(generator, size):
+        return {"eps": torch.randn(size, 1, generator=generator)}
+
+    ones = [detector(seed=seed) for seed in (3, 3, 4)]
+    fit(ones, [Step(loss)], draws=draws, epochs=1)
+    first, second, third = (seen[i * len(seen) // 3] for i in range(3))
+    assert first == second != third

@@ -2,8 +2,8 @@
 
 The trainer against a bare PyTorch loop of the same network, bf16 against fp32, against PyOD's AutoEncoder, and against
 what the device can do at most: everything compared is repeated in turns, and the median of the ratios is shown,
-because a busy machine slows down one turn as a whole. The search as bench_neighbours.py says. Writes nothing, unless
-`--output FILE` asks for the table as JSON.
+because a busy machine slows down one turn as a whole. On a GPU also the ways to train the ten detectors of a table.
+The search as bench_neighbours.py says. Writes nothing, unless `--output FILE` asks for the table as JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import copy
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
 
@@ -36,6 +37,13 @@ PARTS = ("normalised", "dilated", "Encoder", "doubling", "Decoder", "Autoencoder
 BATCH, IMAGES, REPEATS = 64, 512, 5
 AUROC_CLASSES, AUROC_SEEDS, AUROC_EPOCHS, AUROC_BATCH = (0, 3, 8), (0, 1), 40, 16
 PYOD_SEEDS, PYOD_EPOCHS, PYOD_BATCH, PYOD_LAYERS = (0, 1, 2), 100, 32, [64, 32]
+TABLE_STEPS = (50, 250)
+WAYS = {  # to train the detectors of a table on a GPU
+    "replayed, one after the other": {},
+    "launched, one after the other": {"replay": False},
+    "replayed, as one program": {"stack": True},
+    "launched, as one program": {"stack": True, "replay": False},
+}
 SIDE = {"cpu": 1536, "cuda": 8192}  # of the matrices whose product shows what the device can do
 
 
@@ -233,6 +241,29 @@ def arithmetic(make: type[nn.Module], device: torch.device, rate: dict[str, floa
     return rows
 
 
+def together(detectors: list[training.Detector], images: Tensor, how: dict[str, bool]) -> None:
+    training.fit(detectors, images, [training.Step(squared_error)], epochs=1, batch=BATCH, **how)
+
+
+def table_of_ten(make: type[nn.Module], images: Tensor, bar: tqdm) -> list[Row]:
+    """Milliseconds that one step of all ten detectors takes, in every way, and whether replaying changes a weight."""
+    rows, took, ends = [], {}, {}
+    for name, how in WAYS.items():
+        times = []
+        for steps in (TABLE_STEPS[0], *TABLE_STEPS):  # the first only warms up
+            index = torch.arange(len(images)).repeat(steps * BATCH // len(images) + 1)[: steps * BATCH]
+            ones = [training.Detector(training.build(make, seed), {"all": index}, seed) for seed in range(10)]
+            times.append(seconds(partial(together, ones, images, how), training.pick_device()))
+            ends[name] = torch.cat([w.detach().float().flatten().cpu() for w in ones[0].model.parameters()])
+        took[name] = 1000 * (times[2] - times[1]) / (TABLE_STEPS[1] - TABLE_STEPS[0])
+        rows.append(row(name, took[name], "ms/step"))
+        bar.update()
+    replayed, launched = list(WAYS)[:2]
+    ratio, moved = took[launched] / took[replayed], float((ends[launched] - ends[replayed]).abs().max())
+    rows.append(row("launched / replayed, one after the other", ratio, "x", ">= 5", ratio >= 5))
+    return [*rows, row("largest change of a weight by replaying", moved, "", "0", moved == 0)]
+
+
 def matrix_product(device: torch.device, dtype: torch.dtype) -> float:
     """The best of some products of square matrices, in FLOP/s."""
     n = SIDE[device.type]
@@ -248,14 +279,19 @@ def measure() -> dict[str, object]:
     device = training.pick_device()
     make = notebook_autoencoder()
     load = os.getloadavg()[0]
-    total = REPEATS + 1 + len(AUROC_CLASSES) * len(AUROC_SEEDS) + 10 + 1 + 2 + bench_neighbours.steps()
+    gpu = device.type == "cuda"
+    total = (
+        len(WAYS) * gpu + REPEATS + 1 + len(AUROC_CLASSES) * len(AUROC_SEEDS) + 10 + 1 + 2 + bench_neighbours.steps()
+    )
     with tqdm(total=total, desc="bench", unit="part") as bar:
         speed, rate = throughput(make, device, bar)
         accuracy = precision_and_auroc(make, bar)
         peer = against_pyod(device, bar)
         work = arithmetic(make, device, rate, bar)
         search = bench_neighbours.table(bar)
-    tables = {
+        pictures = torch.randint(0, 256, (IMAGES, 1, 32, 32), dtype=torch.uint8)
+        ten = {f"Ten ICS autoencoders, batch {BATCH}": table_of_ten(make, pictures, bar)} if gpu else {}
+    tables = ten | {
         f"Training the ICS autoencoder, batch {BATCH}, 1 x 32 x 32": speed,
         f"bf16 and the AUROC: {len(AUROC_CLASSES)} digits as normal class, {len(AUROC_SEEDS)} seeds": accuracy,
         f"PyOD's AutoEncoder 64-64-32-64-64, each digit normal, batch {PYOD_BATCH}, {PYOD_EPOCHS} epochs": peer,

@@ -9,6 +9,7 @@ jupyter-book reads) and html/ (the book).
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -125,13 +126,30 @@ def stage(executed: dict[str, Path]) -> None:
     for name, path in executed.items():
         shutil.copy(path, STAGE / "notebooks" / f"{name}.ipynb")
     (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
+    (STAGE / "book" / "speeds.md").write_text(_speeds(Path("results/bench")), encoding="utf-8")
     ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed))
 
 
 def _runtimes(executed: Iterable[Path]) -> str:
     head = ["notebook", "parameters", "seconds", "python", "torch", "hardware", "commit"]
     found = [nbformat.read(path, as_version=4).metadata["run"] for path in executed]
-    lines = [head, ["---"] * len(head), *([run[name] for name in head] for run in found)]
+    return _table(head, [[run[name] for name in head] for run in found])
+
+
+def _speeds(folder: Path) -> str:
+    """The benchmarks that were kept, a table each, under a line that says what and where."""
+    parts = []
+    for file in sorted(folder.glob("*.json")):
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        on = f"{kept['machine']['gpu']}, torch {kept['machine']['torch']}, commit {kept['commit'][:7]}"
+        for title, rows in kept["tables"].items():
+            cells = [[row["what"], f"{row['value']:g}", row["unit"]] for row in rows]
+            parts.append(f"**{title}** ({on}):\n\n{_table(['', 'measured', 'unit'], cells)}")
+    return "\n".join(parts)
+
+
+def _table(head: list[str], rows: list[list[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(str(word).replace('|', '/') for word in line)} |\n" for line in lines)
 
 
