@@ -54,7 +54,7 @@ if importlib.util.find_spec("novelty_utils") is None:
 # %% tags=["parameters"]
 dataset = "digits"  # mnist, fashion_mnist, cifar10, cifar10_jpeg, folder:PATH
 class_name = "3"  # the normal class, under miso the novel one: name, number, or all
-tier = "smoke"  # the baselines are the same in every tier; smoke stays off the board
+tier = "smoke"  # the baselines are the same in every tier; the board shows demo
 seed = 0  # of the held-out images, the random parts and the forest
 device = "auto"  # of no effect here: scikit-learn works on the CPU
 results = "results"  # folder that the record of this run is written to
@@ -359,7 +359,7 @@ def runs_of(record, one):
     if not fits or values.get(one.metric) is None:
         return []
     row = {"name": one.name, "dataset": record.dataset, "class_name": record.class_name}
-    row |= {"tier": record.tier, "seed": record.seed, "auroc": values[one.metric]}
+    row |= {"seed": record.seed, "auroc": values[one.metric]}
     row["protocol"] = SAME.get(
         record.parameters["protocol"], record.parameters["protocol"]
     )
@@ -375,7 +375,7 @@ def runs_of(record, one):
     return [row]
 
 
-KEY = ["name", "dataset", "protocol", "class_name", "tier", "seed"]
+KEY = ["name", "dataset", "protocol", "class_name", "seed"]
 PROTOCOLS = {
     "one_class": "one class of 4000",
     "simo": "single inlier, multiple outliers",
@@ -386,12 +386,12 @@ SHORT["cifar10_jpeg"] = "CIFAR-10 (jpeg)"
 
 
 def collected(every):
-    """One row per contestant and run, from records of whatever paper: never of the smoke
-    tier, never twice, and per contestant, data set and protocol of one tier only."""
+    """One row per contestant and run, from records of whatever paper: of the demo tier,
+    the one in which all have been run, and never twice."""
     rows = [
         row
         for record in every
-        if record.tier != "smoke" and record.dataset in SHORT
+        if record.tier == "demo" and record.dataset in SHORT
         for one in CONTESTANTS
         for row in runs_of(record, one)
     ]
@@ -402,8 +402,7 @@ def collected(every):
     ]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table = table[table.protocol.isin(PROTOCOLS)]
-    table = table.sort_values([*KEY, "ms"]).drop_duplicates(KEY)  # timed ones first
-    return records.one_tier(table, "name", "dataset", "protocol")
+    return table.sort_values([*KEY, "ms"]).drop_duplicates(KEY)  # timed ones first
 
 
 PAPERS = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
@@ -537,7 +536,7 @@ assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
 # a letter for each kind of hardware, the same in all tables, so that it fits into them
 LETTER = {word: chr(65 + i) for i, word in enumerate(sorted(set(runs.hardware)))}
 COLUMNS = ["contestant", "rank", "AUROC", "±", "seeds ±", "classes", "runs"]
-COLUMNS += ["train, s", "ms", "on", "tier"]
+COLUMNS += ["train, s", "ms", "on"]
 
 
 def standings(rows):
@@ -549,7 +548,7 @@ def standings(rows):
     for name in NAMES:
         mine = chosen(rows, name=name)
         if not len(mine):
-            table.append({"contestant": name, "tier": "not run yet"})
+            table.append({"contestant": name})
             continue
         classes = 100 * values[name].dropna()
         spread = 100 * mine.groupby("class_name").auroc.std().mean()
@@ -558,8 +557,7 @@ def standings(rows):
         row |= {"runs": str(len(mine)), "rank": ranks.get(name)}
         timed = chosen(mine, hardware=mine.hardware.mode()[0])  # never over machines
         row |= {"train, s": timed.train.median(), "ms": timed.ms.median()}
-        row |= {"on": LETTER[timed.hardware.iloc[0]]}
-        table.append(row | {"tier": mine.tier.iloc[0]})
+        table.append(row | {"on": LETTER[timed.hardware.iloc[0]]})
     table = pd.DataFrame(table, columns=COLUMNS)
     order = {"by": ["rank", "AUROC"], "ascending": [True, False], "kind": "stable"}
     return table.sort_values(**order), common
@@ -571,9 +569,9 @@ FORMATS = {"train, s": "{:.3g}", "ms": "{:.2g}"}
 def caption(dataset, common, rows, missing):
     """What a table rests on."""
     n, k = common.shape
-    words = [f"{SHORT[dataset]}: {k} contestants ranked on {n} common blocks"]
-    if rows.tier.nunique() == 1:
-        words.append(f"{rows.tier.iloc[0]} tier")
+    words = [
+        f"{SHORT[dataset]}: {k} contestants ranked on {n} common blocks, demo tier"
+    ]
     p_value = friedman(common)
     if p_value == p_value:  # not where there is too little to test
         words.append(f"Friedman's p = {p_value:.2g}")
@@ -589,10 +587,8 @@ def show_board(protocol, dataset):
     if not len(rows):
         return print(f"{SHORT[dataset]}, {protocol}: nothing run yet with our settings")
     table, common = standings(rows)
-    there = table[table.tier != "not run yet"]
-    missing = table.contestant[table.tier == "not run yet"]
-    if rows.tier.nunique() == 1:  # then the caption names it
-        there = there.drop(columns="tier")
+    missing = table.contestant[table.AUROC.isna()]
+    there = table[table.AUROC.notna()]
     there = there.fillna(dict.fromkeys(("classes", "runs", "on"), "–"))
     shown = there.style.hide(axis="index").format(FORMATS, precision=1, na_rep="–")
     return display(shown.set_caption(caption(dataset, common, rows, missing)))  # noqa: F821
@@ -794,7 +790,7 @@ for protocol_, values in blocks.items():
 #
 # **What it does not.**
 #
-# * **The paper tier.** Runs of the demo tier train a few hundred to a few thousand steps. A method that needs long training is at a disadvantage here, and under a protocol that is not its own it gets as many steps as at home, to the nearest whole epoch and at least one:
+# * **The paper tier.** Every number here is of the demo tier, whose runs train a few hundred to a few thousand steps; the few models that have been trained at full length are on their papers' pages. A method that needs long training is at a disadvantage here, and under a protocol that is not its own it gets as many steps as at home, to the nearest whole epoch and at least one:
 #   on the nine classes of MISO that can be up to twice as many.
 # * **Tuned methods.** Everyone runs with default parameters. That is fair in that nobody was tuned to the test, and unfair to a method whose defaults were set for one data set.
 # * **Independent blocks.** The ten classes of a data set share images: what is normal in one block is novel in nine others. The tests treat blocks as independent, so their *p* values are too small and the critical difference is too optimistic. Seeds

@@ -97,8 +97,9 @@ def fit(
     `size` being the images of the first set in it. With `checkpoint`, a folder, an interrupted call resumes when it is
     repeated; the folder is the caller's to delete. `stack` trains all detectors as one program, which pays for
     networks of a few small layers on a GPU; dropout then differs from what separate training would draw. `replay`
-    overrides whether the kernels of a step are recorded and launched together (GPU: yes, CPU: it cannot). Loss terms
-    are averaged over each epoch, or over each of `rows` equal parts of it where an epoch has that many steps.
+    overrides whether the kernels of a step are recorded and launched together (GPU: yes, CPU: it cannot): then the
+    losses' Python code runs in the first steps only, so they must depend on model and batch alone. Loss terms are
+    averaged over each epoch, or over each of `rows` equal parts of it where an epoch has that many steps.
 
     Raises InputError for an empty or out-of-range set, DivergedError when a loss is not finite or runs away.
     """

@@ -108,9 +108,10 @@ def test_a_smoke_record_is_refused(board):
     assert not len(board["collected"]([baseline(tier="smoke")]))
 
 
-def test_tiers_are_never_mixed(board):
-    every = [baseline(label=str(i)) for i in range(3)] + [baseline(tier="paper", label="0")]
-    assert set(board["collected"](every).tier) == {"demo"}
+def test_the_board_is_of_one_tier(board):
+    every = [baseline(label=str(i)) for i in range(3)] + [baseline(tier="paper", label=str(i)) for i in range(5)]
+    assert set(board["collected"](every).class_name) == {"0", "1", "2"}
+    assert len(board["collected"](every)) == 3
 
 
 def test_a_run_with_other_parameters_is_another_method(board):
@@ -142,7 +143,7 @@ def test_every_contestant_of_the_papers_is_found_in_the_committed_records(board)
 def rows_of(table: pd.DataFrame) -> pd.DataFrame:
     """One run per cell of a table class × contestant that is not NaN."""
     long = table.rename_axis("class_name").reset_index().melt("class_name", var_name="name", value_name="auroc")
-    about = {"dataset": "mnist", "protocol": "simo", "tier": "demo", "seed": 0, "train": 1.0, "ms": 1.0}
+    about = {"dataset": "mnist", "protocol": "simo", "seed": 0, "train": 1.0, "ms": 1.0}
     return long.dropna().assign(**about, hardware="A computer")
 
 
@@ -198,7 +199,6 @@ def test_contestants_without_runs_are_listed_as_not_run(board):
     assert sorted(table.contestant) == sorted(board["NAMES"])
     by = table.set_index("contestant")
     assert by.index[:2].tolist() == ["PCA", "LOF"]
-    assert (by.tier[2:] == "not run yet").all()
     assert by.AUROC[2:].isna().all()
     assert by.loc["PCA", "rank"] == 1
     # a standard deviation of ten points, Student's t with four degrees of freedom
