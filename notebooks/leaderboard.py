@@ -420,7 +420,7 @@ def coverage(rows):
     counts = rows.groupby(["name", "protocol", "dataset"]).size()
     columns = pd.MultiIndex.from_product([PROTOCOLS, SHORT])
     table = counts.unstack(["protocol", "dataset"]).reindex(NAMES, columns=columns)
-    return table.fillna(0).astype(int).rename(columns=SHORT)
+    return table.fillna(0).astype(int).rename(columns=SHORT | PROTOCOLS)
 
 
 coverage(runs).rename_axis("contestant")
