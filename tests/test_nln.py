@@ -106,3 +106,43 @@ def test_codes_alone_gain_more_than_decoded_neighbours_alone(gains):
     assert gains["AE", "mnist", 0.0] == pytest.approx(18, abs=0.6)
     assert gains["AE", "fashion_mnist", 1.0] == pytest.approx(3, abs=0.6)
     assert gains["AE", "fashion_mnist", 0.0] == pytest.approx(7, abs=0.6)
+
+
+@pytest.fixture(scope="module")
+def tiers() -> pd.DataFrame:
+    """MNIST, seed 0: what was trained in both tiers with the same L, a row per protocol, model and class."""
+    rows = []
+    for record in records.read("nln", NOTEBOOKS.parent / "results"):
+        about = {name: record.parameters[name] for name in ("dataset", "protocol", "L", "arch", "tier", "seed")}
+        for method, history in record.training.items():
+            values = {r.metric: r.value for r in record.results if r.method == method}
+            own = "res" if method == "AE-res" else "nln"
+            found = {
+                "error": history["terms"]["rec"],
+                "recon": values.get("auroc;score=recon"),
+                "codes": values.get(f"auroc;score={own};K=1;alpha=0.0;scale=held out"),
+                "NLN, 3": values.get(f"auroc;score={own};K=3;alpha=1.0;scale=held out"),
+            }
+            rows.append(about | {"method": method, "class_name": record.class_name} | found)
+    table = pd.DataFrame(rows)
+    table = table[(table.dataset == "mnist") & (table.arch == "paper") & (table.seed == 0)]
+    key = ["protocol", "method", "L", "class_name"]
+    both = table[table.tier == "demo"].merge(table[table.tier == "paper"], on=key, suffixes=("", "_paper"))
+    return both.drop_duplicates(key).set_index(["protocol", "method"]).sort_index()
+
+
+def test_what_copies_better_has_the_worse_reconstruction_and_the_better_codes(tiers):
+    ae, aeres = tiers.loc[("miso", "AE")], tiers.loc[("simo", "AE-res")]
+    assert (ae.error_paper < ae.error).all()
+    assert (ae.recon_paper < ae.recon).all()
+    assert (ae.codes_paper > ae.codes).all()
+    assert len(aeres) == 10
+    assert 2 < aeres.error_paper.mean() / aeres.error.mean() < 3
+    assert (aeres.codes_paper < aeres.codes).all()
+    assert aeres.class_name[aeres.recon_paper <= aeres.recon].tolist() == ["1"]
+
+
+def test_the_printed_value_of_aeres_is_not_reached_and_one_digit_is_below_chance(tiers):
+    score = tiers.loc[("simo", "AE-res")].set_index("class_name")["NLN, 3_paper"]
+    assert score.mean() < 0.974 - 0.1
+    assert score.index[score < 0.5].tolist() == ["0"]
