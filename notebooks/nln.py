@@ -1303,7 +1303,7 @@ print(f"squared error of the mean image {of_mean:.3f}")
 print(f"cross entropy of a perfect copy {of_copy:.3f}")
 
 # %% [markdown]
-# For MNIST without the zeros the two are 0.064 and 0.057. As a squared error of pixels in $[0, 1]$, where the sigmoid of the public code puts them, 0.075 would be worse than the mean image; as a cross entropy it is what a good autoencoder is left with. So we read it as a
+# For MNIST without the zeros the two are 0.064 and 0.057. As a squared error of pixels in $[0, 1]$, where the sigmoid of the public code puts them, 0.075 would be worse than the mean image; as a cross entropy it lies just above the floor, where a good autoencoder would end. (For zeros alone, as the caption of the figure has it, the two are 0.064 and 0.071.) So we read it as a
 # cross entropy, and the label as a slip. It matters if you reproduce: whoever stops when the squared error falls to 0.075 stops at a network that draws nothing.
 #
 # ### Failures
@@ -1388,7 +1388,7 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 # This section shows tables; {doc}`the ledger <../book/claims>` has every printed number of the paper by itself, with a verdict by margins fixed beforehand.
 #
 # What follows is read from the records of finished runs, committed with the book under `results/`, each with its seed, data checksum,
-# commit, hardware and seconds. Runs of the smoke tier are left out. Values are percent, averaged over classes, each class being the mean of its
+# commit, hardware and seconds. The tables are of the demo tier; what was trained at full length stands in "The printed rate and length". (The ledger takes the full-length number where all classes have one.) Values are percent, averaged over classes, each class being the mean of its
 # seeds; where not all ten classes of a
 # data set are recorded for a model, the number of classes says so, and every column of that row is averaged over the same ones.
 
@@ -1581,8 +1581,8 @@ show(best_configurations())
 # ### The printed rate and length
 #
 # The paper trains for 50 epochs at a rate of $10^{-4}$. It does not print the size of a batch, so it does not say how many steps these are. With our 128 they
-# are some 21 000 under MISO and some 2000 under SIMO, where one class has only five to six thousand images. Our tables come from about 1000 steps at ten times
-# the rate. Here is what was run in both ways, on the same classes with the same seed. **error** is the squared error on training images in the last epoch, in units of 0.001; **NLN** is
+# are some 19 000 under MISO and some 2000 under SIMO, where one class has only five to six thousand images. Our tables come from about 1000 steps at ten times
+# the rate. (For AE-res the weight of the adversarial term differs as well, see "Training".) Here is what was run in both ways, on the same classes with the same seed. **error** is the squared error on training images in the last epoch, in units of 0.001; **NLN** is
 # the model's own score at the paper's setting for the row's protocol; AUROC in percent.
 
 
@@ -1633,13 +1633,13 @@ def recipes():
 show(recipes())
 
 # %% [markdown]
-# **The better it copies, the less its reconstruction tells, and the more its codes do.** Under MISO the printed recipe trains longer than ours and ends with the smaller error. Under SIMO it trains less, twice as many steps at a tenth of the rate,
-# and ends with an error two to three times as large. The rest goes with the error. Whichever of the two copies better has the lower AUROC of its reconstruction, and the higher one of its codes: for AE-res under SIMO the codes on all ten digits and the reconstruction on nine (the digit 1 has nothing left
-# to gain), for the plain autoencoder under MISO on every digit that was trained in full. This is the argument at the top of this page, in numbers: training teaches a network to redraw what it has never seen, and so the reconstruction error gets worse as a detector while the network gets better as a network.
-# What is looked up among its codes gets better with it.
+# **Of the two recipes, the one that ends with the smaller error has the worse reconstruction score and the better codes.** Under MISO that is the printed one, which trains longer than ours. Under SIMO it is ours: the printed one makes twice as many steps at a tenth of the rate,
+# and its errors are two to three times as large in the mean. So it is for the plain autoencoder under MISO on every digit that was trained in full, for AE-res under SIMO on all ten digits as to the codes and on nine as to the reconstruction (the digit 1 has nothing left
+# to gain), and for the three digits of the plain autoencoder there with the same exception. Within one training it is not so simple: the reconstruction's AUROC first rises with the quality of the copy, as in {numref}`fig-nln-trace` and in the paper's Fig. 7, and falls only later, if it does. It fits the argument
+# at the top of this page: beyond some point training teaches a network to redraw what it has never seen, and the reconstruction error gets worse as a detector while the network gets better as a network.
 #
-# The row for AE-res in the paper tier is the closest that we come to the paper's Table 4 on MNIST. It stays far below the printed value, and with the digit 0 novel images pass for more normal than normal ones. The score that the paper calls for there lies in the features of the critic alone ($\alpha = 1$), and the critic
-# is what the paper tells least about. With other batches, or another weight of the game, it would be another critic.
+# The row for AE-res in the paper tier follows the paper's Table 4 on MNIST most closely in its recipe. It ends far below the printed value and below our short training; on the digit 0 it is at chance. What fails is the critic, as the same networks rank well by their reconstruction error: the score that the paper calls for there lies in
+# the features of the critic alone ($\alpha = 1$), and the critic is what the paper tells least about. With other batches, or another weight of the game, it would be another critic.
 #
 # ### Tables 1 and 2: the increase
 #
@@ -1950,14 +1950,14 @@ gain_table("AE-con")
 # on most classes, and beyond the noise between classes for the plain autoencoder on both MNIST sets. Under SIMO our increases are of the same order as the printed ones of
 # Table 2, within about two points, and closest on MNIST and CIFAR-10. Under MISO they are of the printed size on Fashion-MNIST and larger on MNIST, where our baseline is weaker than the
 # paper's. On the three classes of CIFAR-10 recorded there, the mean is near chance only because they cancel: airplane and bird are ranked clearly the wrong way round,
-# automobile clearly the right way, by all scores alike. There are two exceptions under SIMO, each on three recorded classes: the VAE on MNIST, where NLN at the paper's setting
-# is behind by a fifth of a point, and AE-res on both sets, whose feature error at the paper's $\alpha$ ranks worse than its own reconstruction error.
+# automobile clearly the right way, by all scores alike. There are two exceptions under SIMO: the VAE on three digits of MNIST, where NLN at the paper's setting
+# is behind by a fifth of a point, and AE-res, on nine of ten digits of MNIST and on the three recorded classes of Fashion-MNIST, whose feature error at the paper's $\alpha$ ranks worse than its own reconstruction error.
 #
 # **What is compared with what.** For AE-con, NLN differs from the baseline in *two* ways: it looks up neighbours, and it compares features instead of pixels. The paper always
 # compares with the pixel error, {eq}`eq-nln-recon`. Against the model's own feature error without neighbours, NLN at the paper's setting still gains under MISO, clearly so on MNIST and within the noise on Fashion-MNIST; on
 # Fashion-MNIST under SIMO it gains a point, about as much as the noise between classes; and on MNIST under SIMO it *loses* a point, on nine of ten digits. There the whole
 # gain over the pixel error is the feature error's. For AE-res it is the other way round: its critic's features are poor, worse than pixels when used alone (**own**
-# in the tables), and the neighbours repair part of that on each of the three classes recorded; on the digit 1 they make more of it than the pixel error, on the other two they stay below.
+# in the tables), and the neighbours repair part of that: under MISO on each of the three digits recorded (on the digit 1 they make more of it than the pixel error, on the other two they stay below), under SIMO on nine of ten digits and on the three classes of Fashion-MNIST.
 #
 # That an autoencoder copies what it should not know, and that looking up its
 # neighbours repairs part of the damage, holds up. The clearest case is digit 1 under MISO ({numref}`fig-nln-classes`): the reconstruction error ranks ones *below*
@@ -1996,7 +1996,7 @@ gain_table("AE-con")
 #
 # ### What we have not shown
 #
-# * **Tier and seeds.** The recorded runs train for about 1000 steps at ten times the paper's rate instead of 50 epochs, with the seeds that are named above. They test orderings. Under
+# * **Tier and seeds.** The runs in the tables, but for that of "The printed rate and length", train for about 1000 steps at ten times the paper's rate instead of 50 epochs, with the seeds that are named above. They test orderings. Under
 #   MISO this is three whole epochs, the number nearest to 1000 steps. What the printed rate and length change is known for what stands in the table of "The printed rate and length": no more than a few digits of the
 #   plain autoencoder, and AE-res under SIMO on MNIST.
 # * **AE-con and AE-res** depend on the balance of their games, of which the paper gives no number. Ours may not be the authors'. That AE-con lies below its printed Table 6 may be due to

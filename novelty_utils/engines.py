@@ -99,8 +99,11 @@ class Replayed:
     """A step whose kernels are recorded once and from then on launched together, as a CUDA graph.
 
     A small network's kernels run for microseconds, and launching them one by one from Python takes longer than that.
-    The first steps run as they are: libraries choose their kernels in them. A step that waits for the GPU, as `.item()`
-    and copies from the CPU do, cannot be recorded, and goes on as it is.
+    The first steps run as they are: libraries choose their kernels in them. If the last of these waits for the GPU, as
+    `.item()` and most copies from the CPU make it, nothing is recorded and all steps go on one by one. Tensors that a
+    loss keeps outside the model must not be replaced later.
+
+    Raises InputError where recording fails for another reason.
     """
 
     FIRST = 3
@@ -115,14 +118,7 @@ class Replayed:
         if self.calls < self.FIRST:
             return self._aside(inputs)
         if self.calls == self.FIRST:
-            with warnings.catch_warnings(record=True) as heard:
-                warnings.simplefilter("always")
-                torch.cuda.set_sync_debug_mode("warn")
-                try:
-                    return self._aside(inputs)
-                finally:
-                    torch.cuda.set_sync_debug_mode("default")
-                    self.waits = any("synchronizing" in str(one.message) for one in heard)
+            return self._listen(inputs)
         if self.waits:
             return self._aside(inputs)
         if self.graph is None:
@@ -131,6 +127,22 @@ class Replayed:
             self.inputs[name].copy_(tensor)
         self.graph.replay()
         return self.output.clone()
+
+    def _listen(self, inputs: Batch) -> Tensor:
+        """Run the step, and note whether it waits for the GPU."""
+        mode = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                output = self._aside(inputs)
+            finally:
+                torch.cuda.set_sync_debug_mode(mode)
+        others = [one for one in heard if "synchronizing" not in str(one.message)]
+        self.waits = len(others) < len(heard)
+        for one in others:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        return output
 
     def _aside(self, inputs: Batch) -> Tensor:
         """On another stream than the usual one, which cannot be recorded."""
@@ -143,5 +155,8 @@ class Replayed:
     def _record(self, inputs: Batch) -> None:
         self.inputs = {name: tensor.clone() for name, tensor in inputs.items()}
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
-            self.output = self.step(self.inputs)
+        try:
+            with torch.cuda.graph(self.graph, stream=self.stream):
+                self.output = self.step(self.inputs)
+        except RuntimeError as error:
+            raise InputError(f"this step cannot be recorded ({error}): train with replay=False") from error

@@ -137,7 +137,7 @@ class _Run:
         self.optimisers = [self._adam(step) for step in steps]
         self.orders = {name: self._orders(name).to(images.device) for name in plans[0].orders}
         self.generator = torch.Generator(images.device)
-        self.update = Replayed(self._update) if replay else self._update
+        self.replay = replay
         self.names: list[str] = []  # of the loss terms
         self.log: list[Tensor] = []  # per step: (terms, detectors)
         self.finished: dict[int, dict[str, Tensor]] = {}
@@ -158,12 +158,13 @@ class _Run:
     def train(self, rows: int) -> list[History]:
         at = self._resume()
         self.bar.update(at)
+        update = Replayed(self._update) if self.replay else self._update  # as an attribute it would outlive this run
         started = saved = time.perf_counter()
         with torch.random.fork_rng(devices=[self.images.device] if self.images.is_cuda else []):
             while at < self.last:
                 stop = min(at + self.round, self.last)
                 for t in range(at, stop):
-                    self._step(t)
+                    self._step(t, update)
                     self.bar.update(1)
                 at = stop
                 self._check(at)
@@ -182,12 +183,12 @@ class _Run:
         every = torch.arange(self.last)
         return torch.stack([plan.orders[name][every % plan.steps] for plan in self.plans], 1)
 
-    def _step(self, t: int) -> None:
+    def _step(self, t: int, update: Callable[[Batch], Tensor]) -> None:
         inputs = {name: order[t] for name, order in self.orders.items()}
         _seed_everything(_step_seed(self.group[0], t), self.images.device)  # for dropout and the like
         if self.draws:
             inputs |= self._draw(t)
-        self.log.append(self.update(inputs))
+        self.log.append(update(inputs))
         for i, plan in enumerate(self.plans):
             if t + 1 == plan.steps:  # the others may go on; this one is taken out as it is now
                 self.finished[i] = self._slice(i)
@@ -198,6 +199,8 @@ class _Run:
             if detector.seed not in drawn:
                 # + 1, as the same seed would repeat the dropout's numbers
                 drawn[detector.seed] = self.draws(self.generator.manual_seed(_step_seed(detector, t) + 1), size)
+        if taken := self.orders.keys() & drawn[self.group[0].seed].keys():
+            raise InputError(f"draws: {', '.join(sorted(taken))} is the name of a set of images; give another one")
         all_of_them = [drawn[detector.seed] for detector in self.group]
         return {name: torch.stack([one[name] for one in all_of_them]) for name in all_of_them[0]}
 
@@ -265,7 +268,7 @@ class _Run:
 
     def _resume(self) -> int:
         saved = checkpoints.read(self.file, self.images.device) if self.file else None
-        if saved is None:
+        if saved is None or "names" not in saved:  # none, or of an older version
             return 0
         _write_state(self._state(), saved["state"])
         for adam, state in zip(self.optimisers, saved["adam"], strict=True):

@@ -2,8 +2,10 @@
 
 import copy
 import errno
+import gc
 import io
 import warnings
+import weakref
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -818,7 +820,7 @@ def fake_cuda(monkeypatch):
 
     stream = type("Stream", (), {"wait_stream": lambda *_: None})
     fakes = {"Stream": stream, "current_stream": stream, "stream": lambda _: nullcontext(), "graph": record}
-    fakes |= {"CUDAGraph": FakeGraph, "set_sync_debug_mode": lambda _: None}
+    fakes |= {"CUDAGraph": FakeGraph, "set_sync_debug_mode": lambda _: None, "get_sync_debug_mode": lambda: 0}
     for name, fake in fakes.items():
         monkeypatch.setattr(torch.cuda, name, fake)
 
@@ -857,6 +859,50 @@ def test_a_step_that_waits_for_the_gpu_is_never_recorded():
         recorded, outputs = replayed(step)
     assert recorded == [False] * 6
     assert outputs == [[2.0 * t] * 2 for t in range(6)]
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_other_warnings_of_a_step_are_heard_and_it_is_recorded():
+    def step(inputs):
+        warnings.warn("something else", stacklevel=1)
+        return 2 * inputs["x"]
+
+    with pytest.warns(UserWarning, match="something else"):
+        recorded, _ = replayed(step)
+    assert recorded == [False, False, False, True]
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_a_step_that_cannot_be_recorded_is_told_in_one_line():
+    def step(inputs):
+        if FakeGraph.recording:
+            raise RuntimeError("not while recording")
+        return inputs["x"]
+
+    with pytest.raises(InputError, match=r"cannot be recorded \(not while recording\): train with replay=False"):
+        replayed(step)
+    FakeGraph.recording = False
+
+
+def test_a_run_is_gone_when_it_is_done(monkeypatch):
+    made, init = [], training._Run.__init__
+
+    def watched(self, *more):
+        made.append(weakref.ref(self))
+        init(self, *more)
+
+    monkeypatch.setattr(training._Run, "__init__", watched)
+    gc.disable()
+    try:
+        fit(detector(), squared_error, epochs=1)
+        assert [one() for one in made] == [None]
+    finally:
+        gc.enable()
+
+
+def test_draws_cannot_have_the_name_of_a_set():
+    with pytest.raises(InputError, match="draws: all is the name of a set of images"):
+        fit(detector(), squared_error, draws=lambda generator, size: {"all": torch.zeros(size)})
 
 
 def test_recording_is_refused_on_a_cpu():
