@@ -1289,7 +1289,7 @@ else:
 
 # %%
 def landmarks(X):
-    """Squared error of the mean image, and cross entropy of a perfect copy: two numbers
+    """Squared error of the mean image, cross entropy of a perfect copy: two numbers
     for X, float (n, pixels) in [0, 1]."""
     of_mean = (X - X.mean(0)).square().mean()
     of_copy = -(torch.xlogy(X, X) + torch.xlogy(1 - X, 1 - X)).mean()
@@ -1600,33 +1600,28 @@ def trained_how():
 
 
 def recipes():
-    """The demo tier beside every other way to train the same model, on the runs they share."""
-    trainings, table = trained_how(), []
+    """Both tiers of every model that was trained in both, on the runs that they share."""
+    trainings, table = chosen(trained_how(), arch="paper"), []
     of_model, runs_ = ["dataset", "protocol", "method", "L"], ["class_name", "seed"]
     for key, of_this in trainings.groupby(of_model):
-        usual = chosen(of_this, tier="demo", arch="paper")
-        for way, other in of_this.groupby(["tier", "arch"]):
-            both = usual[runs_].merge(other[runs_])
-            if way == ("demo", "paper") or not len(both):
-                continue
-            for tier, arch in (("demo", "paper"), way):
-                these = dict(zip(of_model, key, strict=True)) | {"arch": arch}
-                rows = chosen(every, tier=tier, kind="auroc", **these).merge(both)
-                _, _, n, _, weight = configuration(key[0], key[1])
-                score = OWN.get(key[2], "nln")
-                codes = chosen(
-                    rows, score=score, at_K=1, at_alpha=0.0, scale="held out"
-                )
-                values = {
-                    "reconstruction": per_class(chosen(rows, score="recon")),
-                    "codes alone": per_class(codes),
-                    "NLN": at_setting(rows, score, n, weight),
-                }
-                error = chosen(trainings, tier=tier, **these).merge(both).rec.mean()
-                row = {"data": SHORT[key[0]], "protocol": key[1]}
-                row |= {"model": f"{key[2]}, {key[3]}", "layers": arch, "tier": tier}
-                row |= {"n": str(len(both)), "error": 1000 * error}
-                table.append(row | {k: 100 * v.mean() for k, v in values.items()})
+        tiers = [chosen(of_this, tier=tier)[runs_] for tier in ("demo", "paper")]
+        both = tiers[0].merge(tiers[1])
+        for tier in ("demo", "paper") if len(both) else ():
+            these = dict(zip(of_model, key, strict=True), arch="paper", tier=tier)
+            rows = chosen(every, kind="auroc", **these).merge(both)
+            _, _, n, _, weight = configuration(key[0], key[1])
+            score = OWN.get(key[2], "nln")
+            codes = chosen(rows, score=score, at_K=1, at_alpha=0.0, scale="held out")
+            values = {
+                "reconstruction": per_class(chosen(rows, score="recon")),
+                "codes alone": per_class(codes),
+                "NLN": at_setting(rows, score, n, weight),
+            }
+            error = chosen(trainings, **these).merge(both).rec.mean()
+            row = {"data": SHORT[key[0]], "protocol": key[1]}
+            row |= {"model": f"{key[2]}, {key[3]}", "tier": tier}
+            row |= {"n": str(len(both)), "error": 1000 * error}
+            table.append(row | {name: 100 * v.mean() for name, v in values.items()})
     return pd.DataFrame(table)
 
 
