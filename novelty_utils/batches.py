@@ -104,3 +104,9 @@ def plan(detector: Detector, epochs: int, batch: int) -> Plan:
         rounds = [torch.randperm(len(index), generator=generator) for _ in range(math.ceil(need / len(index)))]
         orders[name] = index[torch.cat(rounds)[:need]].to(torch.int32).view(-1, size)
     return Plan(orders, per_epoch)
+
+
+def abreast(plans: Sequence[Plan], name: str) -> Tensor:
+    """The orders of one set for several detectors: int32 (steps, detectors, batch); one that ends early begins anew."""
+    every = torch.arange(max(plan.steps for plan in plans))
+    return torch.stack([plan.orders[name][every % plan.steps] for plan in plans], 1)

@@ -135,7 +135,7 @@ class _Run:
         self.last = max(plan.steps for plan in plans)
         self.round = max(plan.per_epoch for plan in plans)
         self.optimisers = [self._adam(step) for step in steps]
-        self.orders = {name: self._orders(name).to(images.device) for name in plans[0].orders}
+        self.orders = {name: batches.abreast(plans, name).to(images.device) for name in plans[0].orders}
         self.generator = torch.Generator(images.device)
         self.replay = replay
         self.names: list[str] = []  # of the loss terms
@@ -177,11 +177,6 @@ class _Run:
             _write_state(_named_state(detector.model), self.finished[i])
             detector.model.eval()
         return [self._history(i, rows) for i in range(len(self.group))]
-
-    def _orders(self, name: str) -> Tensor:
-        """Which images all detectors see, int32 (steps, detectors, batch); one that ends early begins anew."""
-        every = torch.arange(self.last)
-        return torch.stack([plan.orders[name][every % plan.steps] for plan in self.plans], 1)
 
     def _step(self, t: int, update: Callable[[Batch], Tensor]) -> None:
         inputs = {name: order[t] for name, order in self.orders.items()}

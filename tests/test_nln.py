@@ -140,6 +140,9 @@ def test_what_copies_better_has_the_worse_reconstruction_and_the_better_codes(ti
     assert 2 < aeres.error_paper.mean() / aeres.error.mean() < 3
     assert (aeres.codes_paper < aeres.codes).all()
     assert aeres.class_name[aeres.recon_paper <= aeres.recon].tolist() == ["1"]
+    few = tiers.loc[("simo", "AE")]
+    assert (few.codes_paper < few.codes).all()
+    assert few.class_name[few.recon_paper <= few.recon].tolist() == ["1"]
 
 
 def test_the_printed_value_of_aeres_is_not_reached_and_one_digit_is_below_chance(tiers):
