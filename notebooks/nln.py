@@ -1810,7 +1810,7 @@ else:
 #
 # On MNIST two sizes have all ten digits, and one seed. The number of neighbours hardly matters: from the best $K$ to the worst it is about a quarter of a point, and more than
 # three are not better than three. The smaller code is ahead of $L = 128$ on nine digits of ten, at every $K$. The exception is the digit 1, and it is behind there by four points,
-# so that the mean over digits says little. Most digits, then, would choose against the paper; a table of means would hide it.
+# so that the mean over digits says little. So here, too, the choice would go against the paper, and a table of means hides by how much on most digits.
 
 # %% [markdown]
 # ### Class by class
@@ -1976,7 +1976,7 @@ gain_table("AE-con")
 #
 # "pixels" is the distance to the nearest training image in pixel space: a detector without parameters, training or choice. On MNIST and Fashion-MNIST, under both
 # protocols, its mean AUROC is above that of the plain autoencoder's NLN at the paper's settings. The distance between the plain autoencoder's *codes* is ahead of it on MNIST under MISO, on eight of ten digits, by some four points in the mean.
-# Most of these come from the digits 1 and 7, and the mean is within the noise between classes. Elsewhere the plain autoencoder's codes are a little below.
+# Most of these come from the digits 1 and 7, and the mean is within the noise between classes. Elsewhere the plain autoencoder's codes are within about a point, on either side; it depends on $L$.
 # AE-con on MNIST under SIMO is ahead by less than the noise, and on CIFAR-10 under SIMO NLN itself is, by about a point. The paper compares with nearest neighbours in the features of a
 # ResNet-50, and not with this. On images that are centred, of one size and without background, pixel distances mean something.
 #

@@ -119,12 +119,13 @@ def _claims(chosen: argparse.Namespace) -> None:
         if path.exists() and not path.is_dir():
             raise InputError(f"--output {chosen.output!r}: {str(path)!r} is a file: give a folder for the ledger")
     table = claims.ledger(chosen.results)
+    written = claims.write(table, chosen.output)  # before printing, which `| head` may cut off
     for line in table[table.kind != "number"].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")
     print(f"\n{claims.summary(table).to_string()}\n")
     if table.attrs["left_out"]:
         print(f"left out: {table.attrs['left_out']} records of the smoke tier, which say nothing about a paper")
-    for path in claims.write(table, chosen.output):
+    for path in written:
         print(f"ledger:   {path}")
 
 

@@ -229,6 +229,7 @@ def _figure(table: pd.DataFrame) -> plt.Figure:
     groups = there.groupby(["paper", "metric"])
     panels = sorted(groups, key=lambda panel: list(NAMES).index(panel[0][0]))
     rows = max(1, -(-len(panels) // 2))  # one without any panel where nothing is recorded
+    ends = (min(0.2, there[["printed", "ours"]].min().min() - 0.04), 1.02)  # every point within the axes
     figure, axes = plt.subplots(rows, 2, figsize=(8, 4 * rows), squeeze=False)
     for axis, ((paper, metric), points) in zip(axes.flat, panels, strict=False):
         for verdict, (colour, mark) in MARKS.items():
@@ -239,7 +240,7 @@ def _figure(table: pd.DataFrame) -> plt.Figure:
             axis.scatter(mine.printed, mine.ours, s=size, c=colour, marker=mark, alpha=0.8)
         axis.axline((0, 0), slope=1, color="black", linewidth=0.8)
         title = f"{NAMES[paper]}: {metric.replace('_', ' ').replace('auroc', 'AUROC')}"
-        axis.set(title=title, xlabel="printed", ylabel="ours", aspect="equal", xlim=(0.2, 1.02), ylim=(0.2, 1.02))
+        axis.set(title=title, xlabel="printed", ylabel="ours", aspect="equal", xlim=ends, ylim=ends)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     marks = [axes[0, 0].scatter([], [], s=30, c=colour, marker=mark) for colour, mark in MARKS.values()]
