@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from novelty_utils import __version__, runs
 from novelty_utils.params import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes a second to load
 
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
@@ -119,7 +123,17 @@ def _claims(chosen: argparse.Namespace) -> None:
         if path.exists() and not path.is_dir():
             raise InputError(f"--output {chosen.output!r}: {str(path)!r} is a file: give a folder for the ledger")
     table = claims.ledger(chosen.results)
-    written = claims.write(table, chosen.output)  # before printing, which `| head` may cut off
+    written = claims.write(table, chosen.output)
+    try:
+        _tell(table, written)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `novelty claims | head`: what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(table: pd.DataFrame, written: Sequence[Path]) -> None:
+    from novelty_utils import claims
+
     for line in table[table.kind != "number"].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")
     print(f"\n{claims.summary(table).to_string()}\n")

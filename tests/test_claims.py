@@ -1,13 +1,18 @@
 """The ledger: complete, computed from the records and from nothing else, never from a smoke run."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
+import ledger_page
 from novelty_utils import claims, cli, evidence, grids, orders, published, records, runs
 from novelty_utils.records import Record, Result
 
@@ -391,6 +396,17 @@ def committed() -> pd.DataFrame:
     return claims.ledger(ROOT / "results")
 
 
+def test_every_point_of_the_ledger_s_figure_lies_within_its_axes(committed, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    figure = ledger_page._figure(committed)
+    points = [(axis, c) for axis in figure.axes for c in axis.collections if isinstance(c, PathCollection)]
+    drawn = [(axis, at) for axis, c in points for at in c.get_offsets()]
+    assert len(drawn) > 100
+    for axis, (x, y) in drawn:
+        assert axis.get_xlim()[0] < x < axis.get_xlim()[1]
+        assert axis.get_ylim()[0] < y < axis.get_ylim()[1]
+
+
 def test_no_smoke_record_is_committed(committed):
     assert committed.attrs["left_out"] == 0
     assert set(committed.tier.dropna()) <= {"demo", "paper"}
@@ -510,6 +526,19 @@ def test_a_file_in_place_of_the_ledger_s_folder_is_refused_at_once(tmp_path, cap
     out, err = capsys.readouterr()
     assert out == ""
     assert "is a file: give a folder" in err
+
+
+def test_the_ledger_is_written_and_no_traceback_shown_where_nobody_reads_on(tmp_path):
+    put(tmp_path / "results", {("CLS", "auroc"): 0.9})
+    asked = ["claims", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "out")]
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-m", "novelty_utils.cli", *asked], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["claims.csv", "claims.json"]
 
 
 def test_a_folder_without_records_is_refused_and_no_ledger_is_overwritten(tmp_path, capsys):

@@ -381,6 +381,15 @@ def test_on_single_categories_the_method_is_worse_than_the_error_and_the_control
         assert sum(gain < 0 for gain in gains) >= lost
 
 
+@pytest.mark.parametrize(("n_inlier", "draws", "ahead", "points"), [(3, 6, 4, 10), (5, 3, 2, 6)])
+def test_on_several_categories_the_order_turns_round_near_chance(n_inlier, draws, ahead, points):
+    found = aurocs(dataset="cifar10_jpeg", protocol="inlier_categories", n_inlier=n_inlier)
+    gains = [draw["CRBND"] - draw["error of A"] for draw in found]
+    assert (len(gains), sum(gain > 0 for gain in gains)) == (draws, ahead)
+    assert np.mean(gains) == pytest.approx(points, abs=0.5)
+    assert all(abs(np.mean([draw[name] for draw in found]) - 50) < 6 for name in ("CRBND", "error of A"))
+
+
 def test_the_strength_of_the_degradation_moves_more_than_lambda_in_three_of_four_cases():
     cases = {(a, c): aurocs(arch=a, class_name=c, ablations=True) for a in ("paper", "dense64") for c in "38"}
     further = 0

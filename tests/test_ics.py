@@ -1,6 +1,7 @@
 """The parameters of the ICS notebook that cannot be; the split of its training images."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from notebook_cells import NOTEBOOKS, names_after, refused
@@ -48,6 +49,35 @@ def test_what_the_page_says_of_fashion_mnist_is_in_the_records():
     for method, name in (("ICS", "pullover"), ("Control", "t-shirt"), ("CLS", "shirt")):
         spread = [found[c, method, "code_spread"] for c in classes]
         assert found[name, method, "code_spread"] > 5 * sorted(spread)[4]
+
+
+def test_the_parts_of_the_lead_of_ics_over_cls_on_mnist_are_in_the_records():
+    rows = [
+        (r.metric, r.method, record.class_name, 100 * r.value)
+        for record in records.read("ics", NOTEBOOKS.parent / "results")
+        if (record.dataset, record.seed, record.tier) == ("mnist", 0, "demo")
+        if record.parameters["protocol"] == "one_class"
+        for r in record.results
+        if r.metric in ("auroc", "auroc_distance")
+    ]
+    table = pd.DataFrame(rows, columns=["metric", "method", "class", "value"])
+    table = table.pivot_table(index=["metric", "class"], columns="method", values="value")
+    svm, distance = table.loc["auroc"], table.loc["auroc_distance"]
+    assert len(svm) == len(distance) == 10
+
+    def part(values, better, worse):
+        gain = values[better] - values[worse]
+        return gain.mean() / (values.ICS - values.CLS).mean(), (gain > 0).sum()
+
+    assert part(svm, "Double", "CLS") == (pytest.approx(0.78, abs=0.03), 10)
+    assert part(distance, "Double", "CLS") == (pytest.approx(0.63, abs=0.04), 8)
+    assert part(svm, "Control", "Random") == (pytest.approx(0.34, abs=0.03), 8)
+    assert part(distance, "Control", "Random") == (pytest.approx(0.53, abs=0.04), 8)
+    for values in (svm, distance):
+        assert abs((values.Random - values.Double).mean()) < 0.2
+        assert -0.1 < (values.ICS - values.Control).mean() < 0
+        assert 0 < (values.ICS - values.Double).mean() < 0.5
+        assert part(values, "ICS", "Double")[1] == 7
 
 
 def test_the_controls_differ_from_what_they_control_in_one_thing(tmp_path):

@@ -1,6 +1,7 @@
 """The leaderboard: its baselines against PyOD, and its ranks and tables on records made up by hand."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -36,9 +37,15 @@ def names_after_cells(names: dict) -> dict:
     cells = json.loads((NOTEBOOKS / "leaderboard.ipynb").read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     names = names | {"runs": rows_of(pd.DataFrame({"PCA": [0.9]}, index=["0"]))}  # for the letters of the hardware
-    for start in ("def block_values", "# a letter for each kind of hardware", "def duels"):
-        (source,) = (source for source in sources if source.startswith(start))
-        exec(compile(source.partition("\nfor protocol_")[0], "notebook", "exec"), names)
+    for start in (
+        "def block_values",
+        "# a letter for each kind of hardware",
+        "def class_panel",
+        "def duels",
+        "def codes_minus",
+    ):
+        (source,) = (source for source in sources if source.lstrip().startswith(start))
+        exec(compile(re.split(r"\npooled = |\nfor protocol_|\nby_one_rule", source)[0], "notebook", "exec"), names)
     return names
 
 
@@ -248,6 +255,20 @@ def test_codes_against_pixels(pairs):
     assert codes.gain.miso == pytest.approx(3, abs=0.5)
     assert codes.won.miso == 15
     assert codes.p.miso > 0.05
+
+
+def test_by_one_rule_the_codes_lead_on_mnist_alone_where_nine_classes_are_normal(board):
+    table = board["by_one_rule"](records.read("nln", NOTEBOOKS.parent / "results"))
+    gains = table.map(lambda words: float(words.split()[0]))
+    counts = {words.split("/")[1] for words in table.to_numpy().ravel()}
+    assert counts == {"10)"}
+    miso = gains.loc[board["PROTOCOLS"]["miso"]]
+    assert miso.loc["MNIST"].between(4, 5).all()
+    assert miso.loc["Fashion-MNIST"].between(-1, 0).all()
+    others = gains.drop(index=board["PROTOCOLS"]["miso"])
+    assert len(others) == 4
+    assert (others.abs() < 1).all(axis=None)
+    assert board["by_one_rule"]([]).empty
 
 
 def test_codes_alone_do_better_than_nln_on_both_data_sets_under_every_protocol(committed):
