@@ -36,11 +36,10 @@ class Cell(NamedTuple):
 def code_cells(notebook: Path) -> list[Cell]:
     try:
         cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-        code = [(c["source"], c.get("metadata", {}).get("tags", [])) for c in cells if c["cell_type"] == "code"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        code = [c for c in cells if c["cell_type"] == "code" and "".join(c["source"]).strip()]
+        code = [("".join(c["source"]), tuple(c.get("metadata", {}).get("tags", []))) for c in code]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{notebook} cannot be read as a notebook (nbformat 4): {fault(error)}") from error
-    code = [(source if isinstance(source, str) else "".join(source), tags) for source, tags in code]
-    code = [(source, tuple(tags)) for source, tags in code if source.strip()]
     if any("injected-parameters" in tags for _, tags in code):
         raise InputError(f"{notebook} is the outcome of a run and has its parameters in it: run the original notebook")
     return [Cell(f"{notebook.name}[cell {n}]", source, tags) for n, (source, tags) in enumerate(code, start=1)]
@@ -97,9 +96,12 @@ def execute(parts: list[CodeType], namespace: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def fresh_main() -> Iterator[dict[str, Any]]:
-    """The namespace of a new module that stands in for `__main__`, where pickle and dataclasses look for classes."""
+    """The namespace of a new module that stands in for `__main__`, where pickle and dataclasses look for classes.
+
+    As in IPython, `In` there lists the cells that ran: `provenance` tells from it whether they are the notebook's.
+    """
     module, before = ModuleType("__main__"), (sys.modules["__main__"], sys.displayhook)
-    module.display = _display
+    module.display, module.In = _display, []
     sys.modules["__main__"], sys.displayhook = module, lambda thing: None if thing is None else _display(thing)
     try:
         yield module.__dict__

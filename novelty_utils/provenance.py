@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
 import platform
 import subprocess
+import sys
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from novelty_utils import __version__
+from novelty_utils import __version__, cells
 from novelty_utils.engines import pick_device
 
 
@@ -34,20 +37,54 @@ def _cpu_name() -> str:
 
 
 def code(paper: str) -> dict[str, Any]:
-    """The commit and hashes of the package and of the notebook's code; `dirty` if a tracked file differs, None if git
-    did not say."""
-    package = Path(__file__).parent
-    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
+    """The commit and hashes of the package and of the notebook's code, as they were when this was first asked for.
+
+    `dirty` if a tracked file differed then, or if a cell ran that the notebook of the clone does not have: an edited
+    copy, say. Its cells are part of the hash. None if git did not say.
+    """
+    known = _clone(Path(__file__).parents[1])
+    own = _notebook(Path(__file__).parents[1] / "notebooks" / f"{paper}.ipynb")
+    other = [] if own is None else _not_of(own)
+    sources = None if own is None else [cell.source for cell in own] + other
+    digest = None if sources is None else hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
+    return known | {"dirty": True if other else known["dirty"], "notebook": digest}
+
+
+@lru_cache
+def _clone(root: Path) -> dict[str, Any]:
+    """Once for a process: what is edited while it runs is not what it runs."""
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
+    for file in sorted((root / "novelty_utils").rglob("*.py")):
         digest.update(file.read_bytes())
-    return {
-        "version": __version__,
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if differs is None else bool(differs),
-        "package": digest.hexdigest()[:16],
-        "notebook": _notebook_hash(paper),
-    }
+    commit, differs = (
+        _git("rev-parse", "HEAD"),
+        _git("status", "--porcelain", "--untracked-files=no", "--", ":!results"),
+    )
+    dirty = None if differs is None else bool(differs)
+    return {"version": __version__, "commit": commit, "dirty": dirty, "package": digest.hexdigest()[:16]}
+
+
+@lru_cache
+def _notebook(file: Path) -> list[cells.Cell] | None:
+    return cells.code_cells(file) if file.exists() else None
+
+
+def _not_of(own: list[cells.Cell]) -> list[str]:
+    """The cells that ran in this kernel, or headless, without being of this notebook; its parameters may be any."""
+    known = {cell.source.strip() for cell in own}
+    parameters = set().union(*(_assigned(cell.source) or set() for cell in own if "parameters" in cell.tags))
+    ran = [source.strip() for source in getattr(sys.modules["__main__"], "In", [])]
+    return [s for s in ran if s and s not in known and not (_assigned(s) or {""}) <= parameters]
+
+
+def _assigned(source: str) -> set[str] | None:
+    """The names that a cell assigns, if it does nothing else."""
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError:
+        return None
+    plain = all(isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) for line in lines)
+    return {line.targets[0].id for line in lines} if plain else None
 
 
 def _git(*words: str) -> str | None:
@@ -59,15 +96,6 @@ def _git(*words: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _notebook_hash(paper: str) -> str | None:
-    file = Path(__file__).parents[1] / "notebooks" / f"{paper}.ipynb"
-    if not file.exists():
-        return None
-    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
 
 
 def hardware(machine: dict[str, Any]) -> str:

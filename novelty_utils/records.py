@@ -100,6 +100,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
+        provenance.code("")  # it keeps what it finds: the code that was loaded, not what is edited while it runs
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
 

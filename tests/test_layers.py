@@ -13,7 +13,7 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 # From the ground up: a room imports rooms of lower floors. A new room gets its place here.
 FLOORS = [
     {"params", "jobs"},
-    {"files", "folders", "synthetic"},
+    {"files", "folders", "synthetic", "cells"},
     {"caltech", "jpegs"},
     {"data", "checkpoints", "batches"},
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
@@ -24,7 +24,6 @@ FLOORS = [
     {"verdicts"},
     {"orders"},
     {"claims"},
-    {"cells"},
     {"runs"},
     {"grids"},
     {"plans"},

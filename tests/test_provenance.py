@@ -1,13 +1,17 @@
 """The machine and the code that a record names."""
 
+import contextlib
+import io
 import json
 import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
-from novelty_utils import provenance
+from novelty_utils import provenance, runs
 
 
 def test_the_commit_is_that_of_this_clone():
@@ -36,6 +40,8 @@ def test_the_hashes_follow_the_code_and_nothing_else(elsewhere):
         (elsewhere / "notebooks" / "ics.ipynb").write_text(json.dumps({"cells": cells}))
 
     def hashes() -> tuple[str, str]:
+        provenance._clone.cache_clear()  # as in a new process
+        provenance._notebook.cache_clear()
         code = provenance.code("ics")
         return code["package"], code["notebook"]
 
@@ -48,7 +54,73 @@ def test_the_hashes_follow_the_code_and_nothing_else(elsewhere):
     assert second[0] == first[0]
     assert second[1] != first[1]
     (elsewhere / "novelty_utils" / "params.py").write_text("changed = True")
+    before = provenance.code("ics")["package"]
+    assert before == first[0], "what is edited while a process runs is not what it runs"
     assert hashes()[0] != first[0]
+
+
+LINES = {"parameters": "seed = 0\ntier = 'demo'", "loss": "loss = x.abs()", "last": "x = 1"}
+
+
+@pytest.fixture
+def clone(elsewhere) -> Path:
+    tagged = {"parameters": {"tags": ["parameters"]}}
+    code = [{"cell_type": "code", "source": s, "metadata": tagged.get(n, {})} for n, s in LINES.items()]
+    (elsewhere / "notebooks").mkdir()
+    (elsewhere / "notebooks" / "ics.ipynb").write_text(json.dumps({"cells": code}))
+    return elsewhere
+
+
+def ran(monkeypatch, *sources: str) -> dict:
+    monkeypatch.setattr(sys.modules["__main__"], "In", ["", *sources], raising=False)
+    return provenance.code("ics")
+
+
+@pytest.mark.parametrize("parameters", ["# Parameters\nseed = 3\n", "seed = 3\ntier = 'paper'"])
+def test_other_parameters_are_the_same_notebook(clone, monkeypatch, parameters):
+    monkeypatch.setattr(provenance, "_git", lambda *words: "")
+    untouched = ran(monkeypatch)
+    assert untouched["dirty"] is False
+    assert ran(monkeypatch, *LINES.values()) == untouched
+    assert ran(monkeypatch, LINES["parameters"], parameters, LINES["loss"] + "\n") == untouched
+
+
+@pytest.mark.parametrize("edited", ["loss = x.square()", "x = 2\nloss = x.abs()", "weight = 3", "x = (", "%time x"])
+def test_a_cell_that_is_not_the_notebooks_makes_a_run_dirty_and_is_in_its_hash(clone, monkeypatch, edited):
+    monkeypatch.setattr(provenance, "_git", lambda *words: "")
+    untouched = ran(monkeypatch)
+    found = ran(monkeypatch, LINES["parameters"], edited)
+    assert found["dirty"] is True
+    assert found["notebook"] != untouched["notebook"]
+    assert ran(monkeypatch, edited, edited + " ")["notebook"] != found["notebook"], "run twice is not run once"
+
+
+COPY = """
+from novelty_utils import provenance
+found = provenance.code("ics")
+print("dirty", found["dirty"], "hash", found["notebook"])
+"""
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_notebook_run_tells_an_edited_copy_from_the_notebook(tmp_path, headless):
+    """In a real kernel and headless: what is asked is whether these cells are those of notebooks/ics.ipynb."""
+    cells = [
+        nbformat.v4.new_code_cell("dataset, seed = 'digits', 0", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(COPY),
+    ]
+    file = tmp_path / "ics.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), file)
+    if headless:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            runs.run_headless(file, {})
+        said = out.getvalue()
+    else:
+        runs.run_papermill(file, {}, tmp_path / "out.ipynb")
+        said = (tmp_path / "out.ipynb").read_text()
+    assert "dirty True" in said
+    assert f"hash {provenance.code('ics')['notebook']}" not in said
 
 
 def test_a_run_on_the_processor_is_none_of_the_gpu(monkeypatch):
@@ -60,4 +132,5 @@ def test_a_run_on_the_processor_is_none_of_the_gpu(monkeypatch):
 
 def test_code_is_not_called_clean_where_git_did_not_say(monkeypatch):
     monkeypatch.setattr(provenance, "_git", lambda *words: None)
+    provenance._clone.cache_clear()
     assert provenance.code("ics")["dirty"] is None
