@@ -12,11 +12,21 @@ import resource
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from novelty_utils import provenance
 from novelty_utils.data import Dataset
@@ -27,14 +37,13 @@ VERSION = 1
 # Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
 # in where it is missing, and left out of a record's name, so that a repeated run finds the older record.
 ADDED_LATER = {"ics": {"protocol": "one_class"}, "ade_gan": {"protocol": "miso"}}
-NEEDED = {"data": {"checksum"}, "machine": {"cpu", "threads", "gpu"}, "code": {"commit"}}  # by every reader of records
 NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
 
 
 class Result(BaseModel):
     """One metric of one method; the interval is over test images where there is one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     method: str
     metric: str
     value: float | None
@@ -42,38 +51,69 @@ class Result(BaseModel):
     high: float | None = None
     note: str = ""
 
-    @field_validator("value", "low", "high")
+    @field_validator("value", "low", "high", mode="before")
     @classmethod
-    def _nan_is_none(cls, number: float | None) -> float | None:  # JSON has no NaN, and NaN is not equal to itself
-        return None if number is None or math.isnan(number) else number
+    def _nan_is_none(cls, number: Any) -> Any:  # JSON has no NaN, and NaN is not equal to itself
+        return None if isinstance(number, float) and math.isnan(number) else number
+
+    @model_validator(mode="after")
+    def _not_percent(self) -> Result:
+        share = self.metric.startswith(("auroc", "f1"))
+        if share and not all(0 <= number <= 1 for number in (self.value, self.low, self.high) if number):
+            raise ValueError(f"{self.metric} is a share, from 0 to 1")
+        return self
+
+
+class _Described(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # typed is what readers need
+
+
+class Images(_Described):
+    """The data set of a run."""
+
+    name: str
+    checksum: str
+
+
+class Machine(_Described):
+    """What computed a run."""
+
+    cpu: str
+    threads: PositiveInt
+    gpu: str | None
+
+
+class Code(_Described):
+    """What was computed; no commit where git did not say."""
+
+    commit: str | None
+
+
+class Training(_Described):
+    """One network or fitted model."""
+
+    seconds: NonNegativeFloat
 
 
 class Record(BaseModel):
     """Everything needed to trust, repeat or doubt one run."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     version: int
     paper: str
-    tier: str
+    tier: Literal["smoke", "demo", "paper"]
     dataset: str
     class_name: str
-    seed: int
+    seed: NonNegativeInt
     parameters: dict[str, Any]
-    data: dict[str, Any]
+    data: Images
     results: list[Result]
-    training: dict[str, dict[str, Any]]
-    machine: dict[str, Any]
-    code: dict[str, Any]
-    seconds: float
-    peak_memory_mb: int
+    training: dict[str, Training]
+    machine: Machine
+    code: Code
+    seconds: NonNegativeFloat
+    peak_memory_mb: NonNegativeInt
     created: str
-
-    @model_validator(mode="after")
-    def _complete(self) -> Record:
-        for name, keys in NEEDED.items():
-            if missing := keys - getattr(self, name).keys():
-                raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
-        return self
 
     @model_validator(mode="after")
     def _older_record(self) -> Record:

@@ -179,7 +179,30 @@ def test_a_file_that_is_no_record_is_named_in_one_line(tmp_path, record, content
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("part", "key"), [("data", "checksum"), ("machine", "cpu"), ("code", "commit")])
+WRONG = [
+    {"tier": "papre"},
+    {"seed": -1},
+    {"seconds": float("inf")},
+    {"machine": {"cpu": "x", "cores": 2, "threads": None, "gpu": None}},
+    {"training": {"ICS": {"seconds": "long"}}},
+    {"results": [{"method": "ICS", "metric": "auroc", "value": 95.0}]},
+    {"results": [{"method": "ICS", "metric": "f1;rule=best", "value": 0.5, "high": 1.2}]},
+    {"results": [{"method": "ICS", "metric": "length", "value": float("inf")}]},
+    {"results": [{"method": "ICS", "metric": "length", "value": "1"}, 3]},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_record_with_a_value_that_cannot_be_is_refused(tmp_path, record, wrong):
+    path = records.write(record, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+    with pytest.raises(InputError, match="is not a record"):
+        records.read("ics", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key"), [("data", "checksum"), ("data", "name"), ("machine", "cpu"), ("code", "commit")]
+)
 def test_a_record_without_what_every_reader_needs_is_refused(tmp_path, record, part, key):
     path = records.write(record, tmp_path)
     content = json.loads(path.read_text())
