@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from novelty_utils import __version__, runs
-from novelty_utils.params import InputError
+from novelty_utils.params import InputError, first_there, reachable
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
@@ -20,6 +21,7 @@ BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveM
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 a notebook failed, 2 the input was refused, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
     try:
         chosen = _parser().parse_args(arguments)
         chosen.command(chosen)
@@ -86,12 +88,20 @@ def _run(chosen: argparse.Namespace) -> None:
         raise InputError("--headless writes no notebook: leave out --output or --headless")
     notebook = runs.find_notebook(chosen.name)
     parameters, values = runs.check(notebook, _split(chosen.pairs))
+    if parameters.device == "cuda":
+        _refuse_missing_gpu()
     if chosen.headless:
         runs.run_headless(notebook, values)
     else:
         output = chosen.output or runs.default_output(notebook, parameters)
         print(f"notebook: {runs.run_papermill(notebook, values, output)}")
     print(f"records:  {Path(parameters.results)}")
+
+
+def _refuse_missing_gpu() -> None:
+    from novelty_utils import engines  # loads torch
+
+    engines.pick_device("cuda")
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
@@ -110,18 +120,20 @@ def _sweep(chosen: argparse.Namespace) -> None:
 
 
 def _claims(chosen: argparse.Namespace) -> None:
-    from novelty_utils import claims  # loads torch
+    from novelty_utils import claims, records  # they load torch
 
-    if not Path(chosen.results).is_dir():
+    with reachable("--results", chosen.results):
+        there = Path(chosen.results).is_dir()
+    if not there:
         raise InputError(f"--results {chosen.results!r} is not a folder: give the one with the records")
     papers = [name for names in claims.PAPERS.values() for name in names]
-    if not any(any(Path(chosen.results).glob(f"{name}/*/*.json")) for name in papers):
+    if not any(records.read(name, chosen.results) for name in papers):
         wanted = f"holds no records PAPER/DATASET/NAME.json of {', '.join(papers)}"
         raise InputError(f"--results {chosen.results!r} {wanted}: give the folder above, or run one of these first")
-    output = Path(chosen.output)
-    for path in (output, *output.parents):
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--output {chosen.output!r}: {str(path)!r} is a file: give a folder for the ledger")
+    with reachable("--output", chosen.output):
+        existing = first_there(Path(chosen.output).absolute())
+    if not existing.is_dir():
+        raise InputError(f"--output {chosen.output!r}: {str(existing)!r} is a file: give a folder for the ledger")
     table = claims.ledger(chosen.results)
     written = claims.write(table, chosen.output)
     try:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from novelty_utils import caltech, folders, jpegs
-from novelty_utils.params import InputError, class_names
+from novelty_utils.params import InputError, class_names, first_there, reachable, user_path
 
 Arrays = tuple[Tensor, Tensor, Tensor]  # images, labels, is_test, as in Dataset
 
@@ -83,9 +83,11 @@ def cache_dir() -> Path:
 
     Raises InputError if there is something else in its place.
     """
-    folder = Path(os.environ.get("NOVELTY_DATA") or "~/.cache/novelty_data").expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: set NOVELTY_DATA to the one for data sets")
+    given = os.environ.get("NOVELTY_DATA") or "~/.cache/novelty_data"
+    folder = user_path("NOVELTY_DATA", given)
+    with reachable("NOVELTY_DATA", given):
+        if not first_there(folder.absolute()).is_dir():
+            raise InputError(f"{folder} is not a folder: set NOVELTY_DATA to the one for data sets")
     return folder
 
 

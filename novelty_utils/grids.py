@@ -21,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from novelty_utils import records, runs
+from novelty_utils import cells, records, runs
 from novelty_utils.params import InputError, RunParameters
 
 KEYS = ("notebook", "parameters", "grid")
@@ -93,6 +93,8 @@ def _load(file: Path) -> Any:
         return yaml.load(file.read_text(encoding="utf-8"), Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read: give a YAML file, such as sweeps/ics_table1.yml ({error})") from error
+    except RecursionError as error:
+        raise InputError(f"{file} is nested too deep for the file of a sweep; see sweeps/ for examples") from error
     except yaml.YAMLError as error:
         raise InputError(f"{file} is not YAML: {getattr(error, 'problem', error)}{_line(error)}") from error
 
@@ -130,6 +132,7 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
         notebook = runs.find_notebook(grid["notebook"])
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+    _refuse_other_name(notebook)
     schema, defaults = runs.read_schema(notebook)
     fixed = _mapping(grid.get("parameters", {}), file, what="parameters")
     lists = _mapping(grid.get("grid", {}), file, what="grid")
@@ -151,6 +154,17 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
                 yield _job(notebook, one, schema.parse(defaults, one))
         except InputError as error:
             raise InputError(f"{asked}: {error}") from error
+
+
+def _refuse_other_name(notebook: Path) -> None:
+    """A sweep finds the records of a run by the name of its notebook; a renamed copy would compute in vain."""
+    source = "\n".join(cell.source for cell in cells.code_cells(notebook))
+    names = set(re.findall(r"records\.make\(\s*[\"'](\w+)[\"']", source)) - {notebook.stem}
+    if names:
+        raise InputError(
+            f"{notebook} makes records of {min(names)!r}: call the file {min(names)}.ipynb, in a folder of its own, or "
+            f"write records.make({notebook.stem!r}, ...) in it"
+        )
 
 
 def _text(name: str, value: Any, file: Path) -> str:

@@ -45,11 +45,14 @@ def line(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping[s
     about |= {"protocol": order.parameters.get("protocol", ""), "method": order.more["method"], "metric": order.metric}
     against = order.less.get("method") or order.less["constant"]
     about |= {"class_name": "all", "setting": f"against {against}", "verdict": NOT_ATTEMPTED}
-    if order.why_not:
-        return about | {"reason": order.why_not}
+    if order.set_aside:
+        return about | {"reason": order.set_aside}
     pairs = _pairs(order, each, datasets, source)
     if not pairs:
-        return about | {"reason": "no run of both is recorded", "command": order.command.format(**each)}
+        return about | {
+            "reason": order.why_not or "no run of both is recorded",
+            "command": order.command.format(**each),
+        }
     about |= {"dataset": ", ".join(sorted({sample.dataset for sample in pairs}))}
     classes = verdicts.by_class(pairs)
     blocks = [statistics.fmean(s.value for s in of_class) for of_class in classes]

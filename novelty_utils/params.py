@@ -5,8 +5,9 @@ This is the lowest room: it imports neither torch nor any other room, so a wrong
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -67,6 +68,9 @@ DEFECT_CLASSES = {
 }  # fmt: skip
 
 
+LONGEST_NAME = 255  # of a file or folder, on every common file system
+
+
 class InputError(ValueError):
     """Something the user gave cannot be used: one line that names the value, what is allowed and what to do."""
 
@@ -83,10 +87,11 @@ def class_names(dataset: str) -> tuple[str, ...]:
     if dataset in CLASSES:
         return CLASSES[dataset]
     root = _root(dataset, CLASSES)
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        names = {p.name for part in ("train", "test") for p in (root / part).iterdir() if _is_class(p)}
-    else:
-        names = {p.name for p in root.iterdir() if _is_class(p)}
+    with reachable("dataset", dataset):
+        if (root / "train").is_dir() and (root / "test").is_dir():
+            names = {p.name for part in ("train", "test") for p in (root / part).iterdir() if _is_class(p)}
+        else:
+            names = {p.name for p in root.iterdir() if _is_class(p)}
     if len(names) < 2:
         raise InputError(f"dataset={dataset!r}: {root} needs at least two class folders, found {len(names)}")
     return tuple(sorted(names))
@@ -100,7 +105,8 @@ def defect_class_names(dataset: str) -> tuple[str, ...]:
     if dataset in DEFECT_CLASSES:
         return DEFECT_CLASSES[dataset]
     root = _root(dataset, DEFECT_CLASSES)
-    names = sorted(p.name for p in root.iterdir() if _is_class(p) and (p / "train").is_dir())
+    with reachable("dataset", dataset):
+        names = sorted(p.name for p in root.iterdir() if _is_class(p) and (p / "train").is_dir())
     if not names:
         raise InputError(f"dataset={dataset!r}: no CLASS/train/good in {root}; give the folder that holds the classes")
     return tuple(names)
@@ -109,19 +115,42 @@ def defect_class_names(dataset: str) -> tuple[str, ...]:
 def _root(dataset: str, known: Mapping[str, tuple[str, ...]]) -> Path:
     if not dataset.startswith("folder:"):
         raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(known)} or folder:PATH")
-    root = _path("dataset=folder:PATH, PATH", dataset.removeprefix("folder:"))
-    if not root.is_dir():
-        raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
+    root = user_path("dataset=folder:PATH, PATH", dataset.removeprefix("folder:"))
+    with reachable("dataset", dataset):
+        if not root.is_dir():
+            raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
     return root
 
 
-def _path(name: str, text: str) -> Path:
+def user_path(name: str, text: str) -> Path:
+    """A path as a user gave it as `name`, with a `~` spelled out; InputError for what cannot be one."""
     try:
         if not text.strip() or not text.isprintable():
             raise InputError(f"{name}={text!r} names no folder: give a path of printable characters")
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            raise InputError(f"{name}={text!r} has a part of more than {LONGEST_NAME} bytes: give a shorter name")
+        return path
     except RuntimeError as error:
         raise InputError(f"{name}={text!r}: there is no home folder of that name; give the whole path") from error
+
+
+@contextlib.contextmanager
+def reachable(name: str, value: str) -> Iterator[None]:
+    """Turn what the system says of a path, no permission or a name too long, into an InputError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{name}={value!r} cannot be used ({error.strerror}): check path and permissions") from error
+
+
+def first_there(path: Path) -> Path:
+    """The path, or the nearest folder above that there is. Raises OSError where one cannot look."""
+    for one in (path, *path.parents):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            one.stat()  # not exists(), for which from Python 3.14 on a path without permission is not there
+            return one
+    return path
 
 
 def _is_class(path: Path) -> bool:
@@ -162,13 +191,13 @@ class RunParameters(BaseModel):
     @field_validator("results")
     @classmethod
     def _folder(cls, value: str) -> str:
-        path = _path("results", value).absolute()
-        existing = next(p for p in (path, *path.parents) if p.exists())
+        with reachable("results", value):
+            existing = first_there(user_path("results", value).absolute())
         if not existing.is_dir():
             raise InputError(f"results={value!r}: {existing} is a file; give a folder")
         if not os.access(existing, os.W_OK):
             raise InputError(f"results={value!r}: {existing} cannot be written to; give a folder that can")
-        return str(_path("results", value))  # a `~` spelled out, as in `folder:~/photos`
+        return str(user_path("results", value))  # a `~` spelled out, as in `folder:~/photos`
 
     def labels(self) -> tuple[int, ...]:
         """The labels meant by `class_name`: one, or every label for `all`."""

@@ -211,8 +211,19 @@ def read(paper: str, *folders: str | Path) -> list[Record]:
 
     Raises InputError for a file that is no record, cannot be read or was written by a newer version.
     """
-    files = {file.resolve() for folder in folders for file in Path(folder).glob(f"{paper}/*/*.json")}
+    files = {file.resolve() for folder in folders for file in _files(Path(folder, paper))}
     return [_load(file) for file in sorted(files)]
+
+
+def _files(folder: Path) -> list[Path]:
+    """FOLDER/*/*.json; not by glob, which passes over what cannot be read."""
+    try:
+        inside = [path for path in folder.iterdir() if path.is_dir()]
+        return [file for path in inside for file in path.iterdir() if file.suffix == ".json"]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read ({error.strerror}): check path and permissions") from error
 
 
 def frame(records: list[Record]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from novelty_utils import cells
-from novelty_utils.params import InputError, RunParameters
+from novelty_utils.params import InputError, RunParameters, reachable, user_path
 
 REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
 
@@ -35,8 +35,10 @@ def find_notebook(name: str) -> Path:
     Raises InputError if there is none; the line lists the notebooks that were found.
     """
     if name.endswith(".ipynb"):
-        if Path(name).expanduser().is_file():
-            return Path(name).expanduser()
+        path = user_path("notebook", name)
+        with reachable("notebook", name):
+            if path.is_file():
+                return path
         raise InputError(f"notebook {name!r} is not a file: give the path of an .ipynb, or a name such as ics")
     found = {}
     for folder in (Path.cwd(), *Path.cwd().parents):
@@ -121,8 +123,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     """
     if not all(importlib.util.find_spec(name) for name in ("papermill", "ipykernel")):
         raise InputError('papermill or ipykernel is missing: pip install "novelty-utils[run]", or add --headless')
-    made = not output.parent.exists()
-    _make_room(output, notebook)
+    made = _make_room(output, notebook)
     partial = output.with_suffix(f".{os.getpid()}.partial.ipynb")
     failed = output.with_suffix(".failed.ipynb")
     try:
@@ -163,18 +164,25 @@ def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
         raise RuntimeError("a cell called sys.exit(), those after it did not run")
 
 
-def _make_room(output: Path, notebook: Path) -> None:
-    """Make the folder of `output`; InputError where that cannot be, or where `output` would destroy the notebook."""
-    if output.suffix != ".ipynb" or output.is_dir():
-        raise InputError(f"output={str(output)!r} is not a notebook: give a file name that ends in .ipynb")
-    if output.resolve() == notebook.resolve():
-        raise InputError(f"output={str(output)!r} is the notebook itself: give another file")
+def _make_room(output: Path, notebook: Path) -> bool:
+    """Make the folder of `output` unless it is there; whether it was made.
+
+    Raises InputError where that cannot be, or where `output` would destroy the notebook.
+    """
+    user_path("output", f"{output}.{os.getpid()}.partial.ipynb")  # a name that long is needed, too
+    with reachable("output", str(output)):
+        if output.suffix != ".ipynb" or output.is_dir():
+            raise InputError(f"output={str(output)!r} is not a notebook: give a file name that ends in .ipynb")
+        if output.resolve() == notebook.resolve():
+            raise InputError(f"output={str(output)!r} is the notebook itself: give another file")
+        made = not output.parent.exists()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"output={str(output)!r}: its folder cannot be made ({error.strerror})") from error
     if not os.access(output.parent, os.W_OK):
         raise InputError(f"output={str(output)!r}: its folder cannot be written to")
+    return made
 
 
 # --- without Jupyter -----------------------------------------------------------------------------------------------

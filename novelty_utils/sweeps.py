@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from novelty_utils import grids, jobs, plans, records
+from novelty_utils import engines, grids, jobs, plans, records
 from novelty_utils.files import write_atomically
 from novelty_utils.grids import Job
 from novelty_utils.params import InputError
@@ -47,6 +47,8 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     listed = grids.read(file, overrides)
     if scheduler:
         _refuse_relative(listed)
+    elif any(job.parameters.device == "cuda" for job in listed):
+        engines.pick_device("cuda")
     todo = plans.unfinished(listed)
     started, tally = time.perf_counter(), Counter(skipped=len(listed) - len(todo))
     try:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from novelty_utils.evidence import Sample
 
@@ -64,7 +64,7 @@ def estimate(
     deviation, freedom = known or (assumed_deviation, math.inf)
     errors = [statistics.fmean(s.error for s in of_class) for of_class in classes]
     variances = [deviation**2 / len(of_class) + error**2 for of_class, error in zip(classes, errors, strict=True)]
-    half = _quantile(confidence, freedom) * math.sqrt(sum(variances)) / len(classes)
+    half = float(t.ppf(0.5 + confidence / 2, freedom)) * math.sqrt(sum(variances)) / len(classes)
     value = statistics.fmean(statistics.fmean(s.value for s in of_class) for of_class in classes)
     return Estimate(value, value - half, value + half, min(map(len, classes)), known is None)
 
@@ -101,13 +101,10 @@ def seed_deviation(samples: Sequence[Sample]) -> tuple[float, int] | None:
 def mean_of_blocks(differences: Sequence[float], confidence: float) -> tuple[float, float, float]:
     """Mean of paired differences, one per block, and Student's interval over blocks; unbounded for a single one."""
     value, n = statistics.fmean(differences), len(differences)
-    half = _quantile(confidence, n - 1) * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.inf
+    half = (
+        float(t.ppf(0.5 + confidence / 2, n - 1)) * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.inf
+    )
     return value, value - half, value + half
-
-
-def _quantile(confidence: float, freedom: float) -> float:
-    at = 0.5 + confidence / 2
-    return float(norm.ppf(at) if math.isinf(freedom) else t.ppf(at, freedom))
 
 
 # --- verdicts: what an interval of a difference, ours minus printed or more minus less, says ------------------------

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from test_runs import write_notebook
 
 from novelty_utils import __version__, cli, runs
@@ -14,6 +16,7 @@ from novelty_utils import __version__, cli, runs
 @pytest.fixture(autouse=True)
 def clone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     write_notebook(tmp_path)
     Path("file").touch()
     return tmp_path
@@ -41,6 +44,13 @@ def clone(tmp_path, monkeypatch):
         ("run tiny --output new/out.html", "output='new/out.html' is not a notebook"),
         ("run tiny --output file/out.ipynb", "its folder cannot be made"),
         ("run tiny --output notebooks/tiny.ipynb", "is the notebook itself"),
+        (f"run tiny --output new/{'x' * 250}.ipynb", "has a part of more than 255 bytes"),
+        (f"run {'x' * 300}.ipynb", "has a part of more than 255 bytes"),
+        ("run ~nobody-of-this-name/ics.ipynb", "there is no home folder of that name"),
+        (f"claims --results {'x' * 300}", "cannot be used (File name too long)"),
+        (f"claims --results results --output {'x' * 300}", "--results 'results' is not a folder"),
+        ("run tiny -p device=cuda", "device='cuda'"),
+        ("run tiny -p device=cuda --headless", "device='cuda'"),
         ("run tiny --output new/out.ipynb --headless", "--headless writes no notebook"),
     ],
 )
@@ -101,6 +111,23 @@ def test_ctrl_c_is_exit_code_130(clone, capsys):
     write_notebook(clone, "raise KeyboardInterrupt")
     assert cli.main(["run", "tiny", "--headless"]) == 130
     assert capsys.readouterr().err == "novelty: interrupted\n"
+
+
+def test_the_end_of_a_batch_job_leaves_no_half_notebook(clone):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "novelty_utils.cli", "run", "tiny", "-p", "act=pause", "--output", "new/out.ipynb"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if Path("waiting").exists():
+            break
+        time.sleep(0.1)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "novelty: interrupted; what ran is in new/out.failed.ipynb\n"
+    assert [path.name for path in Path("new").iterdir()] == ["out.failed.ipynb"]
 
 
 def test_params_lists_type_default_and_description(capsys):

@@ -1,13 +1,16 @@
 """The typed, strict parameters of a run: what is accepted, and the one line with which the rest is refused."""
 
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from pydantic import Field
 
-from novelty_utils import params
+from novelty_utils import data, params, records
 from novelty_utils.params import InputError, RunParameters
 
 GOOD = {"dataset": "digits", "class_name": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "results"}
@@ -274,3 +277,44 @@ def test_a_path_that_cannot_be_one_is_refused_in_one_line(name, path):
 def test_a_home_folder_is_spelled_out(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert check(results="~/out").results == str(tmp_path / "out")
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/data", f"/tmp/{LONG}", __file__, __file__ + "/data"])
+def test_a_folder_for_data_that_cannot_be_one_is_refused_in_one_line(monkeypatch, path):
+    monkeypatch.setenv("NOVELTY_DATA", path)
+    line_of(data.cache_dir)
+
+
+@pytest.mark.parametrize("name", ["dataset", "results"])
+def test_a_path_whose_name_is_too_long_is_refused_in_one_line(tmp_path, name):
+    path = str(tmp_path / "new" / LONG)
+    told = line_of(check, **{name: f"folder:{path}" if name == "dataset" else path})
+    assert "has a part of more than 255 bytes: give a shorter name" in told
+
+
+@pytest.fixture
+def closed():
+    """A folder that may not be looked into. Root may look into all, so if root runs the tests it is nobody for once."""
+    with tempfile.TemporaryDirectory() as above:  # not tmp_path, above which are folders of root alone
+        Path(above).chmod(0o755)
+        folder = Path(above, "closed")
+        (folder / "inside" / "cat").mkdir(parents=True)
+        folder.chmod(0)
+        before = os.geteuid()
+        os.seteuid(before or 65534)
+        yield folder
+        os.seteuid(before)
+        folder.chmod(0o700)
+
+
+def test_a_folder_without_permission_is_refused_in_one_line(closed):
+    for path in (closed, closed / "inside"):
+        assert "Permission denied): check path" in line_of(check, dataset=f"folder:{path}")
+    assert "Permission denied): check path" in line_of(check, results=str(closed / "inside"))
+    with pytest.raises(InputError, match=r"closed.* cannot be read \(Permission denied\)"):
+        records.read("inside", closed.parent / "closed")
+    with pytest.raises(InputError, match=r"closed cannot be read \(Permission denied\)"):
+        records.read("closed", closed.parent)

@@ -32,7 +32,7 @@ class Parameters(RunParameters):
     "The parameters of a tiny run."
     beta: float = Field(ge=0, description="weight of a loss, eq. 1")
     note: str = Field(description="any text")
-    act: Literal["work", "fail", "die", "leave", "wait", "refuse"] = Field(description="what the third cell does")
+    act: Literal["work", "fail", "die", "leave", "wait", "pause", "refuse"] = Field(description="what cell 3 does")
 
 p = Parameters.check(globals())
 """
@@ -54,6 +54,9 @@ if p.act == "leave":
     sys.exit(0)
 if p.act == "wait":  # for the Ctrl-C that it sends to the process that started the kernel
     os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(60)
+if p.act == "pause":
+    Path("waiting").touch()
     time.sleep(60)
 Path(p.results).mkdir()
 Path(p.results, "record.json").write_text(json.dumps([p.model_dump(), beta, class_name, __name__]));

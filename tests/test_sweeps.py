@@ -184,6 +184,8 @@ def test_an_override_holds_for_every_run_and_takes_the_place_of_a_list():
         ("grids:\n- notebook: tiny\n  grid: {seed: [1]}", "notebook is given for all grids and for one"),
         ("parameters: {beta: 1}\ngrids:\n- parameters: {beta: 2}\n  grid: {seed: [1]}", "beta is given for all grids"),
         ("grids:\n- grids: []", "unknown key 'grids'"),
+        ("grid: " + "[" * 5000, "is nested too deep"),
+        ("parameters: {device: cuda}\ngrid: {seed: [0]}", "device='cuda'"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_one_line_and_nothing_is_started(text, message, capsys):
@@ -193,6 +195,18 @@ def test_what_is_wrong_in_a_file_is_one_line_and_nothing_is_started(text, messag
     assert (out, err[:9], err.count("\n")) == ("", "novelty: ", 1)
     assert message in err
     assert sorted({*Path().rglob("*")}) == sorted({*before})
+
+
+def test_a_renamed_notebook_is_refused_because_its_records_would_not_be_found(capsys):
+    tiny = json.loads(Path("notebooks/tiny.ipynb").read_text())
+    tiny["cells"].append({"cell_type": "code", "source": "records.make(\n    'ics', p)", "metadata": {}})
+    Path("notebooks/mine.ipynb").write_text(json.dumps(tiny))
+    Path("s.yml").write_text("notebook: mine\ngrid: {seed: [0]}")
+    assert cli.main(["sweep", "s.yml"]) == 2
+    assert "mine.ipynb makes records of 'ics': call the file ics.ipynb" in capsys.readouterr().err
+    Path("notebooks/mine.ipynb").rename("notebooks/ics.ipynb")
+    Path("renamed.yml").write_text("notebook: ics\ngrid: {seed: [0]}")
+    assert len(grids.read(Path("renamed.yml"), {})) == 1
 
 
 @pytest.mark.parametrize(
@@ -572,8 +586,8 @@ def test_a_run_of_several_classes_has_a_record_for_each(shared):
 
 def test_records_that_cannot_be_written_end_the_sweep(shared, capsys):
     sweep("grid: {class_name: [0, 1]}")
-    Path("results").mkdir()
-    Path("results/tiny").touch()
+    Path("results/tiny").mkdir(parents=True)
+    Path("results/tiny/digits").touch()
     assert cli.main(["sweep", "s.yml", "--scheduler", shared.address]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("novelty: cannot write results/tiny/digits/")
 

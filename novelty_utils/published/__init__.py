@@ -53,7 +53,8 @@ class Orders(_Strict):
     more: dict[str, Any]  # the method, and parameters or the metric where they differ
     less: dict[str, Any]  # the same, or a constant
     command: str
-    why_not: str = ""  # the reason not to judge it, whatever is recorded
+    set_aside: str = ""  # the reason not to judge it, whatever is recorded
+    why_not: str = ""  # the reason that no run of both is recorded, as long as none is
     control: bool = False  # a comparison of ours, which the paper does not make
     kind: Literal["greater", "flat"] = "greater"
     notebook: str = ""
