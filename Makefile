@@ -30,7 +30,7 @@ test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the brow
 bench: setup  ## measure the trainer against bare PyTorch and PyOD, the neighbour search against scikit-learn and faiss
 	@$(BIN)/python tools/bench.py
 
-reproduce: setup  ## run the headline tables of all papers, full length: the estimate first, then what is not recorded yet
+reproduce: setup  ## run the headline tables of all papers, full length: the estimate first, then what results/ lacks
 	@$(BIN)/novelty sweep sweeps/headline.yml
 
 assignments: setup  ## build the course for nbgrader, with what students get, into _build/course

@@ -1306,7 +1306,7 @@ seen
 # ```bash
 # for beta in 0 1e-7 1e-5 1e-3 1e-1; do
 #   novelty run ics -p dataset=mnist -p class_name=3 -p tier=demo \
-#     -p methods=ICS -p beta=$beta
+#     -p methods=ICS -p beta=$beta -p results=mine
 # done
 # ```
 #
@@ -1494,7 +1494,7 @@ hidden.groupby("dataset").sum().astype(int)
 # where CLS is ahead on MNIST in the mean, is what is left. We have not run that. But the lesson does not wait for it: *a baseline has to see as many images as the method
 # that is compared with it*, and "64 images per step" for both does not say so when one of them draws its 64 twice.
 #
-# The runs, on any data set: `novelty run ics -p dataset=mnist -p class_name=all -p tier=demo -p methods=Random,Double`.
+# The runs, on any data set: `novelty run ics -p dataset=mnist -p class_name=all -p tier=demo -p methods=Random,Double -p results=mine`.
 #
 # ### What happened on Fashion-MNIST?
 #

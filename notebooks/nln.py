@@ -2008,7 +2008,7 @@ gain_table("AE-con")
 # 1. *(on paper)* For a linear autoencoder with orthonormal components, show that at $K = 1$ the squared version of the image part splits into the
 #    squared reconstruction error plus the squared latent distance. What does $\alpha$ do then?
 # 2. *(one line)* Leave the held-out images in the bank and scale with them. What happens to the scores at $\alpha = 0$, and why?
-# 3. *(a run)* `novelty run nln -p protocol=simo -p class_name=1`. Which of the five autoencoders copies worst (`error;test` in its record), and does it detect best?
+# 3. *(a run)* `novelty run nln -p protocol=simo -p class_name=1 -p results=mine`. Which of the five autoencoders copies worst (`error;test` in its record), and does it detect best?
 # 4. *(a little code)* Replace the Euclidean distance in the latent part by the Mahalanobis distance of the training codes. Does $\alpha = 0$ gain?
 # 5. *(a run, then a little code)* `arch="code"`: are novel images copied better or worse? It differs from ours in kernels, widths, pooling and batch normalisation: which of the four do you have to isolate to blame it?
 #

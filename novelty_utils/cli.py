@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run a notebook with parameters", allow_abbrev=False)
     run.description = "Run a notebook with parameters. They are checked before anything is loaded."
-    run.epilog = "example: novelty run ics -p dataset=mnist -p class_name=3 -p tier=demo"
+    run.epilog = "example: novelty run ics -p dataset=mnist -p class_name=3 -p tier=demo -p results=mine"
     run.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
     run.add_argument("--headless", action="store_true", help="run the cells without Jupyter; no notebook is written")
     run.add_argument("--output", type=Path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
