@@ -359,3 +359,15 @@ def test_with_one_normal_class_the_pattern_points_the_wrong_way_on_every_class()
             values = {r.method: r.value for r in record.results if r.metric == "auroc"}
             assert values["pattern"] < 0.5, record.class_name
             assert values["R1"] < values["error"], record.class_name
+
+
+def test_fashion_mnist_repeats_the_picture_of_mnist():
+    found = {}
+    for record in records.read("ade_gan", NOTEBOOKS.parent / "results"):
+        if (record.dataset, record.parameters["protocol"]) == ("fashion_mnist", "miso"):
+            found[record.class_name] = {r.method: r.value for r in record.results if r.metric == "auroc"}
+    assert len(found) == 10
+    assert sum(values["pattern"] < 0.5 for values in found.values()) == 8
+    assert all(values["R1"] < values["error"] for values in found.values())
+    behind = [name for name, values in found.items() if values["pixels"] < max(values["R1"], values["error"])]
+    assert behind == ["sandal"]

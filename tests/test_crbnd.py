@@ -10,7 +10,7 @@ from scipy import ndimage
 from sklearn.metrics import log_loss
 from test_caltech import IMAGES, write_layout
 
-from novelty_utils import caltech, records, training
+from novelty_utils import caltech, metrics, records, training
 
 BEFORE_CLASSIFIERS = "classifiers = {}\n"
 BEFORE_TABLES = "SETTINGS = ["
@@ -400,3 +400,40 @@ def test_the_strength_of_the_degradation_moves_more_than_lambda_in_three_of_four
         lead = {("paper", "3"): 6, ("paper", "8"): 4, ("dense64", "3"): 21, ("dense64", "8"): 35}[arch, digit]
         assert one["CRBND"] - one["no A"] == pytest.approx(lead, abs=0.5)
     assert further == 3
+
+
+def best_f1_above_trivial(dataset: str, share: int) -> float:
+    """Points of best F1 above calling everything normal, U-Net, mean over classes, seeds of a class averaged first."""
+    by_class: dict[str, list[float]] = {}
+    for record in records.read("crbnd", NOTEBOOKS.parent / "results"):
+        p = record.parameters
+        if (record.dataset, p["protocol"], p["arch"], record.tier) == (dataset, "outlier_share", "paper", "demo"):
+            (f1,) = [
+                r.value for r in record.results if (r.method, r.metric) == ("CRBND", f"f1;rule=best;share={share}")
+            ]
+            by_class.setdefault(record.class_name, []).append(f1)
+    assert len(by_class) == 10
+    return 100 * (np.mean([np.mean(values) for values in by_class.values()]) - metrics.trivial_f1(share / 100))
+
+
+def test_best_f1_is_near_the_trivial_one_at_ten_percent_and_some_points_above_it_at_fifty():
+    for dataset in ("mnist", "fashion_mnist"):
+        assert best_f1_above_trivial(dataset, 10) == pytest.approx(0.5, abs=0.2)
+        assert 7 < best_f1_above_trivial(dataset, 50) < 8
+
+
+def test_the_seeds_of_the_u_net_differ_by_six_points_which_few_changes_exceed():
+    where = {"dataset": "mnist", "protocol": "outlier_share", "arch": "paper", "tier": "demo"}
+    by_seed = {
+        digit: [found[0]["CRBND"] for s in (0, 1, 2) if (found := aurocs(**where, seed=s, class_name=digit))]
+        for digit in "0123456789"
+    }
+    ranges = {digit: max(values) - min(values) for digit, values in by_seed.items()}
+    assert (ranges["3"], ranges["8"]) == pytest.approx((1.2, 5.7), abs=0.1)
+    assert np.mean(list(ranges.values())) == pytest.approx(6.1, abs=0.1)
+    lead = {}
+    for digit in "38":
+        (narrow,) = aurocs(arch="dense64", class_name=digit, ablations=True)
+        lead |= {(digit, other): narrow["CRBND"] - narrow[f"λ = {other}"] for other in ("0", "0.25", "0.75")}
+    assert all(gain > 0 for gain in lead.values())
+    assert [at for at, gain in lead.items() if gain > 6] == [("8", "0")]
