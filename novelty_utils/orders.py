@@ -88,8 +88,8 @@ def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], sour
     """The differences on the same class, seed and tier; of the tiers that with most classes, the paper's at a tie."""
 
     def side(about: Mapping[str, Any]) -> list[Sample]:
-        at = order.parameters | without(each, "dataset") | without(about, "method", "metric")
-        return source.select(about["method"], about.get("metric", order.metric), at, "", datasets)
+        at = order.parameters | without(each, "dataset") | without(about, "method", "metric", "note")
+        return source.select(about["method"], about.get("metric", order.metric), at, about.get("note", ""), datasets)
 
     if "constant" in order.less:
         pairs = [s._replace(value=s.value - order.less["constant"]) for s in side(order.more)]

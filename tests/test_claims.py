@@ -14,6 +14,7 @@ from matplotlib.collections import PathCollection
 
 import ledger_page
 from novelty_utils import claims, cli, evidence, grids, orders, published, records, runs
+from novelty_utils.params import DEFECT_CLASSES
 from novelty_utils.records import Record, Result
 
 ROOT = Path(claims.__file__).parents[1]
@@ -22,6 +23,7 @@ SETTINGS = {
     "crbnd": {"arch": "paper", "lam": 0.5, "x_d": "rec", "x_prime": "clean", "side": 32, "blur": 7, "noise": 0.25}
     | {"protocol": "outlier_share"},
     "nln": {"protocol": "miso", "models": "AE-con", "arch": "paper", "L": 32, "K": 2, "alpha": 1.0},
+    "nln_defects": {},
 }
 MACHINE = {"cpu": "a processor", "threads": 1, "gpu": None}
 DIGITS = [str(digit) for digit in range(10)]
@@ -70,7 +72,7 @@ def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
         schema, _ = runs.read_schema(ROOT / "notebooks" / f"{rule.notebook or paper}.ipynb")
         named = set(rule.parameters) | set(getattr(rule, "varies", ())) | set(getattr(rule, "each", ()))
         sides = getattr(rule, "row", []) or [getattr(rule, "more", {}), getattr(rule, "less", {})]
-        named |= {name for side in sides for name in side} - {"method", "metric", "constant"}
+        named |= {name for side in sides for name in side} - {"method", "metric", "note", "constant"}
         assert named <= set(schema.model_fields), "a misspelt parameter would count as agreeing"
     for cells in of_paper.cells:
         assert any(claims._about(cells, cell) for cell in printed), cells
@@ -350,6 +352,31 @@ def test_an_order_that_the_papers_own_cells_contradict_says_so(tmp_path):
     row = order(claims.ledger(tmp_path), "ICS has a higher AUROC than CLS, on mnist")
     assert row["printed"] < 0
     assert (row["verdict"], row["reason"].endswith("the printed cells say the opposite")) == ("reproduced", True)
+
+
+def test_an_order_is_about_the_result_that_its_note_names_and_is_judged_as_soon_as_there_are_records(tmp_path):
+    claim = "NLN segments MVTec-AD with a higher pixel AUROC than the reconstruction error does"
+    put(tmp_path, {("CLS", "auroc"): 0.8})
+    assert order(claims.ledger(tmp_path), claim)["reason"] == "no run of both is recorded"
+    for product in DEFECT_CLASSES["mvtec_ad"]:
+        record = put(tmp_path, {}, product, paper="nln_defects", dataset="mvtec_ad", model="AE", K=1, L=128, alpha=0.6)
+        for method, note, value in (("recon", "", 0.5), ("NLN", "alpha=0", 0.1), ("NLN", "alpha=0.6", 0.9)):
+            record.results.append(Result(method=method, metric="pixel_auroc", value=value, note=note))
+        record.path(tmp_path).write_text(record.model_dump_json())
+    table = claims.ledger(tmp_path)
+    row = order(table, claim)
+    assert (row["verdict"], row["ours"]) == ("reproduced", pytest.approx(0.4))
+    aside = order(table, "NLN raises the pixel AUROC on the ten objects of MVTec-AD")
+    assert (aside["verdict"], aside["reason"][:15]) == ("not attempted", "MVTec-AD is not"), (
+        "an order is about all classes"
+    )
+
+
+def test_a_claim_that_is_set_aside_stays_so_whatever_is_recorded(tmp_path):
+    for digit in DIGITS:
+        put(tmp_path, {("CRBND", f"f1;rule=best;share={s}"): 1 - s / 100 for s in (10, 30, 50)}, digit, paper="crbnd")
+    row = order(claims.ledger(tmp_path), "The F1 is higher at 10 percent of outliers than at 30")
+    assert (row["verdict"], row["reason"][:11]) == ("not attempted", "set aside: ")
 
 
 def test_few_classes_get_no_verdict(tmp_path):

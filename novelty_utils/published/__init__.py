@@ -50,7 +50,7 @@ class Orders(_Strict):
     claim: str
     where: str
     metric: str
-    more: dict[str, Any]  # the method, and parameters or the metric where they differ
+    more: dict[str, Any]  # the method, and parameters, the metric or the note of the result where they differ
     less: dict[str, Any]  # the same, or a constant
     command: str
     set_aside: str = ""  # the reason not to judge it, whatever is recorded
