@@ -233,6 +233,3 @@ def _why_not(rule: Cells, printed: Mapping[str, Any], source: Evidence) -> str:
         samples = _samples(rule, printed, source, dataset)
         there = max(({s.class_name for s in samples if s.tier == tier} for tier in TIERS), key=len)
     return f"only {len(there)} classes are recorded" if there else "no run with this setting is recorded"
-
-
-# --- claims about orders -------------------------------------------------------------------------------------------

@@ -41,11 +41,15 @@ class Job(NamedTuple):
         return self.notebook.stem
 
     @property
+    def asked(self) -> str:
+        """What it asks for, as `asking` makes it of its records."""
+        return asking(self.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
+
+    @property
     def key(self) -> str:
         """A name that can be that of a file; the same run of the same notebook for the same folder has the same one."""
         p = self.parameters
-        asked = asking(p.model_dump(exclude=records.NOT_THE_EXPERIMENT))
-        of = f"{asked} {self.classes} {p.device} {p.results}".encode() + self.notebook.read_bytes()
+        of = f"{self.asked} {self.classes} {p.device} {p.results}".encode() + self.notebook.read_bytes()
         words = f"{self.paper}-{p.dataset}-{p.class_name}-{p.tier}-s{p.seed}"
         return f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', words)[-120:]}-{hashlib.sha256(of).hexdigest()[:10]}"
 
@@ -206,9 +210,8 @@ def _job(notebook: Path, text: dict[str, str], parameters: RunParameters) -> Job
 def _refuse_twice(jobs: list[Job], file: Path) -> None:
     seen = set()
     for job in jobs:
-        p = job.parameters
         for name in job.classes:
-            run = (job.paper, asking(p.model_dump(exclude=records.NOT_THE_EXPERIMENT)), name, p.results)
+            run = (job.paper, job.asked, name, job.parameters.results)
             if run in seen:
                 asked = " ".join(f"{key}={value}" for key, value in job.text.items())
                 raise InputError(f"{file}: a run is asked for twice ({job.paper} {asked}); leave one out")

@@ -27,12 +27,7 @@ def unfinished(listed: list[Job]) -> list[Job]:
         found[at] = defaultdict(set)
         for record in records.read(*at):
             found[at][grids.asking(record.parameters)].add(record.class_name)
-    return [job for job in listed if not finished(job, found[job.paper, job.parameters.results][asking(job)])]
-
-
-def asking(job: Job) -> str:
-    """What a run asks for, as a text that is the same for its records."""
-    return grids.asking(job.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
+    return [job for job in listed if not finished(job, found[job.paper, job.parameters.results][job.asked])]
 
 
 def finished(job: Job, recorded: set[str]) -> bool:

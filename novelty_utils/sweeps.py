@@ -235,7 +235,7 @@ def _outcome(job: Job, future: Future) -> tuple[str, str]:
         found = [records.parse(text, f"{name} of a worker") for name, text in outcome.records.items()]
     except InputError as error:
         return "failed", f"{outcome.log}\n{error}\n"
-    found = [r for r in found if r.paper == job.paper and grids.asking(r.parameters) == plans.asking(job)]
+    found = [r for r in found if r.paper == job.paper and grids.asking(r.parameters) == job.asked]
     if not plans.finished(job, {record.class_name for record in found}):
         return "failed", f"{outcome.log}\nit left no record of what it was asked for\n"
     for record in found:
