@@ -1319,7 +1319,8 @@ def runs_of(rows):
     if not len(rows):
         return "no recorded run yet"
     tiers, seeds = sorted(set(rows.tier)), sorted(set(rows.seed.tolist()))
-    return f"{', '.join(tiers)} tier, seeds {seeds}, {', '.join(sorted(set(rows.hardware)))}"
+    machines = ", ".join([*sorted(set(rows.hardware)), *sorted(set(rows.precision))])
+    return f"{', '.join(tiers)} tier, seeds {seeds}, {machines}"
 
 
 def per_class(rows, method, metric="auroc"):

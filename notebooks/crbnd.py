@@ -1370,15 +1370,7 @@ ARCHES = {
 printed = published.read("crbnd")
 
 
-def with_precision(record):
-    """The record with the precision of its training among its parameters."""
-    found = {history["precision"] for history in record.training.values()}
-    how = {"precision": " and ".join(sorted(found))}
-    return record.model_copy(update={"parameters": record.parameters | how})
-
-
-read_records = records.read("crbnd", p.results, "results")
-every = records.frame([with_precision(record) for record in read_records])
+every = records.frame(records.read("crbnd", p.results, "results"))
 every = every[every.tier != "smoke"]
 once = [
     "dataset",

@@ -1118,7 +1118,8 @@ def runs_of(dataset):
         sorted(mine.seed.unique().tolist()),
         ", ".join(sorted(mine.tier.unique())),
     )
-    cost = f"{mine.seconds.median():.0f} s per class on {', '.join(sorted(mine.hardware.unique()))}"
+    machines = ", ".join([*sorted(set(mine.hardware)), *sorted(set(mine.precision))])
+    cost = f"{mine.seconds.median():.0f} s per class on {machines}"
     return f"{dataset}: {tiers} tier, seeds {seeds}, {mine.class_name.nunique()} classes, {cost}"
 
 

@@ -1441,7 +1441,7 @@ def runs_of(dataset, protocol):
         f"{method} {', '.join(map(str, sorted(found)))}"
         for method, found in by_model.items()
     )
-    machines = ", ".join(sorted(mine.hardware.unique()))
+    machines = ", ".join([*sorted(set(mine.hardware)), *sorted(set(mine.precision))])
     return f"{dataset}, {protocol}: {tiers} tier; seeds of {seeds}; {machines}"
 
 

@@ -164,7 +164,6 @@ def make(
     peak_memory_mb: int,
 ) -> Record:
     """A record of a run that has just happened, with machine and code looked up now."""
-    values = parameters.model_dump(exclude=NOT_THE_EXPERIMENT)
     return Record(
         version=VERSION,
         paper=paper,
@@ -172,7 +171,7 @@ def make(
         dataset=parameters.dataset,
         class_name=class_name,
         seed=parameters.seed,
-        parameters=values,
+        parameters=parameters.model_dump(exclude=NOT_THE_EXPERIMENT),
         data={"name": data.name, "checksum": data.checksum, "images": len(data.images)},
         results=results,
         training=training,
@@ -232,12 +231,18 @@ def frame(records: list[Record]) -> pd.DataFrame:
         {"dataset": r.dataset, "class_name": r.class_name, "tier": r.tier, "seed": r.seed}
         | {k: v for k, v in r.parameters.items() if k not in ("dataset", "tier", "seed")}
         | result.model_dump()
-        | {"seconds": r.seconds, "hardware": provenance.hardware(r.machine), "commit": r.code["commit"]}
+        | {"seconds": r.seconds, "hardware": provenance.hardware(r.machine), "precision": _precision(r)}
+        | {"commit": r.code["commit"]}
         for r in records
         for result in r.results
     ]
-    columns = ["dataset", "class_name", "tier", "seed", *Result.model_fields, "seconds", "hardware", "commit"]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    columns = ["dataset", "class_name", "tier", "seed", *Result.model_fields, "seconds", "hardware"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, "precision", "commit"])
+
+
+def _precision(record: Record) -> str:
+    """That of its training, bf16 or fp32; empty if nothing was trained by batches."""
+    return " and ".join(sorted({how["precision"] for how in record.training.values() if "precision" in how}))
 
 
 def chosen(rows: pd.DataFrame, **where: Any) -> pd.DataFrame:

@@ -251,6 +251,13 @@ def test_the_table_has_one_row_per_result(record):
     assert table["seed"].tolist() == [0, 0, 1, 1]
     assert table.loc[0, ["low", "high", "class_name", "dataset", "tier"]].tolist() == [0.8, 1.0, "3", "digits", "smoke"]
     assert not table.columns.duplicated().any()
+    both = {
+        "PCA": {"seconds": 1.0},
+        "a": {"seconds": 1.0, "precision": "fp32"},
+        "b": {"seconds": 1.0, "precision": "bf16"},
+    }
+    assert records.frame([record.model_copy(update={"training": both})]).precision.tolist() == ["bf16 and fp32"] * 2
+    assert set(records.frame([])) <= set(table)
 
 
 def test_no_records_make_an_empty_table():
