@@ -24,7 +24,7 @@
 # This page has two parts. The first runs the baselines, class by class, and leaves records. The second reads the records of *all* papers and compares what is there.
 #
 # The short answer, from short training and for centred grey pictures such as those of MNIST and Fashion-MNIST: use nearest neighbours on the pixels; on MNIST, LOF is better still. (That these two of five baselines are the ones to name, we know from the board.) No network of the four papers is ahead of these two beyond chance, under any protocol, and they need no training. The nearest neighbours among an autoencoder's *codes*
-# come closest to being a reason to train something: level with those among the pixels where one class is normal, and ahead of them on MNIST where nine are. What a network may be good for is not on this board: to tell *where* a picture is wrong, and natural photographs, on which all five baselines are little better than chance and hardly a network has been run. Nor is it full: all four papers meet where one class is normal, as 4000 images (one class of 4000) or as all of them (SIMO); where nine are (MISO), ICS is missing and CRBND has a few digits. The table of runs, at the start of the second part, says what is there.
+# come closest to being a reason to train something: level with those among the pixels where one class is normal, and ahead of them on MNIST where nine are. What a network may be good for is not on this board: to tell *where* a picture is wrong, and natural photographs, on which all five baselines are little better than chance and hardly a network has been run. Nor is it full: all four papers meet on MNIST under all three protocols, and on Fashion-MNIST where one class is normal, as 4000 images (one class of 4000) or as all of them (SIMO); where nine are (MISO), ICS and CRBND are missing there. The table of runs, at the start of the second part, says what is there.
 #
 # **Before you start** you should know what the {doc}`four protocols <../book/protocols>` are and what an AUROC measures. The methods are on their own pages:
 # {doc}`ics`, {doc}`nln`, {doc}`crbnd`, {doc}`ade_gan`.
@@ -623,7 +623,7 @@ for dataset_ in SHORT:
     show_board("miso", dataset_)
 
 # %% [markdown]
-# Everything is harder here. Nine classes are normal, and a network that redraws them all redraws the tenth as well: errors of reconstruction fall by twenty points or more against SIMO, neighbours by ten to twenty. On MNIST the distance between codes stands apart from all others; on Fashion-MNIST it is level with the pixels' neighbours. CRBND, run on four digits so far, finds one of them well, the 1, and ranks two, the 2 and the 3, as more normal than the normal ones.
+# Everything is harder here. Nine classes are normal, and a network that redraws them all redraws the tenth as well: errors of reconstruction fall by twenty points or more against SIMO, neighbours by ten to twenty. On MNIST the distance between codes stands apart from all others; on Fashion-MNIST it is level with the pixels' neighbours. ICS, which is ahead of all other networks on MNIST where one class is normal, is behind NLN here, and behind the neighbours on eight digits of ten; what it has left over its own CLS is less than classes differ by. CRBND is near a coin toss in the mean: it finds the 1 well, and the 2, the 3 and the 5 it ranks as more normal than the normal ones. Its classifier tells spoiled images from sound ones without an error on every digit, and a sound image of a class that it never saw is sound.
 
 # %% [markdown]
 # ### A given share of outliers

@@ -116,7 +116,7 @@ def _printed_order(paper: str, order: Orders, classes: Sequence[Sequence[Sample]
     if not order.printed:
         return None
     cells = printed_cells(paper, order.printed["table"])
-    cells = cells.loc[[(of_class[0].dataset, of_class[0].class_name) for of_class in classes]]
+    cells = cells.reindex([(of_class[0].dataset, of_class[0].class_name) for of_class in classes])
     return float((cells[order.printed["more"]] - cells[order.printed["less"]]).mean())
 
 

@@ -74,7 +74,8 @@ def _not_of(own: list[cells.Cell]) -> list[str]:
     known = {cell.source.strip() for cell in own}
     parameters = set().union(*(_assigned(cell.source) or set() for cell in own if "parameters" in cell.tags))
     ran = [source.strip() for source in getattr(sys.modules["__main__"], "In", [])]
-    return [s for s in ran if s and s not in known and not (_assigned(s) or {""}) <= parameters]
+    names = {source: _assigned(source) for source in ran if source not in known}
+    return [source for source in ran if source in names and (names[source] is None or not names[source] <= parameters)]
 
 
 def _assigned(source: str) -> set[str] | None:
@@ -83,8 +84,8 @@ def _assigned(source: str) -> set[str] | None:
         lines = ast.parse(source).body
     except SyntaxError:
         return None
-    plain = all(isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) for line in lines)
-    return {line.targets[0].id for line in lines} if plain else None
+    targets = [target for line in lines for target in (line.targets if isinstance(line, ast.Assign) else [None])]
+    return {target.id for target in targets} if all(isinstance(target, ast.Name) for target in targets) else None
 
 
 def _git(*words: str) -> str | None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import resource
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class Result(BaseModel):
     @field_validator("value", "low", "high", mode="before")
     @classmethod
     def _nan_is_none(cls, number: Any) -> Any:  # JSON has no NaN, and NaN is not equal to itself
-        return None if isinstance(number, float) and math.isnan(number) else number
+        return None if number != number else number
 
     @model_validator(mode="after")
     def _not_percent(self) -> Result:
@@ -83,15 +83,11 @@ class Machine(_Described):
     gpu: str | None
 
 
-class Code(_Described):
-    """What was computed; no commit where git did not say."""
-
-    commit: str | None
+class _Code(_Described):
+    commit: str | None  # none where git did not say
 
 
-class Training(_Described):
-    """One network or fitted model."""
-
+class _Training(_Described):
     seconds: NonNegativeFloat
 
 
@@ -108,9 +104,9 @@ class Record(BaseModel):
     parameters: dict[str, Any]
     data: Images
     results: list[Result]
-    training: dict[str, Training]
+    training: dict[str, _Training]
     machine: Machine
-    code: Code
+    code: _Code
     seconds: NonNegativeFloat
     peak_memory_mb: NonNegativeInt
     created: str
@@ -217,10 +213,8 @@ def read(paper: str, *folders: str | Path) -> list[Record]:
 def _files(folder: Path) -> list[Path]:
     """FOLDER/*/*.json; not by glob, which passes over what cannot be read."""
     try:
-        inside = [path for path in folder.iterdir() if path.is_dir()]
+        inside = [path for path in folder.iterdir() if path.is_dir()] if folder.exists() else []
         return [file for path in inside for file in path.iterdir() if file.suffix == ".json"]
-    except FileNotFoundError:
-        return []
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}): check path and permissions") from error
 
@@ -295,6 +289,11 @@ def scratch(paper: str, parameters: RunParameters) -> Path:
 
     The same parameters and, in a clone, the same code of package and notebook find it again: edited code starts anew.
     """
+    return _scratch(paper, parameters.results, parameters.model_dump_json())
+
+
+@lru_cache  # of the cells that have run at the first call: at the last one there are more
+def _scratch(paper: str, results: str, parameters: str) -> Path:
     by = provenance.code(paper)
-    asked = f"{parameters.model_dump_json()} {by['package']} {by['notebook']}"
-    return Path(parameters.results) / ".checkpoints" / hashlib.sha256(asked.encode()).hexdigest()[:10]
+    asked = f"{parameters} {by['package']} {by['notebook']}"
+    return Path(results) / ".checkpoints" / hashlib.sha256(asked.encode()).hexdigest()[:10]

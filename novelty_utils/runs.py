@@ -197,8 +197,9 @@ def run_headless(notebook: Path, values: Mapping[str, Any]) -> None:
     """
     ready = cells.compiled(cells.code_cells(notebook))
     with cells.fresh_main() as namespace, cells.unseen_figures():
+        ran = namespace["In"]
         for cell, parts in ready:
-            namespace["In"].append(cell.source)
+            ran.append(cell.source)
             try:
                 cells.execute(parts, namespace)
             except InputError:  # what was asked for does not fit the data, for example: the line says it all

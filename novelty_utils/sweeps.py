@@ -47,9 +47,9 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     listed = grids.read(file, overrides)
     if scheduler:
         _refuse_relative(listed)
-    elif any(job.parameters.device == "cuda" for job in listed):
-        engines.pick_device("cuda")
     todo = plans.unfinished(listed)
+    if not scheduler and any(job.parameters.device == "cuda" for job in todo):
+        engines.pick_device("cuda")
     started, tally = time.perf_counter(), Counter(skipped=len(listed) - len(todo))
     try:
         if todo:

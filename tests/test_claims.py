@@ -379,6 +379,13 @@ def test_a_claim_that_is_set_aside_stays_so_whatever_is_recorded(tmp_path):
     assert (row["verdict"], row["reason"][:11]) == ("not attempted", "set aside: ")
 
 
+def test_a_class_that_the_paper_does_not_print_has_no_printed_difference(tmp_path):
+    for digit in (*DIGITS, "Three"):
+        put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.8, ("CAE", "bacc_tuned_on_test"): 0.7}, digit)
+    row = order(claims.ledger(tmp_path), "CLS has a higher balanced accuracy than CAE, on mnist")
+    assert row["printed"] == pytest.approx(0.1, abs=0.1)
+
+
 def test_few_classes_get_no_verdict(tmp_path):
     for digit in DIGITS[:4]:
         put(tmp_path, {("CLS", "bacc_tuned_on_test"): 0.9, ("CAE", "bacc_tuned_on_test"): 0.1}, digit)

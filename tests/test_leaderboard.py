@@ -248,6 +248,26 @@ def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
         assert (codes.gain > others.loc[name].gain).all()  # the widest gaps
 
 
+def test_with_nine_normal_digits_ics_is_behind_nln_and_crbnd_near_a_coin_toss(board, committed):
+    values = committed["miso"].loc["mnist"]
+    assert (values[["ICS", "ICS: CLS", "CRBND", "NLN: AE", "ADe-GAN: R1, l2"]].count() == 10).all()
+    place = values.rank(axis=1, ascending=False).mean()
+    assert place[["NLN: AE", "NLN: AE-con"]].max() < place["ICS"]
+    for baseline in ("k-NN", "LOF"):
+        assert (values["ICS"] < values[baseline]).sum() == 8
+    gain = values["ICS"] - values["ICS: CLS"]
+    assert 0 < gain.mean() < gain.std() / np.sqrt(10) * 2
+    assert abs(values["CRBND"].mean() - 0.5) < 0.05
+    assert values["CRBND"]["1"] > 0.9
+    assert (values["CRBND"][["2", "3", "5"]] < 1 / 3).all()
+    found = [r for r in records.read("crbnd", NOTEBOOKS.parent / "results") if r.parameters["protocol"] == "miso"]
+    own = [x.value for r in found for x in r.results if x.metric == "auroc;novel=own negatives"]
+    assert len(own) == 10
+    assert min(own) > 0.9999
+    elsewhere = committed["miso"].loc["fashion_mnist"]
+    assert not set(elsewhere.dropna(axis=1, how="all")) & {"ICS", "CRBND"}
+
+
 def test_codes_against_pixels(pairs):
     codes = pairs[(pairs.network == "NLN: AE, codes") & (pairs.baseline == "k-NN")].set_index("protocol")
     assert (codes.n == 20).all()

@@ -11,7 +11,8 @@ import nbformat
 import pytest
 import torch
 
-from novelty_utils import provenance, runs
+from novelty_utils import provenance, records, runs
+from novelty_utils.params import RunParameters
 
 
 def test_the_commit_is_that_of_this_clone():
@@ -76,7 +77,7 @@ def ran(monkeypatch, *sources: str) -> dict:
     return provenance.code("ics")
 
 
-@pytest.mark.parametrize("parameters", ["# Parameters\nseed = 3\n", "seed = 3\ntier = 'paper'"])
+@pytest.mark.parametrize("parameters", ["# a note", "# Parameters\nseed = 3\n", "seed = 3\ntier = 'paper'"])
 def test_other_parameters_are_the_same_notebook(clone, monkeypatch, parameters):
     monkeypatch.setattr(provenance, "_git", lambda *words: "")
     untouched = ran(monkeypatch)
@@ -85,7 +86,25 @@ def test_other_parameters_are_the_same_notebook(clone, monkeypatch, parameters):
     assert ran(monkeypatch, LINES["parameters"], parameters, LINES["loss"] + "\n") == untouched
 
 
-@pytest.mark.parametrize("edited", ["loss = x.square()", "x = 2\nloss = x.abs()", "weight = 3", "x = (", "%time x"])
+def test_a_run_of_an_edited_copy_finds_its_checkpoints_again_at_its_end(clone, monkeypatch):
+    parameters = RunParameters.check(
+        {"dataset": "digits", "class_name": "3", "tier": "demo", "seed": 0, "device": "cpu", "results": str(clone)}
+    )
+    records._scratch.cache_clear()
+    ran(monkeypatch, *LINES.values())
+    untouched = records.scratch("ics", parameters)
+    records._scratch.cache_clear()
+    ran(monkeypatch, LINES["parameters"], "loss = x.square()")
+    begun = records.scratch("ics", parameters)
+    assert begun != untouched, "weights of another loss"
+    ran(monkeypatch, LINES["parameters"], "loss = x.square()", "print(loss)")
+    assert records.scratch("ics", parameters) == begun
+    records._scratch.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "edited", ["tier = novel = 3", "loss = x.square()", "x = 2\nloss = x.abs()", "weight = 3", "x = (", "%time x"]
+)
 def test_a_cell_that_is_not_the_notebooks_makes_a_run_dirty_and_is_in_its_hash(clone, monkeypatch, edited):
     monkeypatch.setattr(provenance, "_git", lambda *words: "")
     untouched = ran(monkeypatch)
