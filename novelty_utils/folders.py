@@ -75,7 +75,8 @@ def thirty_percent(n: int) -> list[bool]:
 
 def pictures(files: Iterable[Path], side: int) -> Tensor:
     """These images, uint8 (n, c, side, side), read as `load` does: c = 1 if all are grey by their mode, else 3."""
-    read = [_picture(file, side) for file in tqdm(files, desc="read images", unit="image")]
+    with tqdm(files, desc="read images", unit="image", leave=False, delay=2) as bar:  # gone before an error is told
+        read = [_picture(file, side) for file in bar]
     mode = "L" if all(picture.mode == "L" for picture in read) else "RGB"
     pixels = np.stack([np.asarray(picture.convert(mode)) for picture in read])
     return torch.from_numpy(np.ascontiguousarray(pixels.reshape(len(read), side, side, -1).transpose(0, 3, 1, 2)))

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from test_runs import write_notebook
+from tqdm import tqdm
 
-from novelty_utils import __version__, cli, runs
+from novelty_utils import __version__, cli, folders, runs
+from novelty_utils.params import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +161,15 @@ print(code, sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+
+
+def test_a_picture_that_cannot_be_read_is_told_after_the_bar_is_gone(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(folders, "tqdm", lambda of, **how: tqdm(of, **how | {"disable": False, "delay": 0}))
+    (tmp_path / "pictures").mkdir()
+    file = tmp_path / "pictures" / "notes.txt"
+    file.write_text("no picture")
+    with pytest.raises(InputError):
+        folders.pictures([file], 8)
+    bar = capsys.readouterr().err
+    assert "read images" in bar
+    assert bar.endswith("\r"), "the line of an error begins where the bar was"
