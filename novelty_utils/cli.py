@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from novelty_utils import __version__, runs
-from novelty_utils.params import InputError, first_there, reachable
+from novelty_utils.params import InputError, first_there, is_folder, reachable
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
@@ -89,19 +89,15 @@ def _run(chosen: argparse.Namespace) -> None:
     notebook = runs.find_notebook(chosen.name)
     parameters, values = runs.check(notebook, _split(chosen.pairs))
     if parameters.device == "cuda":
-        _refuse_missing_gpu()
+        from novelty_utils import engines  # loads torch
+
+        engines.pick_device("cuda")
     if chosen.headless:
         runs.run_headless(notebook, values)
     else:
         output = chosen.output or runs.default_output(notebook, parameters)
         print(f"notebook: {runs.run_papermill(notebook, values, output)}")
     print(f"records:  {Path(parameters.results)}")
-
-
-def _refuse_missing_gpu() -> None:
-    from novelty_utils import engines  # loads torch
-
-    engines.pick_device("cuda")
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
@@ -123,7 +119,7 @@ def _claims(chosen: argparse.Namespace) -> None:
     from novelty_utils import claims, records  # they load torch
 
     with reachable("--results", chosen.results):
-        there = Path(chosen.results).is_dir()
+        there = is_folder(Path(chosen.results))
     if not there:
         raise InputError(f"--results {chosen.results!r} is not a folder: give the one with the records")
     papers = [name for names in claims.PAPERS.values() for name in names]

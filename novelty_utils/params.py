@@ -88,7 +88,7 @@ def class_names(dataset: str) -> tuple[str, ...]:
         return CLASSES[dataset]
     root = _root(dataset, CLASSES)
     with reachable("dataset", dataset):
-        if (root / "train").is_dir() and (root / "test").is_dir():
+        if is_folder(root / "train") and is_folder(root / "test"):
             names = {p.name for part in ("train", "test") for p in (root / part).iterdir() if _is_class(p)}
         else:
             names = {p.name for p in root.iterdir() if _is_class(p)}
@@ -106,7 +106,7 @@ def defect_class_names(dataset: str) -> tuple[str, ...]:
         return DEFECT_CLASSES[dataset]
     root = _root(dataset, DEFECT_CLASSES)
     with reachable("dataset", dataset):
-        names = sorted(p.name for p in root.iterdir() if _is_class(p) and (p / "train").is_dir())
+        names = sorted(p.name for p in root.iterdir() if _is_class(p) and is_folder(p / "train"))
     if not names:
         raise InputError(f"dataset={dataset!r}: no CLASS/train/good in {root}; give the folder that holds the classes")
     return tuple(names)
@@ -117,7 +117,7 @@ def _root(dataset: str, known: Mapping[str, tuple[str, ...]]) -> Path:
         raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(known)} or folder:PATH")
     root = user_path("dataset=folder:PATH, PATH", dataset.removeprefix("folder:"))
     with reachable("dataset", dataset):
-        if not root.is_dir():
+        if not is_folder(root):
             raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
     return root
 
@@ -148,13 +148,18 @@ def first_there(path: Path) -> Path:
     """The path, or the nearest folder above that there is. Raises OSError where one cannot look."""
     for one in (path, *path.parents):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            one.stat()  # not exists(), for which from Python 3.14 on a path without permission is not there
+            one.stat()
             return one
     return path
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder. Raises OSError where one cannot look: `Path.is_dir()` says no from Python 3.14 on."""
+    return first_there(path) == path and path.is_dir()
+
+
 def _is_class(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+    return is_folder(path) and not path.name.startswith(".")
 
 
 def _text(value: Any) -> Any:

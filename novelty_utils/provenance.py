@@ -56,12 +56,10 @@ def _clone(root: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
     for file in sorted((root / "novelty_utils").rglob("*.py")):
         digest.update(file.read_bytes())
-    commit, differs = (
-        _git("rev-parse", "HEAD"),
-        _git("status", "--porcelain", "--untracked-files=no", "--", ":!results"),
-    )
+    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
     dirty = None if differs is None else bool(differs)
-    return {"version": __version__, "commit": commit, "dirty": dirty, "package": digest.hexdigest()[:16]}
+    package = digest.hexdigest()[:16]
+    return {"version": __version__, "commit": _git("rev-parse", "HEAD"), "dirty": dirty, "package": package}
 
 
 @lru_cache

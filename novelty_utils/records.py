@@ -31,7 +31,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 from novelty_utils import provenance
 from novelty_utils.data import Dataset
 from novelty_utils.files import write_atomically
-from novelty_utils.params import InputError, RunParameters
+from novelty_utils.params import InputError, RunParameters, first_there, is_folder
 
 VERSION = 1
 # Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
@@ -58,7 +58,7 @@ class Result(BaseModel):
 
     @model_validator(mode="after")
     def _not_percent(self) -> Result:
-        share = self.metric.startswith(("auroc", "f1"))
+        share = any(word in self.metric for word in ("auroc", "f1", "bacc", "iou"))
         if share and not all(0 <= number <= 1 for number in (self.value, self.low, self.high) if number):
             raise ValueError(f"{self.metric} is a share, from 0 to 1")
         return self
@@ -213,7 +213,7 @@ def read(paper: str, *folders: str | Path) -> list[Record]:
 def _files(folder: Path) -> list[Path]:
     """FOLDER/*/*.json; not by glob, which passes over what cannot be read."""
     try:
-        inside = [path for path in folder.iterdir() if path.is_dir()] if folder.exists() else []
+        inside = [path for path in folder.iterdir() if is_folder(path)] if first_there(folder) == folder else []
         return [file for path in inside for file in path.iterdir() if file.suffix == ".json"]
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}): check path and permissions") from error

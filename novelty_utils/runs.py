@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from novelty_utils import cells
-from novelty_utils.params import InputError, RunParameters, reachable, user_path
+from novelty_utils.params import LONGEST_NAME, InputError, RunParameters, first_there, is_folder, reachable, user_path
 
 REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
 
@@ -37,7 +37,7 @@ def find_notebook(name: str) -> Path:
     if name.endswith(".ipynb"):
         path = user_path("notebook", name)
         with reachable("notebook", name):
-            if path.is_file():
+            if first_there(path) == path and path.is_file():
                 return path
         raise InputError(f"notebook {name!r} is not a file: give the path of an .ipynb, or a name such as ics")
     found = {}
@@ -169,9 +169,12 @@ def _make_room(output: Path, notebook: Path) -> bool:
 
     Raises InputError where that cannot be, or where `output` would destroy the notebook.
     """
-    user_path("output", f"{output}.{os.getpid()}.partial.ipynb")  # a name that long is needed, too
+    if len(os.fsencode(output.name)) > LONGEST_NAME - 30:  # while it runs it is called NAME.PID.partial.ipynb
+        raise InputError(
+            f"output={str(output)!r} has a name of more than {LONGEST_NAME - 30} bytes: give a shorter one"
+        )
     with reachable("output", str(output)):
-        if output.suffix != ".ipynb" or output.is_dir():
+        if output.suffix != ".ipynb" or is_folder(output):
             raise InputError(f"output={str(output)!r} is not a notebook: give a file name that ends in .ipynb")
         if output.resolve() == notebook.resolve():
             raise InputError(f"output={str(output)!r} is the notebook itself: give another file")

@@ -188,7 +188,9 @@ WRONG = [
     {"results": [{"method": "ICS", "metric": "auroc", "value": 95.0}]},
     {"results": [{"method": "ICS", "metric": "f1;rule=best", "value": 0.5, "high": 1.2}]},
     {"results": [{"method": "ICS", "metric": "length", "value": float("inf")}]},
-    {"results": [{"method": "ICS", "metric": "length", "value": "1"}, 3]},
+    {"results": [{"method": "ICS", "metric": "bacc_tuned_on_test", "value": 95.0}]},
+    {"results": [{"method": "NLN", "metric": "pixel_auroc", "value": 95.0, "note": "alpha=0"}]},
+    {"results": [3]},
 ]
 
 
