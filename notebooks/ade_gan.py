@@ -1301,7 +1301,7 @@ def with_feature(record):
     return record.model_copy(update={"results": [*record.results, result]})
 
 
-read_records = records.read("ade_gan", p.results, "results")
+read_records = records.with_the_books("ade_gan", p.results)
 recorded = records.frame([with_feature(record) for record in read_records])
 recorded = recorded[recorded.tier != "smoke"]
 every = chosen(recorded, protocol="miso")

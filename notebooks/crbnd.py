@@ -1370,7 +1370,7 @@ ARCHES = {
 printed = published.read("crbnd")
 
 
-every = records.frame(records.read("crbnd", p.results, "results"))
+every = records.frame(records.with_the_books("crbnd", p.results))
 every = every[every.tier != "smoke"]
 once = [
     "dataset",

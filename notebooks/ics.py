@@ -1062,13 +1062,8 @@ def with_settings(table, **settings):
     return table
 
 
-newest_first = sorted(
-    records.read("ics", p.results, "results"), key=lambda r: r.created, reverse=True
-)
-every = records.frame(newest_first)
+every = records.frame(records.with_the_books("ics", p.results))
 every = every[every.protocol == "one_class"]  # the paper's
-same = ["dataset", "class_name", "tier", "seed", *DEFAULTS, "method", "metric"]
-every = every.drop_duplicates(same)
 tiers = records.one_tier(with_settings(every), "dataset")[["dataset", "tier"]]
 ours = every.merge(tiers.drop_duplicates())
 

@@ -406,8 +406,8 @@ def collected(every):
 
 
 PAPERS = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
-folders = {p.results, "results"}
-runs = collected([r for paper in PAPERS for r in records.read(paper, *folders)])
+every = {paper: records.with_the_books(paper, p.results) for paper in PAPERS}
+runs = collected([record for read in every.values() for record in read])
 print(len(runs), "results of", runs.name.nunique(), "contestants")
 
 # %% [markdown]
@@ -812,7 +812,7 @@ def by_one_rule(every):
     return gains.agg(lambda g: f"{g.mean():+.1f} ({(g > 0).sum()}/{len(g)})")
 
 
-by_one_rule(records.read("nln", *folders)).style.set_caption(
+by_one_rule(every["nln"]).style.set_caption(
     "Nearest neighbours among codes minus among pixels, same K and same mean: "
     "points of AUROC, and on how many classes the codes are ahead"
 )

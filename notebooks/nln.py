@@ -1418,7 +1418,8 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 
 # %% tags=["hide-input"]
 printed = published.read("nln")
-every = parsed(records.frame(records.read("nln", p.results, "results")))
+recorded = records.with_the_books("nln", p.results)
+every = parsed(records.frame(recorded))
 every = every[(every.tier != "smoke") & every.protocol.isin(["miso", "simo"])]
 same = ["dataset", "protocol", "class_name", "tier", "seed", "L", "arch", "method"]
 every = every.drop_duplicates([*same, "metric", "note"])
@@ -1612,7 +1613,7 @@ show(best_configurations())
 def trained_how():
     """One row per training: what it was and the squared error that it ended with."""
     rows_ = []
-    for record in records.read("nln", p.results, "results"):
+    for record in recorded:
         about = {"class_name": record.class_name, **record.parameters}
         for method, history in record.training.items():
             rows_.append(about | {"method": method, "rec": history["terms"]["rec"]})

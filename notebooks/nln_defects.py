@@ -1023,7 +1023,7 @@ shutil.rmtree(records.scratch("nln_defects", p), ignore_errors=True)
 
 # %% tags=["hide-input"]
 SETTINGS = {"model": "AE", "L": 128, "K": 1}
-every = records.frame(records.read("nln_defects", p.results, "results"))
+every = records.frame(records.with_the_books("nln_defects", p.results))
 
 
 def recorded(dataset):

@@ -12,119 +12,21 @@ import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+from pydantic import ValidationError
 
 from novelty_utils import provenance
 from novelty_utils.data import Dataset
 from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters, first_there, is_folder
+from novelty_utils.schema import NOT_THE_EXPERIMENT, VERSION, Record, Result
 
-VERSION = 1
-# Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
-# in where it is missing, and left out of a record's name, so that a repeated run finds the older record.
-ADDED_LATER = {"ics": {"protocol": "one_class"}, "ade_gan": {"protocol": "miso"}}
-NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
-
-
-class Result(BaseModel):
-    """One metric of one method; the interval is over test images where there is one."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    method: str
-    metric: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    note: str = ""
-
-    @field_validator("value", "low", "high", mode="before")
-    @classmethod
-    def _nan_is_none(cls, number: Any) -> Any:  # JSON has no NaN, and NaN is not equal to itself
-        return None if number != number else number
-
-    @model_validator(mode="after")
-    def _not_percent(self) -> Result:
-        share = any(word in self.metric for word in ("auroc", "f1", "bacc", "iou"))
-        if share and not all(0 <= number <= 1 for number in (self.value, self.low, self.high) if number):
-            raise ValueError(f"{self.metric} is a share, from 0 to 1")
-        return self
-
-
-class _Described(TypedDict):
-    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # typed is what readers need
-
-
-class Images(_Described):
-    """The data set of a run."""
-
-    name: str
-    checksum: str
-
-
-class Machine(_Described):
-    """What computed a run."""
-
-    cpu: str
-    threads: PositiveInt
-    gpu: str | None
-
-
-class _Code(_Described):
-    commit: str | None  # none where git did not say
-
-
-class _Training(_Described):
-    seconds: NonNegativeFloat
-
-
-class Record(BaseModel):
-    """Everything needed to trust, repeat or doubt one run."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    version: int
-    paper: str
-    tier: Literal["smoke", "demo", "paper"]
-    dataset: str
-    class_name: str
-    seed: NonNegativeInt
-    parameters: dict[str, Any]
-    data: Images
-    results: list[Result]
-    training: dict[str, _Training]
-    machine: Machine
-    code: _Code
-    seconds: NonNegativeFloat
-    peak_memory_mb: NonNegativeInt
-    created: str
-
-    @model_validator(mode="after")
-    def _older_record(self) -> Record:
-        self.parameters = ADDED_LATER.get(self.paper, {}) | self.parameters
-        return self
-
-    def path(self, folder: str | Path) -> Path:
-        """Where this record lives: FOLDER/PAPER/DATASET/CLASS-TIER-sSEED-KEY.json."""
-        later = ADDED_LATER.get(self.paper, {}).items()
-        parameters = dict(item for item in self.parameters.items() if item not in later)
-        asked = json.dumps([parameters, self.class_name, self.data["checksum"]], sort_keys=True)
-        key = hashlib.sha256(asked.encode()).hexdigest()[:10]
-        dataset = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.dataset)
-        class_name = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.class_name)
-        return Path(folder) / self.paper / dataset / f"{class_name}-{self.tier}-s{self.seed}-{key}.json"
+BOOK = Path(__file__).resolve().parents[1] / "results"  # of the clone; an installed package has none
+OF_ONE_RUN = ("seconds", "hardware", "precision", "commit", "created")
+ALSO_RUN = ("methods", "models", "ablations")  # parameters that say what else was trained, and change no number
 
 
 class DamagedRecordError(InputError):
@@ -219,19 +121,40 @@ def _files(folder: Path) -> list[Path]:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}): check path and permissions") from error
 
 
+def with_the_books(paper: str, results: str | Path) -> list[Record]:
+    """The records that come with the book and those in `results`, which stand for the book's of the same run.
+
+    Prints how many are from there, smoke runs aside. Raises InputError as `read` does.
+    """
+    if Path(results).resolve() == BOOK:
+        return read(paper, BOOK)
+    mine = read(paper, results)
+    places = {record.path("") for record in mine}
+    books = [record for record in read(paper, BOOK) if record.path("") not in places]
+    if count := sum(record.tier != "smoke" for record in mine):
+        print(f"records: {len(books)} of the book, {count} of {results} (in place of the book's if of the same run)")
+    return books + mine
+
+
 def frame(records: list[Record]) -> pd.DataFrame:
-    """One row per result, with the parameters that tell runs apart as further columns."""
+    """One row per result, with the parameters that tell runs apart as further columns.
+
+    Of a method that was recorded again because others were run beside it, with the same parameters, the newest number.
+    """
     rows = [
         {"dataset": r.dataset, "class_name": r.class_name, "tier": r.tier, "seed": r.seed}
         | {k: v for k, v in r.parameters.items() if k not in ("dataset", "tier", "seed")}
         | result.model_dump()
         | {"seconds": r.seconds, "hardware": provenance.hardware(r.machine), "precision": _precision(r)}
-        | {"commit": r.code["commit"]}
+        | {"commit": r.code["commit"], "created": r.created}
         for r in records
         for result in r.results
     ]
-    columns = ["dataset", "class_name", "tier", "seed", *Result.model_fields, "seconds", "hardware"]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, "precision", "commit"])
+    if not rows:
+        return pd.DataFrame(columns=["dataset", "class_name", "tier", "seed", *Result.model_fields, *OF_ONE_RUN])
+    table = pd.DataFrame(rows).sort_values("created", kind="stable")
+    same = table.columns.difference(["value", "low", "high", *OF_ONE_RUN, *ALSO_RUN])
+    return table.drop_duplicates(same, keep="last").sort_index().reset_index(drop=True)
 
 
 def _precision(record: Record) -> str:
@@ -267,21 +190,29 @@ def parse(text: str, source: str | Path) -> Record:
         if content.get("version", 0) > VERSION:
             raise InputError(f"{source} was written by a newer version of novelty_utils: update the package to read it")
         return Record.model_validate(content)
-    except (json.JSONDecodeError, RecursionError, AttributeError, TypeError, ValidationError) as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(source, ": ".join([*map(str, first["loc"]), first["msg"]])) from error
+    except (json.JSONDecodeError, RecursionError, AttributeError, TypeError) as error:
         raise _damaged(source) from error
 
 
 def _load(path: Path) -> Record:
     try:
-        return parse(path.read_text(encoding="utf-8"), path)
+        record = parse(path.read_text(encoding="utf-8"), path)
     except UnicodeDecodeError as error:
         raise _damaged(path) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): make it readable or take it away") from error
+    if not path.stem.startswith(record.path("").stem):  # a name may go on: of runs made again, what for
+        raise _damaged(path, "its name is that of another run")
+    return record
 
 
-def _damaged(source: str | Path) -> DamagedRecordError:
-    return DamagedRecordError(f"{source} is not a record of a run: restore it from git or delete it")
+def _damaged(source: str | Path, why: str = "") -> DamagedRecordError:
+    return DamagedRecordError(
+        f"{source} is not a record of a run{f' ({why})' * bool(why)}: restore it from git or delete it"
+    )
 
 
 def scratch(paper: str, parameters: RunParameters) -> Path:

@@ -308,7 +308,7 @@ def test_data_nearby_is_named_but_not_compared(tmp_path):
     ],
 )
 def test_the_command_makes_the_recorded_classes_and_seeds_and_no_others(tmp_path, runs_of, expected):
-    made = [put(tmp_path, {}, class_name, seed) for class_name, seed in runs_of]
+    made = [put(tmp_path, {("ICS", "auroc"): 0.9}, class_name, seed) for class_name, seed in runs_of]
     found = [one for command in evidence.command(made).split(" && ") for one in unrolled(command)]
     assert all(one.startswith("novelty run ics -p ") for one in found)
     said = [re.search(r"-p class_name=(\S+) -p seed=(\d+)$", one).groups() for one in found]
@@ -359,7 +359,17 @@ def test_an_order_is_about_the_result_that_its_note_names_and_is_judged_as_soon_
     put(tmp_path, {("CLS", "auroc"): 0.8})
     assert order(claims.ledger(tmp_path), claim)["reason"] == "no run of both is recorded"
     for product in DEFECT_CLASSES["mvtec_ad"]:
-        record = put(tmp_path, {}, product, paper="nln_defects", dataset="mvtec_ad", model="AE", K=1, L=128, alpha=0.6)
+        record = put(
+            tmp_path,
+            {("AE", "auroc"): 0.5},
+            product,
+            paper="nln_defects",
+            dataset="mvtec_ad",
+            model="AE",
+            K=1,
+            L=128,
+            alpha=0.6,
+        )
         for method, note, value in (("recon", "", 0.5), ("NLN", "alpha=0", 0.1), ("NLN", "alpha=0.6", 0.9)):
             record.results.append(Result(method=method, metric="pixel_auroc", value=value, note=note))
         record.path(tmp_path).write_text(record.model_dump_json())
@@ -380,7 +390,7 @@ def test_a_reason_why_nothing_is_recorded_gives_way_to_records(tmp_path):
     for product in DEFECT_CLASSES["mvtec_ad"]:
         for size, value in ((256, 0.6), (128, 0.9)):
             about = {"paper": "nln_defects", "dataset": "mvtec_ad", "model": "AE", "K": 3, "L": size}
-            record = put(tmp_path, {}, product, **about)
+            record = put(tmp_path, {("AE", "auroc"): 0.5}, product, **about)
             record.results.append(Result(method="NLN", metric="image_auroc", value=value, note="alpha=0.8"))
             record.path(tmp_path).write_text(record.model_dump_json())
     assert order(claims.ledger(tmp_path), claim)["verdict"] == "not reproduced"

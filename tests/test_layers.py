@@ -17,7 +17,7 @@ FLOORS = [
     {"caltech", "jpegs"},
     {"data", "checkpoints", "batches"},
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
-    {"training", "scoring", "neighbours", "provenance"},
+    {"training", "scoring", "neighbours", "provenance", "schema"},
     {"records"},
     {"stale", "mixtures", "repeats"},
     {"evidence"},

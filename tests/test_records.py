@@ -173,7 +173,7 @@ def test_folders_are_read_together_each_file_once_and_in_a_fixed_order(tmp_path,
 def test_a_file_that_is_no_record_is_named_in_one_line(tmp_path, record, content):
     path = records.write(record, tmp_path)
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is not a record of a run: restore it from git or delete it") as refused:
+    with pytest.raises(InputError, match=r"is not a record of a run.*: restore it from git or delete it$") as refused:
         records.read("ics", tmp_path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -190,16 +190,51 @@ WRONG = [
     {"results": [{"method": "ICS", "metric": "length", "value": float("inf")}]},
     {"results": [{"method": "ICS", "metric": "bacc_tuned_on_test", "value": 95.0}]},
     {"results": [{"method": "NLN", "metric": "pixel_auroc", "value": 95.0, "note": "alpha=0"}]},
+    {"results": [{"method": "ICS", "metric": "auroc", "value": 0.7, "low": 0.8, "high": 0.9}]},
+    {"results": [{"method": "ICS", "metric": "auroc", "value": 0.7, "low": 0.6, "high": 0.69}]},
     {"results": [3]},
+    {"results": []},
+    {"created": "yesterday"},
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_a_record_with_a_value_that_cannot_be_is_refused(tmp_path, record, wrong):
     path = records.write(record, tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
-    with pytest.raises(InputError, match="is not a record"):
+    with pytest.raises(InputError, match=rf"is not a record of a run \({next(iter(wrong))}.*: "):
         records.read("ics", tmp_path)
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"dataset": "mnist"}, {"tier": "demo"}], ids=str)
+def test_a_record_that_contradicts_its_parameters_is_refused(tmp_path, record, changed):
+    path = records.write(record, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    name, value = next(iter(changed.items()))
+    with pytest.raises(InputError, match=rf"\(.*{name} is {value!r}, and .* in the parameters\): restore"):
+        records.read("ics", tmp_path)
+
+
+def test_a_record_under_the_name_of_another_run_is_refused(tmp_path, record):
+    path = records.write(record, tmp_path)
+    text = path.read_text()
+    for one, other in (('"class_name": "3"', '"class_name": "4"'), ('"rho": 10.0', '"rho": 5.0')):
+        assert one in text
+        path.write_text(text.replace(one, other))
+        with pytest.raises(InputError, match=r"its name is that of another run"):
+            records.read("ics", tmp_path)
+    path.write_text(text)
+    path.rename(path.with_stem(f"{path.stem}-again"))
+    assert records.read("ics", tmp_path) == [record]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.7, 0.7), (0.7 + 1e-12, 0.7 + 1e-12), (None, 0.6), (None, None)])
+def test_a_value_may_lie_beside_its_interval_by_rounding(low, high):
+    if high == 0.6:
+        with pytest.raises(ValueError, match="is not between"):
+            Result(method="ICS", metric="auroc", value=0.7, low=low, high=high)
+    else:
+        assert Result(method="ICS", metric="auroc", value=0.7, low=low, high=high).high == high
 
 
 @pytest.mark.parametrize(
@@ -260,6 +295,49 @@ def test_the_table_has_one_row_per_result(record):
     }
     assert records.frame([record.model_copy(update={"training": both})]).precision.tolist() == ["bf16 and fp32"] * 2
     assert set(records.frame([])) <= set(table)
+
+
+def test_a_method_recorded_again_beside_others_has_its_newest_number():
+    old, new = (
+        make(found=[Result(method="PCA", metric="auroc", value=value), *more], methods=methods).model_copy(
+            update={"created": created}
+        )
+        for value, more, methods, created in (
+            (0.8, [Result(method="ICS", metric="auroc", value=0.95)], "PCA,ICS", "2026-01-01T00:00:00+00:00"),
+            (0.9, [], "PCA", "2026-01-02T00:00:00+00:00"),
+        )
+    )
+    for given in ([old, new], [new, old]):
+        table = records.frame([*given, make(found=old.results, rho=5.0)])
+        assert table.groupby(["method", "rho"]).value.unique().map(list).to_dict() == {
+            ("ICS", 5.0): [0.95],
+            ("ICS", 10.0): [0.95],
+            ("PCA", 5.0): [0.8],
+            ("PCA", 10.0): [0.9],
+        }
+
+
+def test_beside_the_book_the_records_of_the_reader_are_counted_and_replace_those_of_the_same_run(
+    tmp_path, record, monkeypatch, capsys
+):
+    monkeypatch.setattr(records, "BOOK", tmp_path / "book")
+    for theirs in (record, make(tier="demo"), make(tier="demo", seed=1)):
+        records.write(theirs, tmp_path / "book")
+    assert len(records.with_the_books("ics", tmp_path / "book")) == 3
+    records.write(record, tmp_path / "mine")
+    assert len(records.with_the_books("ics", tmp_path / "mine")) == 3
+    assert capsys.readouterr().out == ""  # the book's, and a smoke run, which is in no table
+    mine = make(tier="demo", found=[Result(method="PCA", metric="auroc", value=0.1)])
+    records.write(mine, tmp_path / "mine")
+    found = records.with_the_books("ics", tmp_path / "mine")
+    assert sorted(r.results[0].value for r in found if r.tier == "demo") == [0.1, 0.9]
+    said = capsys.readouterr().out
+    assert said == f"records: 1 of the book, 1 of {tmp_path / 'mine'} (in place of the book's if of the same run)\n"
+
+
+def test_the_book_has_its_records_wherever_the_reader_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(records.with_the_books("ics", "mine")) == len(records.read("ics", ROOT / "results")) > 0
 
 
 def test_no_records_make_an_empty_table():

@@ -1,0 +1,136 @@
+"""What a record says: the results of one run on one class, and all that is needed to trust, repeat or doubt them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+VERSION = 1
+# Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
+# in where it is missing, and left out of a record's name, so that a repeated run finds the older record.
+ADDED_LATER = {"ics": {"protocol": "one_class"}, "ade_gan": {"protocol": "miso"}}
+ROUNDING = 1e-9  # the mean of ten draws that are equal may lie beside them
+NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
+
+
+class Result(BaseModel):
+    """One metric of one method; the interval is over test images where there is one."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    method: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+    @field_validator("value", "low", "high", mode="before")
+    @classmethod
+    def _nan_is_none(cls, number: Any) -> Any:  # JSON has no NaN, and NaN is not equal to itself
+        return None if number != number else number
+
+    @model_validator(mode="after")
+    def _not_percent(self) -> Result:
+        share = any(word in self.metric for word in ("auroc", "f1", "bacc", "iou"))
+        if share and not all(0 <= number <= 1 for number in (self.value, self.low, self.high) if number):
+            raise ValueError(f"{self.metric} is a share, from 0 to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _value_in_interval(self) -> Result:
+        low, value, high = (math.nan if n is None else n for n in (self.low, self.value, self.high))
+        if low > value + ROUNDING or high < value - ROUNDING:
+            raise ValueError(f"{self.metric}: {value} is not between {low} and {high}")
+        return self
+
+
+class _Described(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # typed is what readers need
+
+
+class Images(_Described):
+    """The data set of a run."""
+
+    name: str
+    checksum: str
+
+
+class Machine(_Described):
+    """What computed a run."""
+
+    cpu: str
+    threads: PositiveInt
+    gpu: str | None
+
+
+class _Code(_Described):
+    commit: str | None  # none where git did not say
+
+
+class _Training(_Described):
+    seconds: NonNegativeFloat
+
+
+class Record(BaseModel):
+    """Everything needed to trust, repeat or doubt one run."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    version: int
+    paper: str
+    tier: Literal["smoke", "demo", "paper"]
+    dataset: str
+    class_name: str
+    seed: NonNegativeInt
+    parameters: dict[str, Any]
+    data: Images
+    results: list[Result] = Field(min_length=1)
+    training: dict[str, _Training]
+    machine: Machine
+    code: _Code
+    seconds: NonNegativeFloat
+    peak_memory_mb: NonNegativeInt
+    created: str
+
+    @model_validator(mode="after")
+    def _older_record(self) -> Record:
+        self.parameters = ADDED_LATER.get(self.paper, {}) | self.parameters
+        return self
+
+    @model_validator(mode="after")
+    def _agrees_with_its_parameters(self) -> Record:
+        for name in ("dataset", "tier", "seed"):
+            if self.parameters.get(name, getattr(self, name)) != getattr(self, name):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, and {self.parameters[name]!r} in the parameters")
+        return self
+
+    @field_validator("created")
+    @classmethod
+    def _is_a_time(cls, text: str) -> str:
+        datetime.fromisoformat(text)
+        return text
+
+    def path(self, folder: str | Path) -> Path:
+        """Where this record lives: FOLDER/PAPER/DATASET/CLASS-TIER-sSEED-KEY.json."""
+        later = ADDED_LATER.get(self.paper, {}).items()
+        parameters = dict(item for item in self.parameters.items() if item not in later)
+        asked = json.dumps([parameters, self.class_name, self.data["checksum"]], sort_keys=True)
+        key = hashlib.sha256(asked.encode()).hexdigest()[:10]
+        dataset = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.dataset)
+        class_name = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.class_name)
+        return Path(folder) / self.paper / dataset / f"{class_name}-{self.tier}-s{self.seed}-{key}.json"
