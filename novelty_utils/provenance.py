@@ -71,7 +71,8 @@ def _not_of(own: list[cells.Cell]) -> list[str]:
     """The cells that ran in this kernel, or headless, without being of this notebook; its parameters may be any."""
     known = {cell.source.strip() for cell in own}
     parameters = set().union(*(_assigned(cell.source) or set() for cell in own if "parameters" in cell.tags))
-    ran = [source.strip() for source in getattr(sys.modules["__main__"], "In", [])]
+    history = getattr(sys.modules["__main__"], "In", [])
+    ran = [source.strip() for source in history] if isinstance(history, list) else []  # a script's own In is none
     names = {source: _assigned(source) for source in ran if source not in known}
     return [source for source in ran if source in names and (names[source] is None or not names[source] <= parameters)]
 

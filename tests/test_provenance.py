@@ -60,6 +60,22 @@ def test_the_hashes_follow_the_code_and_nothing_else(elsewhere):
     assert hashes()[0] != first[0]
 
 
+def test_a_run_names_the_code_of_its_beginning_not_of_its_end(elsewhere):
+    provenance._clone.cache_clear()
+    records.Stopwatch()
+    (elsewhere / "novelty_utils" / "params.py").write_text("edited = 'while it ran'")
+    begun = provenance.code("ics")["package"]
+    provenance._clone.cache_clear()  # as a run that begins now
+    assert provenance.code("ics")["package"] != begun
+    provenance._clone.cache_clear()
+
+
+def test_a_script_with_a_history_of_its_own_has_no_cells(clone, monkeypatch):
+    untouched = ran(monkeypatch)
+    monkeypatch.setattr(sys.modules["__main__"], "In", 3, raising=False)
+    assert provenance.code("ics") == untouched
+
+
 LINES = {"parameters": "seed = 0\ntier = 'demo'", "loss": "loss = x.abs()", "last": "x = 1"}
 
 
