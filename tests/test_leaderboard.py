@@ -43,9 +43,15 @@ def names_after_cells(names: dict) -> dict:
         "def class_panel",
         "def duels",
         "def codes_minus",
+        "def share_table",
     ):
         (source,) = (source for source in sources if source.lstrip().startswith(start))
-        exec(compile(re.split(r"\npooled = |\nfor protocol_|\nby_one_rule", source)[0], "notebook", "exec"), names)
+        exec(
+            compile(
+                re.split(r"\npooled = |\nfor protocol_|\nfor dataset_|\nby_one_rule", source)[0], "notebook", "exec"
+            ),
+            names,
+        )
     return names
 
 
@@ -217,12 +223,17 @@ def test_contestants_without_runs_are_listed_as_not_run(board):
 
 
 @pytest.fixture(scope="module")
-def committed(board) -> dict[str, pd.DataFrame]:
-    """AUROCs by class and contestant from the committed records, per protocol, of the data sets that are pooled."""
+def rows(board) -> pd.DataFrame:
+    """The rows of the committed records."""
     papers = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
     every = [record for paper in papers for record in records.read(paper, NOTEBOOKS.parent / "results")]
-    runs = board["collected"](every)
-    runs = runs[runs.dataset.isin(("mnist", "fashion_mnist"))]
+    return board["collected"](every)
+
+
+@pytest.fixture(scope="module")
+def committed(board, rows) -> dict[str, pd.DataFrame]:
+    """AUROCs by class and contestant from the committed records, per protocol, of the data sets that are pooled."""
+    runs = rows[rows.dataset.isin(("mnist", "fashion_mnist"))]
     return {name: board["block_values"](runs[runs.protocol == name]) for name in board["PROTOCOLS"]}
 
 
@@ -235,6 +246,36 @@ def test_no_network_is_ahead_of_pixel_neighbours_or_lof_beyond_chance(pairs):
     theirs = pairs[pairs.baseline.isin(["k-NN", "LOF"]) & (pairs.p < 0.05)]
     assert len(theirs) > 4, "the page says that several are behind"
     assert (theirs.gain < 0).all(), "the sentence after the table of pairs no longer holds"
+
+
+def test_at_another_share_the_auroc_stays_and_f1_does_not(board, rows):
+    simo = rows[rows.protocol == "simo"]
+    tables = {name: board["share_table"](simo[simo.dataset == name]).set_index("") for name in board["SHORT"]}
+    assert list(tables) == ["mnist", "fashion_mnist", "cifar10_jpeg"]
+    for table in tables.values():
+        floor, table = table.loc["all normal"], table.drop("all normal")
+        floor, table = floor.drop("classes").astype(float), table.drop(columns="classes").astype(float)
+        aurocs = table.filter(like="AUROC")
+        assert (aurocs.max(axis=1) - aurocs.min(axis=1)).between(0, 1, inclusive="neither").all()
+        gain = table["best, 10"] - floor["best, 10"]
+        assert (gain.max() < 4) & (gain.min() < 1)
+    digits = tables["mnist"].loc[["LOF", "CRBND"]].drop(columns="classes").diff().iloc[1]
+    assert 2 < -digits["best, 10"] < 3
+    assert -digits["best, 50"] == pytest.approx(19, abs=0.5)
+    lost = pd.concat([t[f"best, {s}"] - t[f"5 %, {s}"] for t in tables.values() for s in (10, 50)]).dropna()
+    assert lost.round().between(1, 3).all()
+
+
+def test_ranks_tell_apart_the_last_from_the_first_and_less_than_the_pairs_do(board, committed, pairs):
+    for protocol in ("one_class", "simo"):
+        common = board["common_blocks"](committed[protocol])
+        place, bar = board["mean_ranks"](common), board["critical_difference"](*common.shape[::-1])
+        told = place.index[place > place.iloc[0] + bar].tolist()
+        assert set(told[-2:]) == {"ICS: CAE", "CRBND"}
+        assert set(told) - {"ICS: CAE", "CRBND", "NLN: AE, error"} == {"OCSVM", "ADe-GAN: R1, l2"}
+        mine = pairs[(pairs.protocol == protocol) & pairs.network.isin(place.index)]
+        by_rank = abs(place[mine.network].to_numpy() - place[mine.baseline].to_numpy()) > bar
+        assert by_rank.sum() < (mine.p < 0.05).sum()
 
 
 def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
