@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 a notebook failed, 2 the input was refused, 130 interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
     try:
-        chosen = _parser().parse_args(arguments)
+        chosen = _parse(arguments)
         chosen.command(chosen)
     except InputError as error:
         return _say(error, 2)
@@ -44,6 +44,14 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    chosen, left = _parser().parse_known_args(arguments)
+    if left:  # told by the command and not by `novelty`, whose --help lists no option of the commands
+        remedy = ": write parameters as -p KEY=VALUE, such as -p dataset=mnist, in quotes if VALUE has spaces"
+        chosen.parser.error(f"unrecognized arguments: {' '.join(left)}{remedy if 'pairs' in chosen else ''}")
+    return chosen
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="novelty", description="Run the notebooks of the novelty-detection book.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"novelty {__version__}")
@@ -55,11 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
     run.add_argument("--headless", action="store_true", help="run the cells without Jupyter; no notebook is written")
     run.add_argument("--output", type=Path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, parser=run)
 
     params = commands.add_parser("params", help="list the parameters of a notebook", allow_abbrev=False)
     params.description = "List the parameters of a notebook: type or allowed values, default, meaning."
-    params.set_defaults(command=_params)
+    params.set_defaults(command=_params, parser=params)
 
     sweep = commands.add_parser("sweep", help="run a grid of notebook runs", allow_abbrev=False)
     sweep.description = "Run every combination of a grid, on this machine or on a dask cluster. Finished runs are kept."
@@ -69,14 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--workers", type=_positive, metavar="N", help="runs at a time (default: one per GPU or core)")
     sweep.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster, such as tcp://host:8786")
     sweep.add_argument("--dry-run", action="store_true", help="list the runs, with those finished, and their cost")
-    sweep.set_defaults(command=_sweep)
+    sweep.set_defaults(command=_sweep, parser=sweep)
 
     claims = commands.add_parser("claims", help="what the papers claim and what our records say", allow_abbrev=False)
     claims.description = "Compute the ledger of claims from the records in a folder: print the verdicts, write it."
     claims.epilog = "example: novelty claims --results results --output claims"
     claims.add_argument("--results", metavar="FOLDER", default="results", help="the records (default: results)")
     claims.add_argument("--output", metavar="FOLDER", default="claims", help="for claims.csv and claims.json")
-    claims.set_defaults(command=_claims)
+    claims.set_defaults(command=_claims, parser=claims)
 
     for command in (run, params):
         command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
