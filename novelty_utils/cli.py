@@ -16,6 +16,8 @@ from novelty_utils.params import InputError, first_there, is_folder, reachable
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
 
+    from novelty_utils.params import RunParameters
+
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
@@ -105,7 +107,21 @@ def _run(chosen: argparse.Namespace) -> None:
     else:
         output = chosen.output or runs.default_output(notebook, parameters)
         print(f"notebook: {runs.run_papermill(notebook, values, output)}")
-    print(f"records:  {Path(parameters.results)}")
+    _tell_records(notebook.stem, parameters)
+
+
+def _tell_records(paper: str, parameters: RunParameters) -> None:
+    from novelty_utils import plans  # loads torch
+
+    try:
+        files = plans.recorded(paper, parameters)
+    except InputError:  # a damaged file of another run: this one is done, and shall not end as if it were refused
+        files = []
+    told = [str(file) for file in files]
+    if len(files) > 3:
+        told = [f"{len(files)} in {files[0].parent}"]
+    for where in told or [str(Path(parameters.results))]:
+        print(f"records:  {where}")
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
