@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from novelty_utils.params import RunParameters
 
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+VERDICTS_PAGE = "https://novelty-book.github.io/novelty-book/book/claims.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,14 +166,19 @@ def _claims(chosen: argparse.Namespace) -> None:
 
 def _tell(table: pd.DataFrame, written: Sequence[Path]) -> None:
     from novelty_utils import claims
+    from novelty_utils.verdicts import NOT_ATTEMPTED
 
-    for line in table[table.kind != "number"].itertuples():
+    numbers, left = table.kind == "number", table.verdict == NOT_ATTEMPTED
+    for line in table[~numbers & ~left].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")
+    counts = f"{(left & ~numbers).sum()} orders and controls, {(left & numbers).sum()} printed numbers"
+    print(f"not attempted: {counts}; the reasons are in {written[0]}")
     print(f"\n{claims.summary(table).to_string()}\n")
     if table.attrs["left_out"]:
         print(f"left out: {table.attrs['left_out']} records of the smoke tier, which say nothing about a paper")
     for path in written:
         print(f"ledger:   {path}")
+    print(f"verdicts: {VERDICTS_PAGE} tells what they mean")
 
 
 def _positive(text: str) -> int:
