@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,12 @@ def test_the_end_of_a_batch_job_leaves_no_half_notebook(clone):
     assert process.returncode == 130
     assert said == "novelty: interrupted; what ran is in new/out.failed.ipynb\n"
     assert [path.name for path in Path("new").iterdir()] == ["out.failed.ipynb"]
+
+
+def test_a_thread_may_run_a_command(capsys):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cli.main, ["params", "tiny"]).result() == 0
+    assert "weight of a loss" in capsys.readouterr().out
 
 
 def test_params_lists_type_default_and_description(capsys):
