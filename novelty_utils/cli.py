@@ -148,7 +148,8 @@ def _claims(chosen: argparse.Namespace) -> None:
     with reachable("--results", chosen.results):
         there = is_folder(Path(chosen.results))
     if not there:
-        raise InputError(f"--results {chosen.results!r} is not a folder: give the one with the records")
+        wanted = "give the one with the records, or go to the clone"
+        raise InputError(f"--results {chosen.results!r} is not a folder: {wanted}")
     papers = [name for names in claims.PAPERS.values() for name in names]
     if not any(records.read(name, chosen.results) for name in papers):
         wanted = f"holds no records PAPER/DATASET/NAME.json of {', '.join(papers)}"

@@ -582,7 +582,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path, capsys, bad):
     assert cli.main(["claims", "--results", str(tmp_path / bad), "--output", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert bad in error
-    assert "give the one with the records" in error
+    assert "give the one with the records, or go to the clone" in error
     assert not (tmp_path / "out").exists()
 
 
