@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,14 +17,18 @@ from novelty_utils.params import InputError, first_there, is_folder, reachable
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
 
+    from novelty_utils.params import RunParameters
+
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+VERDICTS_PAGE = "https://novelty-book.github.io/novelty-book/book/claims.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 a notebook failed, 2 the input was refused, 130 interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
+    if threading.current_thread() is threading.main_thread():  # no other may set it
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
     try:
-        chosen = _parser().parse_args(arguments)
+        chosen = _parse(arguments)
         chosen.command(chosen)
     except InputError as error:
         return _say(error, 2)
@@ -44,6 +49,14 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    chosen, left = _parser().parse_known_args(arguments)
+    if left:  # told by the command and not by `novelty`, whose --help lists no option of the commands
+        remedy = ": write parameters as -p KEY=VALUE, such as -p dataset=mnist, in quotes if VALUE has spaces"
+        chosen.parser.error(f"unrecognized arguments: {' '.join(left)}{remedy if 'pairs' in chosen else ''}")
+    return chosen
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="novelty", description="Run the notebooks of the novelty-detection book.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"novelty {__version__}")
@@ -55,11 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
     run.add_argument("--headless", action="store_true", help="run the cells without Jupyter; no notebook is written")
     run.add_argument("--output", type=Path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, parser=run)
 
     params = commands.add_parser("params", help="list the parameters of a notebook", allow_abbrev=False)
     params.description = "List the parameters of a notebook: type or allowed values, default, meaning."
-    params.set_defaults(command=_params)
+    params.set_defaults(command=_params, parser=params)
 
     sweep = commands.add_parser("sweep", help="run a grid of notebook runs", allow_abbrev=False)
     sweep.description = "Run every combination of a grid, on this machine or on a dask cluster. Finished runs are kept."
@@ -69,14 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--workers", type=_positive, metavar="N", help="runs at a time (default: one per GPU or core)")
     sweep.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster, such as tcp://host:8786")
     sweep.add_argument("--dry-run", action="store_true", help="list the runs, with those finished, and their cost")
-    sweep.set_defaults(command=_sweep)
+    sweep.set_defaults(command=_sweep, parser=sweep)
 
     claims = commands.add_parser("claims", help="what the papers claim and what our records say", allow_abbrev=False)
     claims.description = "Compute the ledger of claims from the records in a folder: print the verdicts, write it."
     claims.epilog = "example: novelty claims --results results --output claims"
     claims.add_argument("--results", metavar="FOLDER", default="results", help="the records (default: results)")
     claims.add_argument("--output", metavar="FOLDER", default="claims", help="for claims.csv and claims.json")
-    claims.set_defaults(command=_claims)
+    claims.set_defaults(command=_claims, parser=claims)
 
     for command in (run, params):
         command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
@@ -97,7 +110,21 @@ def _run(chosen: argparse.Namespace) -> None:
     else:
         output = chosen.output or runs.default_output(notebook, parameters)
         print(f"notebook: {runs.run_papermill(notebook, values, output)}")
-    print(f"records:  {Path(parameters.results)}")
+    _tell_records(notebook.stem, parameters)
+
+
+def _tell_records(paper: str, parameters: RunParameters) -> None:
+    from novelty_utils import plans  # loads torch
+
+    try:
+        files = plans.recorded(paper, parameters)
+    except InputError:  # a damaged file of another run: this one is done, and shall not end as if it were refused
+        files = []
+    told = [str(file) for file in files]
+    if len(files) > 3:
+        told = [f"{len(files)} in {files[0].parent}"]
+    for where in told or [str(Path(parameters.results))]:
+        print(f"records:  {where}")
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
@@ -121,7 +148,8 @@ def _claims(chosen: argparse.Namespace) -> None:
     with reachable("--results", chosen.results):
         there = is_folder(Path(chosen.results))
     if not there:
-        raise InputError(f"--results {chosen.results!r} is not a folder: give the one with the records")
+        wanted = "give the one with the records, or go to the clone"
+        raise InputError(f"--results {chosen.results!r} is not a folder: {wanted}")
     papers = [name for names in claims.PAPERS.values() for name in names]
     if not any(records.read(name, chosen.results) for name in papers):
         wanted = f"holds no records PAPER/DATASET/NAME.json of {', '.join(papers)}"
@@ -141,14 +169,19 @@ def _claims(chosen: argparse.Namespace) -> None:
 
 def _tell(table: pd.DataFrame, written: Sequence[Path]) -> None:
     from novelty_utils import claims
+    from novelty_utils.verdicts import NOT_ATTEMPTED
 
-    for line in table[table.kind != "number"].itertuples():
+    numbers, left = table.kind == "number", table.verdict == NOT_ATTEMPTED
+    for line in table[~numbers & ~left].itertuples():
         print(f"{line.paper:8}{line.verdict:20}{line.claim} ({line.reason})")
+    counts = f"{(left & ~numbers).sum()} orders and controls, {(left & numbers).sum()} printed numbers"
+    print(f"not attempted: {counts}; the reasons are in {written[0]}")
     print(f"\n{claims.summary(table).to_string()}\n")
     if table.attrs["left_out"]:
         print(f"left out: {table.attrs['left_out']} records of the smoke tier, which say nothing about a paper")
     for path in written:
         print(f"ledger:   {path}")
+    print(f"verdicts: {VERDICTS_PAGE} tells what they mean")
 
 
 def _positive(text: str) -> int:

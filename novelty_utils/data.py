@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from novelty_utils import caltech, folders, jpegs
+from novelty_utils.files import remove_empty
 from novelty_utils.params import InputError, class_names, first_there, reachable, user_path
 
 Arrays = tuple[Tensor, Tensor, Tensor]  # images, labels, is_test, as in Dataset
@@ -214,6 +215,7 @@ def _provide(source: type, digests: dict[Path, str], algorithm: str) -> None:
 
 def _download(source: type, files: list[Path]) -> None:
     cache = cache_dir()
+    there = first_there(cache.absolute())
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as fresh:
@@ -229,6 +231,8 @@ def _download(source: type, files: list[Path]) -> None:
             f"{source.__name__} could not be downloaded ({folders.one_line(error)}): connect to the network, "
             f"or put {names} (unpacked) into {cache / folder}, or set NOVELTY_DATA to the folder that holds {folder}"
         ) from error
+    finally:
+        remove_empty(cache, there)  # a mistyped NOVELTY_DATA shall leave none
 
 
 def _file_digest(path: Path, algorithm: str) -> str:

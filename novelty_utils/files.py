@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all, and leave no empty folder behind."""
 
 from __future__ import annotations
 
@@ -31,3 +31,13 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> 
     finally:
         with contextlib.suppress(OSError):  # a path that could not be written may not be one that can be looked at
             temporary.unlink(missing_ok=True)
+
+
+def remove_empty(folder: Path, there: Path) -> None:
+    """Remove a folder and those above it as far as they are empty, but not `there`, which was there before."""
+    folder = folder.absolute()
+    for one in (folder, *folder.parents):
+        if one == there.absolute():
+            return
+        with contextlib.suppress(OSError):  # it is not empty, or was never made
+            one.rmdir()

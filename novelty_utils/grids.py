@@ -100,7 +100,9 @@ def _load(file: Path) -> Any:
     except RecursionError as error:
         raise InputError(f"{file} is nested too deep for the file of a sweep; see sweeps/ for examples") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{file} is not YAML: {getattr(error, 'problem', error)}{_line(error)}") from error
+        problem = str(getattr(error, "problem", error))
+        remedy = "write spaces in place of tabs" if r"\t" in problem else "see sweeps/ for examples"
+        raise InputError(f"{file} is not YAML: {problem}{_line(error)}; {remedy}") from error
 
 
 def _line(where: Any) -> str:

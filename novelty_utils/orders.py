@@ -72,6 +72,8 @@ def _judged(order: Orders, blocks: Sequence[float], of: int) -> dict[str, Any]:
     limits = verdicts.margins()
     value, low, high = verdicts.mean_of_blocks(blocks, limits.confidence)
     reason = f"from {low:+.3f} to {high:+.3f}, higher on {sum(b > 0 for b in blocks)} of {len(blocks)} classes"
+    if len(blocks) == 1:
+        reason = f"{value:+.3f} on one class, which gives no interval"
     reason += f", {of - len(blocks)} of {of} without a record" * (len(blocks) < of)
     margin = limits.ordering["flat" if order.kind == "flat" else "no_difference"]
     if len(blocks) < limits.ordering["fewest"]:

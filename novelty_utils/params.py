@@ -6,6 +6,7 @@ This is the lowest room: it imports neither torch nor any other room, so a wrong
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -68,6 +69,7 @@ DEFECT_CLASSES = {
 }  # fmt: skip
 
 
+MANY_CLASSES = 20  # more are not listed in one line
 LONGEST_NAME = 255  # of a file or folder, on every common file system
 
 
@@ -93,7 +95,8 @@ def class_names(dataset: str) -> tuple[str, ...]:
         else:
             names = {p.name for p in root.iterdir() if _is_class(p)}
     if len(names) < 2:
-        raise InputError(f"dataset={dataset!r}: {root} needs at least two class folders, found {len(names)}")
+        wanted = "give the folder that holds one folder of images per class"
+        raise InputError(f"dataset={dataset!r}: {root} needs at least two class folders, found {len(names)}: {wanted}")
     return tuple(sorted(names))
 
 
@@ -115,10 +118,13 @@ def defect_class_names(dataset: str) -> tuple[str, ...]:
 def _root(dataset: str, known: Mapping[str, tuple[str, ...]]) -> Path:
     if not dataset.startswith("folder:"):
         raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(known)} or folder:PATH")
-    root = user_path("dataset=folder:PATH, PATH", dataset.removeprefix("folder:"))
+    path = dataset.removeprefix("folder:")
+    root = user_path("dataset=folder:PATH, PATH", path)
     with reachable("dataset", dataset):
         if not is_folder(root):
-            raise InputError(f"dataset={dataset!r}: {root} is not a folder; give one with a sub-folder per class")
+            spaced = f" (write folder:{path.strip()}, without the space)" * (path != path.strip())
+            wanted = f"give one with a sub-folder per class{spaced}"
+            raise InputError(f"dataset={dataset!r}: {root} is not a folder; {wanted}")
     return root
 
 
@@ -213,8 +219,17 @@ class RunParameters(BaseModel):
             return (names.index(self.class_name),)
         if self.class_name.isdecimal() and int(self.class_name) < len(names):
             return (int(self.class_name),)
-        allowed = ", ".join(names) + f", 0 to {len(names) - 1}, or all"
+        allowed = f"{self._told(names)}, 0 to {len(names) - 1}, or all"
         raise InputError(f"class_name={self.class_name!r} is not a class of {self.dataset}: choose {allowed}")
+
+    def _told(self, names: tuple[str, ...]) -> str:
+        """The names of the classes; where they are many, those most like the one given, and who lists all."""
+        if len(names) <= MANY_CLASSES:
+            return ", ".join(names)
+        given = self.class_name
+        near = [name for name in names if given in name] or difflib.get_close_matches(given, names) or names
+        lister = f"novelty_utils.params.{self.classes_of.__name__}({self.dataset!r})"
+        return f"one of {len(names)} such as {', '.join(near[:5])} ({lister} has all)"
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> RunParameters:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from novelty_utils import cells
+from novelty_utils.files import remove_empty
 from novelty_utils.params import LONGEST_NAME, InputError, RunParameters, first_there, is_folder, reachable, user_path
 
 REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
@@ -123,7 +124,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     """
     if not all(importlib.util.find_spec(name) for name in ("papermill", "ipykernel")):
         raise InputError('papermill or ipykernel is missing: pip install "novelty-utils[run]", or add --headless')
-    made = _make_room(output, notebook)
+    there = _make_room(output, notebook)
     partial = output.with_suffix(f".{os.getpid()}.partial.ipynb")
     failed = output.with_suffix(".failed.ipynb")
     try:
@@ -131,9 +132,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
     except (Exception, KeyboardInterrupt) as error:
         if getattr(error, "ename", "") in REFUSALS:
             partial.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # another run may have put something into it
-                if made:
-                    output.parent.rmdir()
+            remove_empty(output.parent, there)
             raise InputError(error.evalue) from None
         left = "nothing was executed"
         if partial.exists():
@@ -164,8 +163,8 @@ def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
         raise RuntimeError("a cell called sys.exit(), those after it did not run")
 
 
-def _make_room(output: Path, notebook: Path) -> bool:
-    """Make the folder of `output` unless it is there; whether it was made.
+def _make_room(output: Path, notebook: Path) -> Path:
+    """Make the folder of `output`; returns what of it was there before, that folder or one above.
 
     Raises InputError where that cannot be, or where `output` would destroy the notebook.
     """
@@ -178,14 +177,14 @@ def _make_room(output: Path, notebook: Path) -> bool:
             raise InputError(f"output={str(output)!r} is not a notebook: give a file name that ends in .ipynb")
         if output.resolve() == notebook.resolve():
             raise InputError(f"output={str(output)!r} is the notebook itself: give another file")
-        made = not output.parent.exists()
+        there = first_there(output.parent.absolute())
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"output={str(output)!r}: its folder cannot be made ({error.strerror})") from error
     if not os.access(output.parent, os.W_OK):
         raise InputError(f"output={str(output)!r}: its folder cannot be written to")
-    return made
+    return there
 
 
 # --- without Jupyter -----------------------------------------------------------------------------------------------

@@ -560,7 +560,11 @@ def test_the_command_prints_verdicts_and_writes_the_ledger(tmp_path, capsys):
     arguments = ["claims", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "out")]
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "not attempted       About ten patterns are best" in printed
+    assert "About ten patterns are best" not in printed
+    left = claims.ledger(tmp_path / "results").query("verdict == 'not attempted'")
+    counts = f"{(left.kind != 'number').sum()} orders and controls, {(left.kind == 'number').sum()} printed numbers"
+    assert printed.startswith(f"not attempted: {counts}; the reasons are in {tmp_path / 'out' / 'claims.csv'}\n\n")
+    assert printed.endswith("/book/claims.html tells what they mean\n")
     assert "left out: 1 records of the smoke tier" in printed
     table = pd.read_csv(tmp_path / "out" / "claims.csv")
     listed = json.loads((tmp_path / "out" / "claims.json").read_text())
@@ -569,13 +573,26 @@ def test_the_command_prints_verdicts_and_writes_the_ledger(tmp_path, capsys):
     assert [line["ours"] for line in listed if line["ours"] is not None] == table.ours.dropna().tolist() == [0.9]
 
 
+def test_the_command_prints_what_was_attempted_and_no_interval_of_one_class(tmp_path, capsys):
+    put(tmp_path / "results", {("CLS", "auroc"): 0.8, ("ICS", "auroc"): 0.9})
+    arguments = ["claims", "--results", str(tmp_path / "results"), "--output", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr().out.split("not attempted: ")[0]
+    assert printed == (
+        "ics     mixed within noise  ICS has a higher AUROC than CLS, on mnist (+0.100 on one class, which gives no "
+        "interval, 9 of 10 without a record; too few classes to tell)\n"
+    )
+    ours = ledger_page._orders(claims.ledger(tmp_path / "results")).ours
+    assert set(ours) == {"", "+0.100"}
+
+
 @pytest.mark.parametrize("bad", ["nowhere", "file"])
 def test_a_folder_that_is_none_is_refused(tmp_path, capsys, bad):
     (tmp_path / "file").write_text("")
     assert cli.main(["claims", "--results", str(tmp_path / bad), "--output", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert bad in error
-    assert "give the one with the records" in error
+    assert "give the one with the records, or go to the clone" in error
     assert not (tmp_path / "out").exists()
 
 

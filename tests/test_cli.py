@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,17 @@ from tqdm import tqdm
 
 from novelty_utils import __version__, cli, folders, runs
 from novelty_utils.params import InputError
+
+WRITE = """\
+from types import SimpleNamespace
+from novelty_utils import records
+
+images = SimpleNamespace(name=p.dataset, checksum="abc", images=[])
+result = [records.Result(method="m", metric="auroc", value=0.5)]
+for k in p.labels():
+    made = records.make("tiny", p, images, p.classes_of(p.dataset)[k], result, {}, 0.0, 0)
+    records.write(made, p.results)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +43,12 @@ def clone(tmp_path, monkeypatch):
         ("walk tiny", "invalid choice: 'walk'"),
         ("run", "required: NAME"),
         ("run tiny --head", "unrecognized arguments: --head"),
+        ("run tiny -p dataset mnist", "arguments: mnist: write parameters as -p KEY=VALUE, such as -p dataset=mnist"),
+        ("run tiny -p note=two words", "arguments: words: write parameters as -p KEY=VALUE, such as -p dataset=mnist"),
+        ("run tiny dataset=mnist", "in quotes if VALUE has spaces (see novelty run --help)"),
+        ("sweep table.yml seed=1", "-p dataset=mnist, in quotes if VALUE has spaces (see novelty sweep --help)"),
+        ("params tiny -p seed=1", "unrecognized arguments: -p seed=1 (see novelty params --help)"),
+        ("claims mine", "unrecognized arguments: mine (see novelty claims --help)"),
         ("run icz", "notebook 'icz' is not known: choose one of tiny"),
         ("params icz", "notebook 'icz' is not known"),
         ("run tiny -p beta", "-p 'beta' is not a parameter"),
@@ -67,7 +85,8 @@ def test_refusal_is_one_line_and_writes_nothing(line, message, capsys):
     assert sorted(Path().rglob("*")) == before
 
 
-def test_papermill_and_headless_do_the_same(capsys):
+def test_papermill_and_headless_do_the_same(clone, capsys):
+    write_notebook(clone, WRITE)
     arguments = ["run", "tiny", "-p", "beta=1e-3", "-p", "class_name=3", "-p", 'note=it\'s "a=b"\\n']
     records = []
     Path("new").mkdir()
@@ -81,10 +100,40 @@ def test_papermill_and_headless_do_the_same(capsys):
     assert records[0][0]["note"] == 'it\'s "a=b"\\n'
     assert records[0][1] == [1e-3, "3", "__main__"]
     out, err = capsys.readouterr()
-    assert out == "notebook: new/out.ipynb\nrecords:  with\n{'beta': 0.001}\nrecords:  without\n"
+    (file,) = Path("with").glob("*/*/*")
+    told = f"records:  {file}\n"
+    assert out == f"notebook: new/out.ipynb\n{told}{{'beta': 0.001}}\n{told.replace('with', 'without')}"
+    assert file.name.startswith("3-smoke-s0-")
     assert err == ""
     assert [path.name for path in Path("new").iterdir()] == ["out.ipynb"]
     assert "{'beta': 0.001}" in Path("new/out.ipynb").read_text()
+
+
+def test_a_run_ends_with_the_files_of_its_records_or_their_number(clone, capsys):
+    notebook = write_notebook(clone, WRITE)
+    notebook.write_text(notebook.read_text().replace(".mkdir()", ".mkdir(exist_ok=True)"))
+    told = []
+    for class_name in ("3", "3", "4", "all"):
+        assert cli.main(["run", "tiny", "--headless", "-p", f"class_name={class_name}"]) == 0
+        told.append(capsys.readouterr().out.splitlines()[-1])
+    assert told[0] == told[1] == f"records:  {next(Path('results').glob('tiny/digits/3-*.json'))}"
+    assert told[2] == f"records:  {next(Path('results').glob('tiny/digits/4-*.json'))}"
+    assert told[3] == "records:  10 in results/tiny/digits"
+    Path("photos/sound").mkdir(parents=True)
+    Path("photos/bent").mkdir()
+    pairs = ["-p", "dataset=folder:photos", "-p", "class_name=all"]
+    assert cli.main(["run", "tiny", "--headless", *pairs]) == 0
+    files = [str(next(Path("results").glob(f"tiny/folder-photos/{name}-*"))) for name in ("bent", "sound")]
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"records:  {file}" for file in files]
+
+
+def test_a_damaged_record_of_another_run_takes_no_exit_code_0_away(clone, capsys):
+    notebook = write_notebook(clone, WRITE)
+    notebook.write_text(notebook.read_text().replace(".mkdir()", ".mkdir(exist_ok=True)"))
+    Path("results/tiny/mnist").mkdir(parents=True)
+    Path("results/tiny/mnist/x.json").write_text("{")
+    assert cli.main(["run", "tiny", "--headless"]) == 0
+    assert capsys.readouterr().out.endswith("records:  results\n")
 
 
 def test_a_failing_cell_is_exit_code_1_and_one_line_after_its_traceback(capsys):
@@ -130,6 +179,12 @@ def test_the_end_of_a_batch_job_leaves_no_half_notebook(clone):
     assert process.returncode == 130
     assert said == "novelty: interrupted; what ran is in new/out.failed.ipynb\n"
     assert [path.name for path in Path("new").iterdir()] == ["out.failed.ipynb"]
+
+
+def test_a_thread_may_run_a_command(capsys):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cli.main, ["params", "tiny"]).result() == 0
+    assert "weight of a loss" in capsys.readouterr().out
 
 
 def test_params_lists_type_default_and_description(capsys):

@@ -239,7 +239,7 @@ def test_interrupted_download_leaves_nothing(idx, cache, monkeypatch, stop, stop
     monkeypatch.setattr(tv.MNIST, "download", fake_download(files, stop, stop_at))
     with pytest.raises(type(stop)):
         data.load(name)
-    assert list(cache.iterdir()) == []
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize(
@@ -250,20 +250,29 @@ def test_no_network(cache, name, folder, capsys):
     message = refusal(name)
     assert "no route to host" in message and "://" not in message
     assert str(cache / folder) in message and "NOVELTY_DATA" in message
-    assert list(cache.iterdir()) == []
+    assert not cache.exists()
 
 
 def test_download_with_a_wrong_md5_is_not_taken(cache, monkeypatch):
     monkeypatch.setattr(tv_utils, "_get_redirect_url", lambda url, max_hops: url)
     monkeypatch.setattr(tv_utils, "_urlretrieve", lambda url, path: Path(path).write_bytes(b"a login page"))
     assert "corrupted" in refusal("mnist") and "corrupted" in refusal("cifar10")
-    assert list(cache.iterdir()) == []
+    assert not cache.exists()
 
 
 def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("NOVELTY_DATA", str(tmp_path / "file" / "cache"))
     assert "NOVELTY_DATA" in refusal("mnist")
+
+
+def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "there", tmp_path / "there" / "mistyped" / "data"):
+        monkeypatch.setenv("NOVELTY_DATA", str(folder))
+        for name in ("mnist", "cifar10", "caltech256", "cifar10_jpeg"):
+            assert "NOVELTY_DATA" in refusal(name)
+        assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
 
 
 def test_a_cache_that_is_no_folder(tmp_path, monkeypatch):

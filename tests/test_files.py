@@ -1,10 +1,11 @@
 """A file is there whole or not at all."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from novelty_utils.files import write_atomically
+from novelty_utils.files import remove_empty, write_atomically
 from novelty_utils.params import InputError
 
 
@@ -75,3 +76,14 @@ def test_a_folder_in_the_place_of_the_file(tmp_path):
     with pytest.raises(InputError, match="cannot write"):
         write_atomically(tmp_path / "a.txt", lambda file: None)
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_folders_are_removed_up_to_what_was_there_or_is_not_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    remove_empty(Path("a/b/c/d"), Path("a"))
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
+    (tmp_path / "a" / "kept" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "kept" / "file").touch()
+    remove_empty(Path("a/kept/b"), tmp_path)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a" / "kept", tmp_path / "a" / "kept" / "file"]

@@ -198,7 +198,26 @@ def test_a_folder_needs_two_classes(tmp_path, there):
     for name in there:
         (tmp_path / name).mkdir()
     told = line_of(params.class_names, f"folder:{tmp_path}")
-    assert f"needs at least two class folders, found {min(len(there), 1)}" in told
+    assert f"needs at least two class folders, found {min(len(there), 1)}: give the folder that holds" in told
+
+
+def test_a_space_around_the_path_of_a_folder_is_named(pictures):
+    for dataset in (f"folder: {pictures}", f"folder:{pictures} "):
+        told = line_of(params.class_names, dataset)
+        assert told.endswith(f"sub-folder per class (write folder:{pictures}, without the space)")
+    assert "(write" not in line_of(params.class_names, f"folder:{pictures}/none")
+
+
+def test_of_many_classes_those_like_the_given_one_are_told_and_where_all_are(tmp_path):
+    said = "class_name='dogs' is not a class of caltech256: choose one of 257 such as dog "
+    said += "(novelty_utils.params.class_names('caltech256') has all), 0 to 256, or all"
+    assert line_of(check, dataset="caltech256", class_name="dogs") == said
+    for given, near in {"faces": "faces-easy-101 (", "999": "ak47, american-flag, backpack, baseball-bat, b"}.items():
+        assert f"such as {near}" in line_of(check, dataset="caltech256", class_name=given)
+    for number in range(21):
+        (tmp_path / f"product{number}" / "train" / "good").mkdir(parents=True)
+    told = line_of(check_defects, dataset=f"folder:{tmp_path}", class_name="product99")
+    assert f"(novelty_utils.params.defect_class_names('folder:{tmp_path}') has all), 0 to 20, or all" in told
 
 
 def test_a_file_is_not_a_folder_of_images(pictures):

@@ -319,7 +319,7 @@ def test_a_damaged_record_is_bad_input_however_the_notebook_is_run(notebook, run
 def test_an_input_error_of_a_cell_leaves_no_notebook_behind(notebook):
     before = sorted(Path().rglob("*"))
     with pytest.raises(InputError, match=r"^tier='huge'"):
-        runs.run_papermill(notebook, {"tier": "huge"}, Path("new", "out.ipynb"))
+        runs.run_papermill(notebook, {"tier": "huge"}, Path("new", "folder", "out.ipynb"))
     assert sorted(Path().rglob("*")) == before
     Path("mine").mkdir()
     with pytest.raises(InputError, match=r"^tier='huge'"):

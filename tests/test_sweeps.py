@@ -170,7 +170,8 @@ def test_an_override_holds_for_every_run_and_takes_the_place_of_a_list():
         ("grid: {seed: []}", "seed=[] is no list with values"),
         ("grid: {seed: 1}", "seed='1' is no list with values"),
         ("grid: {seed: [[1]]}", "is not one value"),
-        ("grid: {seed: [0, ]\n", "is not YAML"),
+        ("grid: {seed: [0, ]\n", "(line 3); see sweeps/ for examples"),
+        ("grid:\n\tseed: [0]\n", "cannot start any token (line 3); write spaces in place of tabs"),
         ("grid: {class_name: [1, all]}", "write class_name: all for a run per class"),
         ("parameters: {seed: [1, 2]}\ngrid: {beta: [1]}", "put lists under grid, or write seed: 1,2 if one run"),
         ("parameters: {seed: 1}\ngrid: {seed: [1]}", "seed is given under parameters and under grid"),
@@ -297,6 +298,19 @@ def test_a_run_that_draws_its_classes_is_finished_by_as_many_records_as_it_has_r
         assert plans.unfinished(listed) == listed
         records.write(record_of(job, name), "results")
     assert plans.unfinished(listed) == []
+
+
+def test_the_records_of_a_run_are_those_of_its_parameters_and_classes_the_newest_of_each():
+    several, one, other = grids.read(sweep("grids:\n- grid: {class_name: [4]}\n- grid: {seed: [0, 1]}"), {})
+    several = several._replace(parameters=several.parameters.model_copy(update={"class_name": "all"}))
+    kept = [record_of(one, name) for name in ("9", "draw1_a", "draw0_b", "0")]
+    old, new = (record_of(one, "4", created=f"200{year}", data={"name": "", "checksum": str(year)}) for year in (8, 9))
+    for record in (new, old, *kept, record_of(other, "4")):
+        records.write(record, "results")
+    everything = [record.path("results") for record in (kept[3], new, kept[0], kept[2], kept[1])]
+    assert plans.recorded("tiny", several.parameters) == everything
+    assert plans.recorded("tiny", one.parameters.model_copy(update={"class_name": "4"}))[0] == new.path("results")
+    assert plans.recorded("tiny", other.parameters.model_copy(update={"results": "nowhere"})) == []
 
 
 @pytest.mark.parametrize(("version", "message"), [(1, "is not a record of a run"), (2, "written by a newer version")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -219,7 +220,10 @@ def _signed(value: float) -> str:
 
 
 def _with_interval(line: pd.Series, show: Callable[[float], str]) -> str:
-    return "" if pd.isna(line.ours) else f"{show(line.ours)} [{show(line.low)}, {show(line.high)}]"
+    interval = (
+        f" [{show(line.low)}, {show(line.high)}]" if math.isfinite(line.low) else ""
+    )  # of one class there is none
+    return "" if pd.isna(line.ours) else show(line.ours) + interval
 
 
 def _figure(table: pd.DataFrame) -> plt.Figure:
