@@ -135,7 +135,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     if chosen.workers and chosen.scheduler:
         raise InputError("--workers is for this machine: leave it out, the cluster has its own, or --scheduler")
     if chosen.dry_run and chosen.scheduler:
-        raise InputError("--dry-run judges by records of this machine: leave out --scheduler, or --dry-run")
+        raise InputError("--dry-run reckons with this machine alone: leave out --scheduler, or --dry-run")
     if chosen.dry_run:
         plans.show(chosen.file, _split(chosen.pairs), chosen.workers)
     else:

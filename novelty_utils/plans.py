@@ -15,6 +15,7 @@ from typing import Any
 from novelty_utils import grids, provenance, records
 from novelty_utils.grids import Job
 from novelty_utils.params import InputError, RunParameters
+from novelty_utils.records import Record
 
 
 def unfinished(listed: list[Job]) -> list[Job]:
@@ -85,23 +86,17 @@ def label(job: Job, common: set[tuple[str, str]]) -> str:
 
 
 def _estimate(some: list[Job], workers: int) -> str:
-    """The time of runs of one notebook, data set and tier, from records of such runs on hardware like this one.
+    """The time of runs of one notebook, data set and tier, from records of such runs.
 
     A run with parameters of which there are records, but for the seed, takes as long as these; any other as all.
     """
-    paper, p, machine = some[0].paper, some[0].parameters, provenance.machine()
-    here = provenance.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
+    p, here = some[0].parameters, _hardware()
     try:
-        every = records.read(paper, p.results, "results")
+        found, where = _comparable(some[0], here)
     except InputError as error:  # a file of `results` alone: it stops nobody who works elsewhere
         return f"no estimate ({error})"
-    found = [
-        record
-        for record in every
-        if (record.dataset, record.tier, provenance.hardware(record.machine)) == (p.dataset, p.tier, here)
-    ]
     if not found:
-        return f"no estimate (no such record on {here})"
+        return "no estimate (there is no record of such a run)"
     median = statistics.median(record.seconds for record in found)
     drawn = {r.class_name for r in found}.isdisjoint(p.classes_of(p.dataset))  # a record per draw, not per class
     alike = defaultdict(list)
@@ -113,7 +108,25 @@ def _estimate(some: list[Job], workers: int) -> str:
         trained = getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes)
         seconds += trained * statistics.median(alike.get(asked, [median]))
     hours = seconds / min(workers, len(some)) / 3600
-    return f"about {hours:.2f} h with {workers} at a time (median of {len(found)} records on {here}: {median:.0f} s)"
+    basis = f"median of {len(found)} records on {where}: {median:.0f} s"
+    basis += "" if where == here else ", yours may differ by a lot"
+    return f"about {hours:.2f} h with {workers} at a time ({basis})"
+
+
+def _hardware() -> str:
+    """What a run of a sweep will have: one thread, unless told otherwise."""
+    machine = provenance.machine()
+    return provenance.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
+
+
+def _comparable(job: Job, here: str) -> tuple[list[Record], str]:
+    """The records of its notebook, data set and tier on one hardware, and which: `here`, or else that with most."""
+    by_hardware: dict[str, list[Record]] = defaultdict(list)
+    for record in records.read(job.paper, job.parameters.results, "results"):
+        if (record.dataset, record.tier) == (job.parameters.dataset, job.parameters.tier):
+            by_hardware[provenance.hardware(record.machine)].append(record)
+    where = here if here in by_hardware else max(by_hardware, key=lambda name: len(by_hardware[name]), default=here)
+    return by_hardware[where], where
 
 
 def _but_the_seed(parameters: Mapping[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """Running notebooks for the book: reused while nothing changes, run again when anything does, clear when one fails."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 
 import book
-from novelty_utils import runs
+from novelty_utils import records, runs
 
 NOTEBOOK = """# %% [markdown]
 # # Title with {eq}`eq-x`
@@ -74,6 +75,7 @@ def test_a_notebook_runs_in_the_smoke_tier_with_myst_kept_and_is_then_reused(clo
     table = Path("_build/src/book/runtimes.md").read_text().splitlines()
     assert table[0].startswith("| notebook | parameters | seconds |")
     assert table[2].startswith("| notebooks/x.py | dataset=digits, tier=smoke | ")
+    assert Path("_build/src/book/times.md").read_text() == ""  # there are no records
 
 
 @pytest.mark.parametrize(
@@ -133,3 +135,41 @@ def test_a_kept_benchmark_becomes_a_table_that_says_where_it_was_measured(tmp_pa
     (tmp_path / "gpu.json").write_text(json.dumps(kept))
     expected = "**Speed** (a GPU, torch 2.0, commit 0123456):\n\n|  | measured | unit |\n| --- | --- | --- |\n"
     assert book._speeds(tmp_path) == expected + "| a way | 1.5 | ms/step |\n"
+
+
+def write_record(dataset: str, seconds: float, trained: str, tier: str = "demo", gpu: str | None = None, **parameters):
+    record = records.Record(
+        version=1, paper="x", tier=tier, dataset=dataset, class_name="3", seed=0,
+        parameters=parameters, data={"name": dataset, "checksum": str(seconds)},
+        results=[records.Result(method="A", metric="auroc", value=0.9)],
+        training={name: {"seconds": 1} for name in trained}, machine={"cpu": "C", "threads": 1, "gpu": gpu},
+        code={"commit": None}, seconds=seconds, peak_memory_mb=1, created="2000-01-01T00:00:00",
+    )  # fmt: skip
+    records.write(record, "results")
+
+
+def test_the_times_of_records_become_a_table_for_each_hardware(clone):
+    for seconds in (10, 20.4, 3000):
+        write_record("a", seconds, "AB", protocol="simo")
+    write_record("b", 1234, "AB", protocol="simo")
+    write_record("b", 7, "A", protocol="simo")
+    write_record("a", 8, "ABCDEFG")  # no protocol
+    write_record("b", 5, "A", tier="paper", gpu="G", protocol="simo")
+    head = ["| run | seconds | records | trained |", "| --- | --- | --- | --- |"]
+    assert book._times(["nothing", "x"]).splitlines() == [
+        "```{admonition} x", ":class: dropdown", "",
+        "**C, 1 thread**", "", *head,
+        "| demo, a | 8 | 1 | A, B, C, D, E, 2 more |",
+        "| demo, a, simo | 20 | 3 | A, B |",
+        "| demo, b, simo | 7 | 1 | A |",
+        "| demo, b, simo | 1,234 | 1 | A, B |", "",
+        "**G**", "", *head,
+        "| paper, b, simo | 5 | 1 | A |", "", "```",
+    ]  # fmt: skip
+
+
+def test_every_committed_record_is_counted_in_the_table_of_times(monkeypatch):
+    monkeypatch.chdir(book.ROOT)
+    for paper in sorted(path.stem for path in Path("notebooks").glob("*.py")):
+        counted = sum(int(number) for number in re.findall(r"\d \| (\d+) \| .*\|$", book._times([paper]), re.MULTILINE))
+        assert counted == len(records.read(paper, "results")) > 0

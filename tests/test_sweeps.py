@@ -348,6 +348,28 @@ def test_a_dry_run_lists_what_is_finished_and_what_the_rest_will_cost(capsys, mo
     assert sorted(Path().rglob("*")) == before
 
 
+def test_without_a_record_on_this_hardware_the_cost_is_that_on_the_one_with_most_and_the_line_names_it(capsys):
+    a, b, c, _ = grids.read(sweep("grid: {class_name: [3, 4, 5, 6]}"), {})
+    records.write(record_of(a, "3", machine=RECORD.machine | {"cpu": "rare"}, seconds=7200.0), "results")
+    for job, name in ((b, "4"), (c, "5")):
+        records.write(record_of(job, name, seconds=3600.0), "results")
+    assert cli.main(["sweep", "s.yml", "--dry-run", "--workers", "1", "-p", "seed=1"]) == 0
+    on = "(median of 2 records on slow, 1 thread: 3600 s, yours may differ by a lot)"
+    assert capsys.readouterr().out.splitlines()[-1] == f"tiny, digits, smoke: about 4.00 h with 1 at a time {on}"
+
+
+def test_one_record_on_this_hardware_counts_for_more_than_many_on_another(capsys, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    a, b, c = grids.read(sweep("grid: {class_name: [3, 4, 5]}"), {})
+    for job, name in ((a, "3"), (b, "4")):
+        records.write(record_of(job, name), "results")
+    records.write(record_of(c, "5", machine=provenance.machine() | {"threads": 1}, seconds=360.0), "results")
+    assert cli.main(["sweep", "s.yml", "--dry-run", "--workers", "1", "-p", "seed=1"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert "about 0.30 h with 1 at a time (median of 1 records on " in line
+    assert line.endswith(": 360 s)")
+
+
 def test_a_run_costs_what_records_of_its_own_parameters_say_if_there_are_any(capsys, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     machine = provenance.machine() | {"threads": 1}

@@ -15,10 +15,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jupytext
@@ -28,7 +30,7 @@ from dask.system import CPU_COUNT
 
 import ledger_page
 from crossref import ROOT
-from novelty_utils import claims, provenance, repeats, runs
+from novelty_utils import claims, provenance, records, repeats, runs
 from novelty_utils.params import InputError
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
@@ -127,6 +129,7 @@ def stage(executed: dict[str, Path]) -> None:
         shutil.copy(path, STAGE / "notebooks" / f"{name}.ipynb")
     (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
     (STAGE / "book" / "speeds.md").write_text(_speeds(Path("results/bench")), encoding="utf-8")
+    (STAGE / "book" / "times.md").write_text(_times(executed), encoding="utf-8")
     ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed))
 
 
@@ -146,6 +149,32 @@ def _speeds(folder: Path) -> str:
             cells = [[row["what"], f"{row['value']:g}", row["unit"]] for row in rows]
             parts.append(f"**{title}** ({on}):\n\n{_table(['', 'measured', 'unit'], cells)}")
     return "\n".join(parts)
+
+
+def _times(papers: Iterable[str]) -> str:
+    """How long the recorded runs took: a box to unfold for each notebook, in it a table for each hardware."""
+    boxes = []
+    for paper in papers:
+        tables: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+        for record in records.read(paper, "results"):
+            tables[provenance.hardware(record.machine)][_kind(record)].append(record.seconds)
+        parts = [f"**{hardware}**\n\n{_medians(kinds)}\n" for hardware, kinds in sorted(tables.items())]
+        if parts:
+            boxes.append(f"```{{admonition}} {paper}\n:class: dropdown\n\n{''.join(parts)}```\n")
+    return "\n".join(boxes)
+
+
+def _medians(kinds: dict[tuple[str, str], list[float]]) -> str:
+    rows = [[run, f"{median(took):,.0f}", len(took), trained] for (run, trained), took in sorted(kinds.items())]
+    return _table(["run", "seconds", "records", "trained"], rows)  # the longest last: a phone cuts it off
+
+
+def _kind(record: records.Record) -> tuple[str, str]:
+    """Tier, data and protocol of a run, and what it trained: what decides most about its length."""
+    run = [record.tier, record.dataset, record.parameters.get("protocol", "")]
+    names = list(record.training)
+    shown = names[:5] + [f"{len(names) - 5} more"] * (len(names) > 5)  # ablations are a dozen
+    return ", ".join(filter(None, run)), ", ".join(shown)
 
 
 def _table(head: list[str], rows: list[list[object]]) -> str:
