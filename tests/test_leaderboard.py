@@ -290,7 +290,9 @@ def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
 
 
 @pytest.mark.parametrize(("dataset", "behind"), [("mnist", 8), ("fashion_mnist", 7)])
-def test_with_nine_normal_classes_ics_is_behind_nln_and_crbnd_near_a_coin_toss(committed, dataset, behind):
+def test_with_nine_normal_classes_ics_is_behind_nln_and_crbnd_little_better_than_a_coin_toss(
+    committed, dataset, behind
+):
     values = committed["miso"].loc[dataset]
     assert (values[["ICS", "ICS: CLS", "CRBND", "NLN: AE", "ADe-GAN: R1, l2"]].count() == 10).all()
     place = values.rank(axis=1, ascending=False).mean()
@@ -300,7 +302,7 @@ def test_with_nine_normal_classes_ics_is_behind_nln_and_crbnd_near_a_coin_toss(c
     gain = values["ICS"] - values["ICS: CLS"]
     assert 0.015 < gain.mean() < 0.025
     assert gain.mean() < gain.std() / np.sqrt(10) * 2
-    assert abs(values["CRBND"].mean() - 0.5) < 0.05
+    assert 0.5 < values["CRBND"].mean() < 0.56
 
 
 def test_with_one_normal_digit_ics_is_first_of_the_networks_by_its_mean(board, committed):
@@ -311,13 +313,14 @@ def test_with_one_normal_digit_ics_is_first_of_the_networks_by_its_mean(board, c
 
 def test_crbnd_calls_classes_normal_that_it_never_saw(committed):
     digits, garments = (committed["miso"].loc[name]["CRBND"] for name in ("mnist", "fashion_mnist"))
-    assert digits["1"] > 0.9
+    assert min(digits["1"], garments["sneaker"]) > 0.85
+    assert max(digits.drop("1").max(), garments.drop("sneaker").max()) < 0.8
     assert (digits[["2", "3", "5"]] < 1 / 3).all()
-    assert (garments < 0.5).sum() == 5
+    assert (digits < 0.5).sum() == (garments < 0.5).sum() == 5
     found = [r for r in records.read("crbnd", NOTEBOOKS.parent / "results") if r.parameters["protocol"] == "miso"]
     own = [x.value for r in found for x in r.results if x.metric == "auroc;novel=own negatives"]
     assert len(own) == 20
-    assert min(own) > 0.9999
+    assert min(own) > 0.9998
 
 
 def test_codes_against_pixels(pairs):
