@@ -17,8 +17,6 @@ from novelty_utils.params import InputError, first_there, is_folder, reachable
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
 
-    from novelty_utils.params import RunParameters
-
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 VERDICTS_PAGE = "https://novelty-book.github.io/novelty-book/book/claims.html"
 
@@ -110,20 +108,9 @@ def _run(chosen: argparse.Namespace) -> None:
     else:
         output = chosen.output or runs.default_output(notebook, parameters)
         print(f"notebook: {runs.run_papermill(notebook, values, output)}")
-    _tell_records(notebook.stem, parameters)
-
-
-def _tell_records(paper: str, parameters: RunParameters) -> None:
-    from novelty_utils import plans  # loads torch
-
-    try:
-        files = plans.recorded(paper, parameters)
-    except InputError:  # a damaged file of another run: this one is done, and shall not end as if it were refused
-        files = []
-    told = [str(file) for file in files]
-    if len(files) > 3:
-        told = [f"{len(files)} in {files[0].parent}"]
-    for where in told or [str(Path(parameters.results))]:
+    files = runs.recorded(notebook.stem, parameters)
+    told = files if len(files) <= 3 else [f"{len(files)} in {files[0].parent}"]
+    for where in told or [Path(parameters.results)]:  # a notebook may record nothing, or under another name
         print(f"records:  {where}")
 
 

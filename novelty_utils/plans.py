@@ -1,4 +1,4 @@
-"""What a run has left, what a sweep has still to do, and what that will cost.
+"""What a sweep has still to do, and what that will cost.
 
 State is in the records and nowhere else: a run is finished when the records it was asked for are in its results folder.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from novelty_utils import grids, provenance, records
 from novelty_utils.grids import Job
-from novelty_utils.params import InputError, RunParameters
+from novelty_utils.params import InputError
 from novelty_utils.records import Record
 
 
@@ -37,22 +37,6 @@ def finished(job: Job, recorded: set[str]) -> bool:
         return True
     drawn = recorded.difference(job.parameters.classes_of(job.parameters.dataset))
     return job.parameters.class_name == "all" and len(drawn) >= getattr(job.parameters, "repetitions", float("inf"))
-
-
-def recorded(paper: str, parameters: RunParameters) -> list[Path]:
-    """The files that hold the records of a run, one for each class, in the order of the classes; drawn ones by name.
-
-    Where the images have changed between two such runs, the newer record counts.
-    Raises InputError if a record of the paper in the results folder cannot be read, or the data set is gone.
-    """
-    asked = grids.asking(parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
-    every = parameters.classes_of(parameters.dataset)
-    others = set(every) - {every[label] for label in parameters.labels()}
-    of_run = [record for record in records.read(paper, parameters.results) if grids.asking(record.parameters) == asked]
-    newest = {record.class_name: record for record in sorted(of_run, key=lambda record: record.created)}
-    known = [name for name in every if name in newest and name not in others]
-    drawn = sorted(newest.keys() - set(every))
-    return [newest[name].path(parameters.results) for name in known + drawn]
 
 
 def show(file: Path, overrides: Mapping[str, str], workers: int | None) -> None:

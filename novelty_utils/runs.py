@@ -22,6 +22,7 @@ from typing import Any
 from novelty_utils import cells
 from novelty_utils.files import remove_empty
 from novelty_utils.params import LONGEST_NAME, InputError, RunParameters, first_there, is_folder, reachable, user_path
+from novelty_utils.schema import NOT_THE_EXPERIMENT, Record
 
 REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
 
@@ -98,6 +99,25 @@ def default_output(notebook: Path, parameters: RunParameters) -> Path:
         if name not in {"dataset", "class_name", "tier", "seed"} and getattr(p, name) != defaults.get(name):
             words += [name, str(getattr(p, name))]
     return Path("runs", _file_name("-".join(_file_name(word, 40) for word in words), 180) + ".ipynb")
+
+
+def recorded(paper: str, parameters: RunParameters) -> list[Path]:
+    """The files that hold the records of a run, one for each class, in the order of the classes; drawn ones by name.
+
+    Where the images have changed between two such runs, the newer record counts. A file that is no record is none of
+    the run's. Loads neither torch nor pandas. Raises InputError if the data set is gone.
+    """
+    p, newest = parameters, {}
+    asked = p.model_dump(mode="json", exclude=NOT_THE_EXPERIMENT)
+    for file in Path(p.results, paper).glob(f"*/*-{p.tier}-s{p.seed}-*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            record = Record.model_validate_json(file.read_text(encoding="utf-8"))
+            if record.parameters == asked:
+                newest[record.class_name] = max(newest.get(record.class_name, ("",)), (record.created, file))
+    every = p.classes_of(p.dataset)
+    names = [every[label] for label in p.labels()]
+    names += sorted(newest.keys() - set(every)) if p.class_name == "all" else []
+    return [newest[name][1] for name in names if name in newest]
 
 
 def _file_name(text: str, longest: int) -> str:

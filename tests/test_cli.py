@@ -127,15 +127,6 @@ def test_a_run_ends_with_the_files_of_its_records_or_their_number(clone, capsys)
     assert capsys.readouterr().out.splitlines()[-2:] == [f"records:  {file}" for file in files]
 
 
-def test_a_damaged_record_of_another_run_takes_no_exit_code_0_away(clone, capsys):
-    notebook = write_notebook(clone, WRITE)
-    notebook.write_text(notebook.read_text().replace(".mkdir()", ".mkdir(exist_ok=True)"))
-    Path("results/tiny/mnist").mkdir(parents=True)
-    Path("results/tiny/mnist/x.json").write_text("{")
-    assert cli.main(["run", "tiny", "--headless"]) == 0
-    assert capsys.readouterr().out.endswith("records:  results\n")
-
-
 def test_a_failing_cell_is_exit_code_1_and_one_line_after_its_traceback(capsys):
     assert cli.main(["run", "tiny", "--headless", "-p", "act=leave"]) == 1
     trace, line = capsys.readouterr().err.split("novelty: ")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from novelty_utils import runs
+from novelty_utils import records, runs
 from novelty_utils.params import InputError
+from novelty_utils.schema import NOT_THE_EXPERIMENT, Record, Result
 
 PARAMETERS = """\
 dataset = "digits"  # a data set
@@ -216,6 +217,37 @@ def test_default_output_is_one_safe_file_name_per_run(notebook, tmp_path):
         assert not set(output.name) & set(' :/\\*?"<>|')
         names.add(output)
     assert len(names) == 4
+
+
+# --- what it left ---
+
+
+def test_the_records_of_a_run_are_those_of_its_parameters_and_classes_the_newest_of_each(notebook):
+    def checked(**text):
+        return runs.check(notebook, {"dataset": "mnist", **text})[0]
+
+    def put(class_name, p=None, day=1):
+        p = p or checked()
+        record = Record(
+            version=1, paper="tiny", tier=p.tier, dataset=p.dataset, class_name=class_name, seed=p.seed,
+            parameters=p.model_dump(exclude=NOT_THE_EXPERIMENT), data={"name": "mnist", "checksum": str(day)},
+            results=[Result(method="m", metric="auroc", value=0.5)], training={}, code={"commit": None}, seconds=1.0,
+            machine={"cpu": "a processor", "threads": 1, "gpu": None}, peak_memory_mb=1, created=f"2000-01-0{day}",
+        )  # fmt: skip
+        records.write(record, "results")
+        return record.path("results")
+
+    last, first = put("9"), put("0")
+    assert runs.recorded("tiny", checked(class_name="4")) == []
+    four = [put("4", day=day) for day in (1, 3, 2)][1]
+    drawn = [put(name) for name in ("draw0_b", "draw1_a")]
+    for other in ({"seed": "1"}, {"beta": "2"}, {"tier": "demo"}, {"dataset": "digits"}):
+        put("4", checked(**other))
+    Path("results/tiny/mnist/3-smoke-s0-0.json").write_text("{")
+    assert runs.recorded("tiny", checked(class_name="all")) == [first, four, last, *drawn]
+    assert runs.recorded("tiny", checked(class_name="4")) == [four]
+    assert runs.recorded("tiny", checked(class_name="3")) == []
+    assert runs.recorded("tiny", checked(class_name="4", results="mine")) == []
 
 
 # --- with Jupyter ---

@@ -300,19 +300,6 @@ def test_a_run_that_draws_its_classes_is_finished_by_as_many_records_as_it_has_r
     assert plans.unfinished(listed) == []
 
 
-def test_the_records_of_a_run_are_those_of_its_parameters_and_classes_the_newest_of_each():
-    several, one, other = grids.read(sweep("grids:\n- grid: {class_name: [4]}\n- grid: {seed: [0, 1]}"), {})
-    several = several._replace(parameters=several.parameters.model_copy(update={"class_name": "all"}))
-    kept = [record_of(one, name) for name in ("9", "draw1_a", "draw0_b", "0")]
-    old, new = (record_of(one, "4", created=f"200{year}", data={"name": "", "checksum": str(year)}) for year in (8, 9))
-    for record in (new, old, *kept, record_of(other, "4")):
-        records.write(record, "results")
-    everything = [record.path("results") for record in (kept[3], new, kept[0], kept[2], kept[1])]
-    assert plans.recorded("tiny", several.parameters) == everything
-    assert plans.recorded("tiny", one.parameters.model_copy(update={"class_name": "4"}))[0] == new.path("results")
-    assert plans.recorded("tiny", other.parameters.model_copy(update={"results": "nowhere"})) == []
-
-
 @pytest.mark.parametrize(("version", "message"), [(1, "is not a record of a run"), (2, "written by a newer version")])
 def test_a_record_that_cannot_be_read_ends_the_sweep_before_it_starts(version, message, capsys):
     (job,) = grids.read(sweep("grid: {seed: [0]}"), {})
