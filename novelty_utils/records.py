@@ -24,7 +24,7 @@ from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters, first_there, is_folder
 from novelty_utils.schema import NOT_THE_EXPERIMENT, VERSION, Record, Result
 
-BOOK = Path(__file__).resolve().parents[1] / "results"  # of the clone; an installed package has none
+BOOK = Path(__file__).resolve().parents[1] / "results"  # of the clone; beside an installed package there is none
 OF_ONE_RUN = ("seconds", "hardware", "precision", "commit", "created")
 ALSO_RUN = ("methods", "models", "ablations")  # parameters that say what else was trained, and change no number
 
@@ -126,13 +126,16 @@ def with_the_books(paper: str, results: str | Path) -> list[Record]:
 
     Prints how many are from there, smoke runs aside. Raises InputError as `read` does.
     """
-    if Path(results).resolve() == BOOK:
-        return read(paper, BOOK)
+    book = BOOK if is_folder(BOOK) else Path("results")
     mine = read(paper, results)
+    if Path(results).resolve() == book.resolve():
+        return mine
     places = {record.path("") for record in mine}
-    books = [record for record in read(paper, BOOK) if record.path("") not in places]
+    books = [record for record in read(paper, book) if record.path("") not in places]
     if count := sum(record.tier != "smoke" for record in mine):
-        print(f"records: {len(books)} of the book, {count} of {results} (in place of the book's if of the same run)")
+        print(
+            f"{paper}: {len(books)} records of the book, {count} of {results} (in place of the book's of the same run)"
+        )
     return books + mine
 
 
@@ -204,8 +207,9 @@ def _load(path: Path) -> Record:
         raise _damaged(path) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): make it readable or take it away") from error
-    if not path.stem.startswith(record.path("").stem):  # a name may go on: of runs made again, what for
-        raise _damaged(path, "its name is that of another run")
+    place = record.path(path.parents[2])
+    if path.parent != place.parent or not path.stem.startswith(place.stem):  # of runs made again, names go on
+        raise _damaged(path, "it lies where another run would")
     return record
 
 

@@ -16,13 +16,8 @@ from novelty_utils.records import Record
 
 ROOT = Path(__file__).parents[1]
 WRITES = "records.write("  # the cell of a notebook that has this is the last one that counts
-ONLY_TELL = {
-    "records",
-    "schema",
-    "provenance",
-    "files",
-    "plots",
-}  # rooms that show and keep results, but have no part in them
+# Rooms that show and keep results, but have no part in them.
+ONLY_TELL = {"records", "schema", "provenance", "files", "plots"}
 
 
 def reasons(record: Record, newest: Record) -> list[str]:

@@ -220,10 +220,11 @@ def _signed(value: float) -> str:
 
 
 def _with_interval(line: pd.Series, show: Callable[[float], str]) -> str:
-    interval = (
-        f" [{show(line.low)}, {show(line.high)}]" if math.isfinite(line.low) else ""
-    )  # of one class there is none
-    return "" if pd.isna(line.ours) else show(line.ours) + interval
+    if pd.isna(line.ours):
+        return ""
+    if not math.isfinite(line.low):  # of one class
+        return show(line.ours)
+    return f"{show(line.ours)} [{show(line.low)}, {show(line.high)}]"
 
 
 def _figure(table: pd.DataFrame) -> plt.Figure:
