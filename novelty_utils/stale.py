@@ -17,7 +17,7 @@ from novelty_utils.records import Record
 ROOT = Path(__file__).parents[1]
 WRITES = "records.write("  # the cell of a notebook that has this is the last one that counts
 # Rooms that show and keep results, but have no part in them.
-ONLY_TELL = {"records", "schema", "provenance", "files", "plots"}
+ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "readings"}
 
 
 def reasons(record: Record, newest: Record) -> list[str]:

@@ -22,7 +22,7 @@ FLOORS = [
     {"stale", "mixtures", "repeats"},
     {"evidence"},
     {"verdicts"},
-    {"orders"},
+    {"orders", "readings"},
     {"claims"},
     {"runs"},
     {"grids"},
