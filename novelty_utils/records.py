@@ -18,14 +18,14 @@ import pandas as pd
 import torch
 from pydantic import ValidationError
 
-from novelty_utils import provenance
+from novelty_utils import old_trainings, provenance
 from novelty_utils.data import Dataset
 from novelty_utils.files import write_atomically
 from novelty_utils.params import InputError, RunParameters, first_there, is_folder
 from novelty_utils.schema import NOT_THE_EXPERIMENT, VERSION, Record, Result
 
 BOOK = Path(__file__).resolve().parents[1] / "results"  # of the clone; beside an installed package there is none
-OF_ONE_RUN = ("seconds", "hardware", "precision", "commit", "created")
+OF_ONE_RUN = ("collapsed", "seconds", "hardware", "precision", "commit", "created")
 ALSO_RUN = ("methods", "models", "ablations")  # parameters that say what else was trained, and change no number
 
 
@@ -148,6 +148,7 @@ def frame(records: list[Record]) -> pd.DataFrame:
         {"dataset": r.dataset, "class_name": r.class_name, "tier": r.tier, "seed": r.seed}
         | {k: v for k, v in r.parameters.items() if k not in ("dataset", "tier", "seed")}
         | result.model_dump()
+        | {"collapsed": collapsed(r, result.method)}
         | {"seconds": r.seconds, "hardware": provenance.hardware(r.machine), "precision": _precision(r)}
         | {"commit": r.code["commit"], "created": r.created}
         for r in records
@@ -158,6 +159,32 @@ def frame(records: list[Record]) -> pd.DataFrame:
     table = pd.DataFrame(rows).sort_values("created", kind="stable")
     same = table.columns.difference(["value", "low", "high", *OF_ONE_RUN, *ALSO_RUN])
     return table.drop_duplicates(same, keep="last").sort_index().reset_index(drop=True)
+
+
+def collapsed(record: Record, method: str) -> bool | None:
+    """Whether a result of this method rests on a network that died in training; None where that cannot be told.
+
+    A method without a network rests on nothing, and is False. See `collapse` for the rule.
+    """
+    if record.paper == "ade_gan" and method != "pixels":  # by measures of its own, of generated images
+        return any(r.value == 1 for r in record.results if (r.method, r.metric) == ("health", "collapsed"))
+    dead = [_dead(record, name) for name in _rests_on(record, method)]
+    return True if True in dead else None if None in dead else False
+
+
+def _rests_on(record: Record, method: str) -> list[str]:
+    """The trainings that a method's numbers depend on."""
+    names = [method] if method in record.training else []
+    if record.paper == "crbnd" and method not in ("no A", "pixels", "statistics"):
+        return ["A", *names]
+    if record.paper == "nln_defects" and method in ("recon", "NLN"):
+        return list(record.training)
+    return names
+
+
+def _dead(record: Record, name: str) -> bool | None:
+    said = record.training[name].get("collapse")
+    return said["collapsed"] if said else old_trainings.collapsed(record, name)
 
 
 def _precision(record: Record) -> str:

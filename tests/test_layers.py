@@ -18,6 +18,8 @@ FLOORS = [
     {"data", "checkpoints", "batches"},
     {"protocols", "defects", "engines", "metrics", "plots", "published"},
     {"training", "scoring", "neighbours", "provenance", "schema"},
+    {"collapse"},
+    {"old_trainings"},
     {"records"},
     {"stale", "mixtures", "repeats"},
     {"evidence"},

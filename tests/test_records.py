@@ -424,3 +424,53 @@ def test_a_record_older_than_a_parameter_has_the_value_it_meant():
 def test_another_protocol_has_another_place(record):
     other = record.model_copy(update={"parameters": record.parameters | {"protocol": "miso"}})
     assert other.path("r") != record.path("r")
+
+
+# --- dead trainings --------------------------------------------------------------------------------------------------
+
+
+def dead(name: str) -> dict:
+    return {name: {"seconds": 1.0, "collapse": {"error": 1, "constant_error": 1, "spread": 0, "collapsed": True}}}
+
+
+def alive(name: str) -> dict:
+    return {name: {"seconds": 1.0, "collapse": {"error": 0, "constant_error": 1, "spread": 1, "collapsed": False}}}
+
+
+@pytest.mark.parametrize(
+    ("paper", "training", "method", "expected"),
+    [
+        ("nln", dead("AE"), "AE", True),
+        ("nln", alive("AE") | dead("VAE"), "AE", False),
+        ("nln", dead("AE"), "pixels", False),
+        ("crbnd", dead("A") | alive("CRBND"), "CRBND", True),
+        ("crbnd", alive("A") | dead("CRBND"), "CRBND", True),
+        ("crbnd", alive("A") | dead("CRBND"), "error of A", False),
+        ("crbnd", dead("A") | alive("no A"), "no A", False),
+        ("crbnd", dead("A"), "statistics", False),
+        ("nln_defects", dead("AE"), "NLN", True),
+        ("nln_defects", {"AE": {"seconds": 1.0}}, "recon", None),
+        ("crbnd", {"A": {"seconds": 1.0}} | dead("CRBND"), "CRBND", True),
+    ],
+)
+def test_a_result_rests_on_its_networks(paper, training, method, expected):
+    record = make().model_copy(update={"paper": paper, "training": training})
+    if paper == "crbnd" and "collapse" not in training.get("A", {}):
+        record = record.model_copy(update={"dataset": "folder:unknown"})
+    assert records.collapsed(record, method) is expected
+
+
+def test_the_collapse_of_adegan_is_told_by_its_own_measures():
+    health = Result(method="health", metric="collapsed", value=1.0)
+    record = make().model_copy(update={"paper": "ade_gan"})
+    assert records.collapsed(record, "R1") is False
+    record = record.model_copy(update={"results": [*record.results, health]})
+    assert records.collapsed(record, "R1") is True
+    assert records.collapsed(record, "pixels") is False
+
+
+def test_the_frame_says_which_rows_rest_on_a_dead_network():
+    record = make()
+    method = record.results[0].method
+    gone = record.model_copy(update={"training": dead(method)})
+    assert records.frame([gone]).collapsed.map(bool).tolist() == [r.method == method for r in gone.results]
