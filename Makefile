@@ -30,8 +30,8 @@ test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the brow
 bench: setup  ## measure the trainer against bare PyTorch and PyOD, the neighbour search against scikit-learn and faiss
 	@$(BIN)/python tools/bench.py
 
-reproduce: setup  ## run the headline tables of all papers, full length: the estimate first, then what results/ lacks
-	@$(BIN)/novelty sweep sweeps/headline.yml
+reproduce: setup  ## run the headline tables of all papers, full length, the most decisive first; HOURS=2 ends after two
+	@$(BIN)/novelty sweep sweeps/full_length.yml $(if $(HOURS),--hours $(HOURS))
 
 assignments: setup  ## build the course for nbgrader, with what students get, into _build/course
 	@$(BIN)/python tools/assignments.py

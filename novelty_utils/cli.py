@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("file", metavar="FILE", type=Path, help="a YAML file such as sweeps/ics_table1.yml")
     sweep.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set it for all runs")
     sweep.add_argument("--workers", type=_positive, metavar="N", help="runs at a time (default: one per GPU or core)")
+    sweep.add_argument("--hours", type=_hours, metavar="H", help="end after so many; the next start goes on from there")
     sweep.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster, such as tcp://host:8786")
     sweep.add_argument("--dry-run", action="store_true", help="list the runs, with those finished, and their cost")
     sweep.set_defaults(command=_sweep, parser=sweep)
@@ -126,7 +127,7 @@ def _sweep(chosen: argparse.Namespace) -> None:
     if chosen.dry_run:
         plans.show(chosen.file, _split(chosen.pairs), chosen.workers)
     else:
-        sweeps.run(chosen.file, _split(chosen.pairs), chosen.workers, chosen.scheduler)
+        sweeps.run(chosen.file, _split(chosen.pairs), chosen.workers, chosen.scheduler, chosen.hours)
 
 
 def _claims(chosen: argparse.Namespace) -> None:
@@ -175,6 +176,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes: give 1 or more")
     return int(text)
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours < 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours: give one above 0, such as 2.5")
+    return hours
 
 
 def _split(pairs: Sequence[str]) -> dict[str, str]:

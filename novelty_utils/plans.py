@@ -5,6 +5,7 @@ State is in the records and nowhere else: a run is finished when the records it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 from collections import defaultdict
@@ -70,31 +71,38 @@ def label(job: Job, common: set[tuple[str, str]]) -> str:
 
 
 def _estimate(some: list[Job], workers: int) -> str:
-    """The time of runs of one notebook, data set and tier, from records of such runs.
-
-    A run with parameters of which there are records, but for the seed, takes as long as these; any other as all.
-    """
-    p, here = some[0].parameters, _hardware()
+    """The time of runs of one notebook, data set and tier, from records of such runs."""
+    here = _hardware()
     try:
-        found, where = _comparable(some[0], here)
+        found, where = _comparable(some[0], here, _recorded(some[0]))
     except InputError as error:  # a file of `results` alone: it stops nobody who works elsewhere
         return f"no estimate ({error})"
     if not found:
         return "no estimate (there is no record of such a run)"
     median = statistics.median(record.seconds for record in found)
-    drawn = {r.class_name for r in found}.isdisjoint(p.classes_of(p.dataset))  # a record per draw, not per class
-    alike = defaultdict(list)
-    for record in found:
-        alike[_but_the_seed(record.parameters)].append(record.seconds)
-    seconds = 0.0
-    for job in some:
-        asked = _but_the_seed(job.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
-        trained = getattr(job.parameters, "repetitions", 1) if drawn else len(job.classes)
-        seconds += trained * statistics.median(alike.get(asked, [median]))
-    hours = seconds / min(workers, len(some)) / 3600
+    hours = sum(_seconds(job, found) for job in some) / min(workers, len(some)) / 3600
     basis = f"median of {len(found)} records on {where}: {median:.0f} s"
     basis += "" if where == here else ", yours may differ by a lot"
     return f"about {hours:.2f} h with {workers} at a time ({basis})"
+
+
+def seconds(todo: list[Job]) -> list[float | None]:
+    """How long each run takes, by the records of such runs; None where there are none, or they cannot be read."""
+    here, read = _hardware(), {}
+    for job in todo:
+        with contextlib.suppress(InputError):
+            read.setdefault((job.paper, job.parameters.results), _recorded(job))
+    found = [_comparable(job, here, read.get((job.paper, job.parameters.results), []))[0] for job in todo]
+    return [_seconds(job, alike) if alike else None for job, alike in zip(todo, found, strict=True)]
+
+
+def _seconds(job: Job, found: list[Record]) -> float:
+    """A run with parameters of which there are records, but for the seed, takes as long as these; any other as all."""
+    p, asked = job.parameters, _but_the_seed(job.parameters.model_dump(exclude=records.NOT_THE_EXPERIMENT))
+    drawn = {r.class_name for r in found}.isdisjoint(p.classes_of(p.dataset))  # a record per draw, not per class
+    alike = [record.seconds for record in found if _but_the_seed(record.parameters) == asked]
+    one = statistics.median(alike or [record.seconds for record in found])
+    return one * (getattr(p, "repetitions", 1) if drawn else len(job.classes))
 
 
 def _hardware() -> str:
@@ -103,10 +111,14 @@ def _hardware() -> str:
     return provenance.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
 
 
-def _comparable(job: Job, here: str) -> tuple[list[Record], str]:
-    """The records of its notebook, data set and tier on one hardware, and which: `here`, or else that with most."""
+def _recorded(job: Job) -> list[Record]:
+    return records.read(job.paper, job.parameters.results, "results")
+
+
+def _comparable(job: Job, here: str, recorded: list[Record]) -> tuple[list[Record], str]:
+    """The records of its data set and tier on one hardware, and which: `here`, or else that with most."""
     by_hardware: dict[str, list[Record]] = defaultdict(list)
-    for record in records.read(job.paper, job.parameters.results, "results"):
+    for record in recorded:
         if (record.dataset, record.tier) == (job.parameters.dataset, job.parameters.tier):
             by_hardware[provenance.hardware(record.machine)].append(record)
     where = here if here in by_hardware else max(by_hardware, key=lambda name: len(by_hardware[name]), default=here)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import time
 from datetime import UTC, datetime
@@ -247,15 +248,17 @@ def _damaged(source: str | Path, why: str = "") -> DamagedRecordError:
 
 
 def scratch(paper: str, parameters: RunParameters) -> Path:
-    """The folder for the checkpoints of one run; the caller deletes it.
+    """The folder for the checkpoints of one run, in $NOVELTY_CHECKPOINTS or beside its results; the caller deletes it.
 
-    The same parameters and, in a clone, the same code of package and notebook find it again: edited code starts anew.
+    The same parameters and, in a clone, the same code of package and notebook find it again, wherever the results
+    are to lie: edited code starts anew.
     """
-    return _scratch(paper, parameters.results, parameters.model_dump_json())
+    place = os.environ.get("NOVELTY_CHECKPOINTS") or Path(parameters.results, ".checkpoints")
+    return Path(place, _scratch(paper, parameters.model_dump_json(exclude={"results"})))
 
 
 @lru_cache  # of the cells that have run at the first call: at the last one there are more
-def _scratch(paper: str, results: str, parameters: str) -> Path:
+def _scratch(paper: str, parameters: str) -> str:
     by = provenance.code(paper)
-    asked = f"{parameters} {by['package']} {by['notebook']}"
-    return Path(results) / ".checkpoints" / hashlib.sha256(asked.encode()).hexdigest()[:10]
+    asked = f"{paper} {parameters} {by['package']} {by['notebook']}"
+    return hashlib.sha256(asked.encode()).hexdigest()[:10]

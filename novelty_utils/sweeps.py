@@ -33,11 +33,15 @@ RETRIES = 2  # of a run that fails, e.g. for lack of memory beside another one
 LEFTOVER = 3600  # seconds after which the temporary file of a record belongs to nobody: one is written in milliseconds
 
 
-def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler: str | None) -> None:
+def run(
+    file: Path, overrides: Mapping[str, str], workers: int | None, scheduler: str | None, hours: float | None = None
+) -> None:
     """Run what is not finished of a sweep; see `grids` for the file.
 
     `workers` processes on this machine (by default one per GPU, or per core), or those of the dask cluster whose
-    `scheduler` has this address. Prints what it will cost, a line for each run, progress and a summary.
+    `scheduler` has this address. With `hours` it ends after so many: a run is not begun where earlier records say that
+    it would not be ready by then, one that takes longer than all of them or is not known is cut off and goes on from
+    its checkpoint at the next start. Prints what it will cost, a line for each run, progress and a summary.
     Raises InputError, before anything is started, for whatever is wrong in the file, for records that cannot be read,
     a results folder that cannot be written and a scheduler that does not answer; RunError at the end if runs failed,
     and at once if the scheduler is gone.
@@ -51,6 +55,7 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
     if not scheduler and any(job.parameters.device == "cuda" for job in todo):
         engines.pick_device("cuda")
     started, tally = time.perf_counter(), Counter(skipped=len(listed) - len(todo))
+    until = time.time() + 3600 * hours if hours else None
     try:
         if todo:
             if not scheduler:
@@ -59,7 +64,7 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
             with _client(todo, workers, scheduler) as (client, gpus):
                 if scheduler:  # one that does not answer leaves nothing
                     _prepare(todo)
-                _follow(client, _submitted(client, todo, gpus), tally)
+                _follow(client, _submitted(client, todo, gpus, scheduler is None, until), tally)
     except KeyboardInterrupt:
         _summary(tally, started)
         raise KeyboardInterrupt("interrupted; the same command goes on from the runs that are recorded") from None
@@ -70,6 +75,8 @@ def run(file: Path, overrides: Mapping[str, str], workers: int | None, scheduler
         _summary(tally, started)
         raise RunError(f"the sweep broke off ({error or type(error).__name__}): give the same command again") from error
     _summary(tally, started)
+    if tally["left"] and not scheduler:
+        plans.costs(listed, plans.unfinished(listed), workers)
     if tally["failed"] or tally["refused"]:
         raise RunError(f"{tally['failed'] + tally['refused']} of {len(listed)} runs left no record; see their logs")
 
@@ -82,7 +89,8 @@ def _refuse_relative(listed: list[Job]) -> None:
 
 
 def _summary(tally: Counter[str], started: float) -> None:
-    counts = ", ".join(f"{word} {tally[word]}" for word in ("done", "skipped", "failed", "refused"))
+    words = ("done", "skipped", "failed", "refused", *(["left"] if tally["left"] else []))
+    counts = ", ".join(f"{word} {tally[word]}" for word in words)
     print(f"{counts}, in {time.perf_counter() - started:.0f} seconds")
 
 
@@ -164,8 +172,11 @@ def _local(gpus: list[str], workers: int) -> LocalCluster:
     )
 
 
-def _submitted(client: Client, todo: list[Job], gpus: list[str]) -> dict[Future, Job]:
-    """One task per run. Where workers have GPUs to offer, a run that may use one takes one."""
+def _submitted(client: Client, todo: list[Job], gpus: list[str], local: bool, until: float | None) -> dict[Future, Job]:
+    """One task per run, in the order of the file. Where workers have GPUs to offer, a run that may use one takes one.
+
+    Workers of this machine keep checkpoints beside the results, so that a run which is cut off goes on.
+    """
     if not client.scheduler_info(n_workers=-1)["workers"]:
         print("no worker is connected yet: waiting for one", file=sys.stderr)
         client.wait_for_workers(1)
@@ -175,12 +186,25 @@ def _submitted(client: Client, todo: list[Job], gpus: list[str]) -> dict[Future,
         client.submit(
             jobs.run,
             *(job.key, job.paper, job.notebook.read_text(encoding="utf-8"), job.text, gpus),
+            *(_checkpoints(job) if local else None, limit),
             key=job.key,
             retries=RETRIES,
             resources={"GPU": 1} if gpu and job.parameters.device != "cpu" else None,
         ): job
-        for job in todo
+        for job, limit in zip(todo, _limits(todo, until), strict=True)
     }
+
+
+def _checkpoints(job: Job) -> str:
+    return str(Path(job.parameters.results, ".checkpoints").absolute())
+
+
+def _limits(todo: list[Job], until: float | None) -> list[jobs.Limit | None]:
+    """What the hours of a sweep mean for its runs. One that never fits into them is begun all the same."""
+    if until is None:
+        return [None] * len(todo)
+    left = until - time.time()
+    return [jobs.Limit(until, seconds if seconds and seconds < left else None) for seconds in plans.seconds(todo)]
 
 
 # --- what comes back -----------------------------------------------------------------------------------------------
@@ -215,7 +239,7 @@ def _postfix(client: Client, bar: tqdm, tally: Counter[str]) -> dict[str, Any]:
 
 
 def _outcome(job: Job, future: Future) -> tuple[str, str]:
-    """How a run ended, done, failed or refused, and its log; its records are written by now.
+    """How a run ended, done, failed, refused or left for the next start, and its log; its records are written by now.
 
     Raises CancelledError if the scheduler is gone, and InputError if its records cannot be written.
     """
@@ -229,6 +253,8 @@ def _outcome(job: Job, future: Future) -> tuple[str, str]:
         return "failed", f"{error.log}\n{error.message}\n"
     except Exception as error:  # of dask: a worker that died again and again, or one without novelty_utils
         return "failed", f"{type(error).__name__}: {error}\n"
+    if outcome.code == jobs.LATER:
+        return "left", outcome.log
     if outcome.code:
         return "refused", outcome.log
     try:
@@ -246,9 +272,10 @@ def _outcome(job: Job, future: Future) -> tuple[str, str]:
 def _report(job: Job, word: str, log: str, name: str) -> None:
     """Write the log of a run, and say how it ended: a failed one with its last lines."""
     path = Path(job.parameters.results, ".logs", f"{job.key}.log")
-    write_atomically(path, lambda file: file.write(log.encode()))
+    if log or word != "left":  # one that was not begun has nothing to say
+        write_atomically(path, lambda file: file.write(log.encode()))
     tqdm.write(f"{word:8} {name}")
     sys.stdout.flush()  # the log of a batch job shall not lag hours behind
-    if word != "done":
+    if word in ("failed", "refused"):
         last = [line for line in log.splitlines() if line.strip()][-5:]
         tqdm.write("\n".join(["         the last lines of " + str(path) + ":", *(f"         {line}" for line in last)]))

@@ -372,6 +372,16 @@ def test_the_scratch_folder_is_that_of_the_same_parameters_and_stays_out_of_the_
     assert records.read("ics", tmp_path) == [record]
 
 
+def test_the_scratch_folder_of_a_sweep_is_found_again_wherever_the_results_go(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOVELTY_CHECKPOINTS", str(tmp_path / "kept"))
+    asked = [Parameters.check(ASKED | {"results": str(tmp_path / name)}) for name in ("run-1", "run-2")]
+    (first, again) = (records.scratch("ics", parameters) for parameters in asked)
+    assert first == again
+    assert first.parent == tmp_path / "kept"
+    monkeypatch.delenv("NOVELTY_CHECKPOINTS")
+    assert records.scratch("ics", asked[0]) == tmp_path / "run-1" / ".checkpoints" / first.name
+
+
 def test_a_damaged_record_is_replaced_by_the_run_that_has_just_happened(tmp_path, record):
     path = records.write(record, tmp_path)
     path.write_text("{")

@@ -92,7 +92,7 @@ def no_figures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("path")
     (folder / "matplotlib.py").write_text("raise ImportError")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         yield
 
 
@@ -382,11 +382,11 @@ def test_a_run_that_draws_its_classes_costs_as_many_records_as_it_has_repetition
 
 def test_local_workers_divide_the_gpus_and_every_run_has_one_thread_unless_told_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    found = [jobs._environment(worker, ("2", "5"))["CUDA_VISIBLE_DEVICES"] for worker in (0, 1, 2)]
+    found = [jobs._environment(worker, ("2", "5"), None)["CUDA_VISIBLE_DEVICES"] for worker in (0, 1, 2)]
     assert found == ["2", "5", "2"]
-    assert jobs._environment("tcp://host:1", ())["OMP_NUM_THREADS"] == "1"
+    assert jobs._environment("tcp://host:1", (), None)["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert jobs._environment(0, ())["OMP_NUM_THREADS"] == "3"
+    assert jobs._environment(0, (), None)["OMP_NUM_THREADS"] == "3"
 
 
 def test_a_run_nobody_waits_for_is_killed(clone):
@@ -552,6 +552,44 @@ def test_whatever_is_killed_every_run_is_recorded_once(clone, cluster, start, ca
     assert len(list(Path("results/.logs").iterdir())) == len(names)
     assert cli.main(["sweep", "s.yml", "--scheduler", cluster.address]) == 0
     assert capsys.readouterr().out.startswith("done 0, skipped 6")
+
+
+def test_a_sweep_with_hours_begins_what_can_end_in_time_and_cuts_off_what_never_could(clone, capsys, monkeypatch):
+    sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: ['0', '1', '2']}}")
+    open_gate("0")
+    takes = {"0": 1.0, "1": 20.0, "2": 1e6}  # seconds: ready at once, too long for what is left, longer than all hours
+    monkeypatch.setattr(plans, "seconds", lambda todo: [takes[job.parameters.class_name] for job in todo])
+    real, late = jobs.Limit, time.time()
+    monkeypatch.setattr(jobs, "Limit", lambda until, seconds: real(late + 15 if seconds != 20.0 else late, seconds))
+    assert cli.main(["sweep", "s.yml", "--workers", "1", "--hours", "0.02"]) == 0
+    out = capsys.readouterr().out
+    assert recorded() == ["0"]
+    assert started().keys() == {"0", "2"}  # the 1 would not have been ready; the 2 never is, so it may as well begin
+    assert not alive(started()["2"])
+    assert "\ndone 1, skipped 0, failed 0, refused 0, left 2, in " in out
+    assert "\n2 to run, 1 finished\n" in out.split("left 2")[1]
+    assert len(list(Path("results/.logs").iterdir())) == 2  # none of the one that did not begin
+
+
+def test_what_never_fits_into_the_hours_is_begun_without_an_estimate(monkeypatch):
+    monkeypatch.setattr(plans, "seconds", lambda todo: [5.0, 1e6, None])
+    until = time.time() + 3600
+    assert sweeps._limits(["a", "b", "c"], until) == [(until, 5.0), (until, None), (until, None)]
+    assert sweeps._limits(["a"], None) == [None]
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "soon", "nan", "inf"])
+def test_hours_that_are_none_are_one_line(hours, capsys):
+    sweep("grid: {class_name: ['0']}")
+    assert cli.main(["sweep", "s.yml", f"--hours={hours}"]) == 2
+    assert f"'{hours}' is no number of hours" in capsys.readouterr().err
+
+
+def test_a_run_of_a_sweep_on_this_machine_keeps_its_checkpoints_beside_the_results():
+    (job,) = grids.read(sweep("grid: {class_name: ['0']}"), {})
+    assert jobs._environment(0, (), sweeps._checkpoints(job))["NOVELTY_CHECKPOINTS"] == str(
+        Path("results/.checkpoints").absolute()
+    )
 
 
 def test_what_a_killed_write_left_is_tidied_and_a_write_that_goes_on_is_not(shared):
@@ -761,7 +799,7 @@ def test_the_runs_of_a_published_table_are_allowed_and_as_many_as_its_first_line
         assert {job.parameters.tier for job in listed} == {"demo"}
     else:
         assert {job.parameters.tier for job in listed} == {"paper"}
-        assert file.stem == "headline" or all(
+        assert file.stem == "full_length" or all(
             file.stem.startswith(job.paper.removesuffix("_defects")) for job in listed
         )
     assert len({job.key for job in listed}) == len(listed)
