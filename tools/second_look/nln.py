@@ -1,0 +1,231 @@
+"""A second reading of NLN (Mesarcik et al. 2022), written from the paper alone: AE-con on MNIST, one digit novel.
+
+Printed and followed: 3 convolutions and 3 transposed ones, 32 filters that double and halve, ReLU, Adam at 1e-4, a
+discriminator like the encoder with a dense sigmoid, a second encoder f_con; K = 2, L = 32, α = 0.9 (Table 6).
+Left open, chosen before any test number was seen:
+
+* Kernel 3, stride 2, 28→14→7→4, then one dense layer to a linear code. LeNet's 5×5 costs 1.6 times as much here.
+* Sigmoid at the end, images in [0, 1], because BCE is named as a possible loss and needs that range.
+* Loss of AE-con: "trained as described in [8]", which is GANomaly: 50·L1(x, x̂) + 1·MSE(features of d) + 1·MSE of
+  f(x) and f_con(x̂), means over elements. Features: the last convolution of d. The discriminator follows eq. 6 (BCE).
+* Batch 64 and one step of d before each step of f, g, f_con, as in GANomaly. No batch norm: the paper names none.
+* Glorot weights, zero biases: the authors say that they write TensorFlow, and these are its defaults.
+* Test images: the standard test set. "Removing a class from the training set" changes only the training images.
+* Eq. 8 as printed: |f(x) − f_con(g(z^k))|, mean over L and K. Section 3.3 can be read as f_con(x) in place of f(x):
+  that is `con_of_f_con`.
+* |z − z^k| is the Euclidean distance, what a k-d tree returns. Neighbours are exact, of the training codes.
+* "Normalised" halves: min-max over the images scored, the usual meaning; labels play no part. `total_not_normalised`
+  is eq. 8 taken literally.
+* 2,000 normal training images are held out for losses only. 50 epochs are printed; fewer are run to fit a CPU.
+* With bf16 (the default) the convolutions of training run in bfloat16; scores are always computed in float32.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+from torch import nn
+
+K, L, ALPHA, BATCH, HELD_OUT = 2, 32, 0.9, 64, 2000
+WEIGHTS = {"con": 50.0, "adv": 1.0, "enc": 1.0}
+
+
+def idx(path: Path) -> torch.Tensor:
+    """The bytes of an IDX file: images as (N, 28, 28), labels as (N,)."""
+    raw = path.read_bytes()
+    shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(raw[3])]
+    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy())
+
+
+def encoder(outputs: int) -> nn.Sequential:
+    layers = []
+    for a, b in ((1, 32), (32, 64), (64, 128)):
+        layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 16, outputs))
+
+
+def decoder() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(L, 128 * 16),
+        nn.ReLU(),
+        nn.Unflatten(1, (128, 4, 4)),
+        nn.ConvTranspose2d(128, 64, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 1, 3, stride=2, padding=1, output_padding=1),
+        nn.Sigmoid(),
+    )
+
+
+def glorot(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+class AEcon(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.f, self.g, self.f_con, self.d = encoder(L), decoder(), encoder(L), encoder(1)
+        self.apply(glorot)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """q of d: the output of its last convolution."""
+        return self.d[:-1](x)
+
+    def loss(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """GANomaly's loss of f, g and f_con, and x̂."""
+        z = self.f(x)
+        x_hat = self.g(z)
+        con = F.l1_loss(x_hat.float(), x)
+        with torch.no_grad():
+            wanted = self.features(x).float()
+        adv = F.mse_loss(self.features(x_hat).float(), wanted)
+        enc = F.mse_loss(self.f_con(x_hat).float(), z.float())
+        return WEIGHTS["con"] * con + WEIGHTS["adv"] * adv + WEIGHTS["enc"] * enc, x_hat
+
+
+def train_epoch(model: AEcon, optimisers: list, images: torch.Tensor, steps: int | None, bf16: bool) -> float:
+    """One pass (or its first `steps` steps); the mean loss of f, g, f_con."""
+    opt, opt_d = optimisers
+    losses = []
+    for batch in torch.randperm(len(images)).split(BATCH)[:steps]:
+        x = images[batch].float().div(255)[:, None]
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            model.d.requires_grad_(False)
+            loss, x_hat = model.loss(x)
+            model.d.requires_grad_(True)
+            real, fake = model.d(torch.cat([x, x_hat.detach()])).float().chunk(2)
+        ones = torch.ones_like(real)
+        loss_d = F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(fake, 0 * ones)
+        # Both gradients are taken before either step, so that one x̂ serves the two.
+        for optimiser, value in ((opt, loss), (opt_d, loss_d)):
+            optimiser.zero_grad()
+            value.backward()
+        opt.step()
+        opt_d.step()
+        losses.append(loss.item())
+    return float(np.mean(losses))
+
+
+@torch.no_grad()
+def in_batches(function, images: torch.Tensor) -> torch.Tensor:
+    return torch.cat([function(part.float().div(255)[:, None]) for part in images.split(1000)])
+
+
+@torch.no_grad()
+def scores(model: AEcon, train: torch.Tensor, test: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Every score of Table 6 and its parts, (N,), higher = novel; no label comes near."""
+    known = in_batches(model.f, train)
+    neighbours = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(known.numpy())
+    out = {}
+    for part in test.split(1000):
+        x = part.float().div(255)[:, None]
+        z = model.f(x)
+        distance, index = (torch.from_numpy(found) for found in neighbours.kneighbors(z.numpy()))
+        x_k = model.g(known[index.flatten()])
+        z_k = model.f_con(x_k).unflatten(0, (len(x), K))
+        x_hat = model.g(z)
+        now = {
+            "recon": (x - x_hat).abs().mean((1, 2, 3)),
+            "nln": (x[:, None] - x_k.unflatten(0, (len(x), K))).abs().mean((1, 2, 3, 4)),
+            "con": (z[:, None] - z_k).abs().mean((1, 2)),
+            "con_of_f_con": (model.f_con(x)[:, None] - z_k).abs().mean((1, 2)),
+            "con_without_neighbours": (z - model.f_con(x_hat)).abs().mean(1),
+            "latent": distance.mean(1),
+        }
+        for name, value in now.items():
+            out.setdefault(name, []).append(value)
+    out = {name: torch.cat(values) for name, values in out.items()}
+    unit = {name: (v - v.min()) / (v.max() - v.min()).clamp_min(1e-12) for name, v in out.items()}
+    out["total"] = ALPHA * unit["con"] + (1 - ALPHA) * unit["latent"]
+    out["total_not_normalised"] = ALPHA * out["con"] + (1 - ALPHA) * out["latent"]
+    out["nln_total"] = ALPHA * unit["nln"] + (1 - ALPHA) * unit["latent"]
+    return out
+
+
+def merge(path: Path, entry: dict) -> None:
+    """Add the entry to the list in `path`, in place of one of the same run; written whole or not at all."""
+    same = ("dataset", "class", "seed", "epochs", "steps")
+    entries = json.loads(path.read_text()) if path.exists() else []
+    entries = [old for old in entries if any(old[key] != entry[key] for key in same)] + [entry]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(entries, indent=1) + "\n")
+    part.replace(path)
+
+
+def where() -> dict:
+    """The commit (with "+" if tools/second_look differs from it) and the machine."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True).stdout.strip()
+
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    cpu = names[0].split(": ")[1] if names else platform.processor()
+    commit = git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", ".") else "")
+    return {"commit": commit, "cpu": cpu, "torch": torch.__version__}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--class", dest="novel", default="1")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--steps", type=int, help="steps of an epoch, all by default")
+    parser.add_argument("--float32", action="store_true")
+    parser.add_argument("--data", default=os.environ.get("NOVELTY_DATA", "data"), help="folder that holds MNIST/raw")
+    parser.add_argument("--output", default="results/second_look/nln.json")
+    args = parser.parse_args(argv)
+    start = time.process_time()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(args.seed)
+    raw = Path(args.data) / "MNIST/raw"
+    images, labels = idx(raw / "train-images-idx3-ubyte"), idx(raw / "train-labels-idx1-ubyte")
+    normal = images[labels != int(args.novel)]
+    normal = normal[torch.randperm(len(normal))]
+    count = min(HELD_OUT, len(normal) // 4)
+    held_out, train = normal[:count], normal[count:]
+    test, novel = idx(raw / "t10k-images-idx3-ubyte"), idx(raw / "t10k-labels-idx1-ubyte") == int(args.novel)
+
+    model = AEcon()
+    of_d = [*model.d.parameters()]
+    others = [p for name, p in model.named_parameters() if not name.startswith("d.")]
+    optimisers = [torch.optim.Adam(others, 1e-4), torch.optim.Adam(of_d, 1e-4)]
+    history = []
+    for epoch in range(1, args.epochs + 1):
+        loss = train_epoch(model, optimisers, train, args.steps, not args.float32)
+        with torch.no_grad():
+            held = model.loss(held_out.float().div(255)[:, None])[0].item()
+        print(f"digit {args.novel}, epoch {epoch}: loss {loss:.3f}, held out {held:.3f}", flush=True)
+        history.append({"epoch": epoch, "train": loss, "held_out": held})
+    seconds = time.process_time() - start
+
+    spread = in_batches(lambda x: model.g(model.f(x)), held_out).std(0).mean().item()
+    found = scores(model, train, test)
+    auroc = {name: round(float(roc_auc_score(novel, value)), 4) for name, value in found.items()}
+    entry = {"paper": "nln", "dataset": "mnist", "class": args.novel, "seed": args.seed}
+    entry |= {"epochs": args.epochs, "steps": args.steps, "precision": "fp32" if args.float32 else "bf16"}
+    entry |= {"checksum": hashlib.sha256((raw / "train-images-idx3-ubyte").read_bytes()).hexdigest()[:16]}
+    entry |= where() | {"seconds": round(seconds, 1), "losses": history, "spread_of_outputs": spread}
+    entry |= {"dead": spread < 1e-3, "method": "total", "auroc": auroc}
+    merge(Path(args.output), entry)
+    print(auroc, flush=True)
+
+
+if __name__ == "__main__":
+    main()
