@@ -24,7 +24,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 VERSION = 1
 # Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
 # in where it is missing, and left out of a record's name, so that a repeated run finds the older record.
-ADDED_LATER = {"ics": {"protocol": "one_class"}, "ade_gan": {"protocol": "miso"}}
+ADDED_LATER = {"ics": {"protocol": "one_class", "bn": "torch", "ssim": "gaussian"}, "ade_gan": {"protocol": "miso"}}
 ROUNDING = 1e-9  # the mean of ten draws that are equal may lie beside them
 NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from novelty_utils import __version__, records
+from novelty_utils import __version__, records, schema
 from novelty_utils.data import Dataset
 from novelty_utils.params import InputError, RunParameters
 from novelty_utils.records import Record, Result
@@ -84,7 +84,7 @@ def test_names_that_cannot_stand_in_a_path_are_made_harmless(record):
 
 def test_a_record_says_what_ran_on_which_data_with_which_code(record):
     asked = {"dataset": "digits", "tier": "smoke", "seed": 0, "methods": "PCA,ICS", "rho": 10.0}
-    assert record.parameters == asked | {"protocol": "one_class"}
+    assert record.parameters == asked | schema.ADDED_LATER["ics"]
     assert record.data == {"name": "digits", "checksum": "abc", "images": 5}
     assert torch.__version__.startswith(record.machine["torch"])
     assert record.code["version"] == __version__
