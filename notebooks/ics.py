@@ -160,6 +160,7 @@ from novelty_utils import (
     protocols,
     published,
     records,
+    repeats,
     scoring,
     training,
 )
@@ -1137,7 +1138,7 @@ def with_settings(table, **settings):
     return table
 
 
-every = records.frame(records.with_the_books("ics", p.results))
+every = records.frame(repeats.counted("ics", p.results))
 every = every[every.protocol == "one_class"]  # the paper's
 tiers = records.one_tier(with_settings(every), "dataset")[["dataset", "tier"]]
 ours = every.merge(tiers.drop_duplicates())

@@ -96,6 +96,7 @@ from novelty_utils import (
     plots,
     protocols,
     records,
+    repeats,
 )
 from novelty_utils.records import Result, chosen
 
@@ -407,7 +408,7 @@ def collected(every):
 
 
 PAPERS = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
-every = {paper: records.with_the_books(paper, p.results) for paper in PAPERS}
+every = {paper: repeats.counted(paper, p.results) for paper in PAPERS}
 runs = collected([record for read in every.values() for record in read])
 print(len(runs), "results of", runs.name.nunique(), "contestants")
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from scipy.stats import norm
 
-from novelty_utils import metrics, provenance, records, stale
+from novelty_utils import metrics, provenance, records, repeats, stale
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 from novelty_utils.records import Record, Result
 
@@ -37,7 +37,8 @@ class Evidence:
     """All results of a notebook in a folder, but for those of the smoke tier: they say nothing about a paper."""
 
     def __init__(self, notebook: str, folder: str | Path):
-        every = records.read(notebook, folder)
+        again = records.read(notebook, Path(folder, repeats.FOLDER))
+        every = repeats.averaged(records.read(notebook, folder), again)
         self.records = [record for record in every if record.tier != "smoke"]
         self.left_out = len(every) - len(self.records)
         self._results: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))

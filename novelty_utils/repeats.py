@@ -1,16 +1,20 @@
 """Runs that were made again, by newer code or on another machine: do they still make the numbers of the first record?
 
-The second records are kept apart, under FOLDER/repeats, so that no mean counts a run twice.
+The second records are kept apart, under FOLDER/repeats, so that no mean counts a run twice. One that was made on other
+hardware is evidence like the first: `averaged` puts the mean of both in the place of the first.
 """
 
 from __future__ import annotations
 
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from novelty_utils import provenance, records
 from novelty_utils.params import InputError
-from novelty_utils.records import Record
+from novelty_utils.records import Record, Result
 
 FOLDER = "repeats"
 
@@ -39,6 +43,47 @@ def read(folder: str | Path, *papers: str) -> list[Repeat]:
         for again in records.read(paper, Path(folder, FOLDER)):
             found.append(_pair(next((first for first in firsts if _same_run(first, again)), None), again))
     return found
+
+
+def averaged(firsts: Sequence[Record], again: Sequence[Record]) -> list[Record]:
+    """The first records; in place of one that was made again on other hardware stands the mean of both.
+
+    Each kind of hardware counts once, with its newest record. A result that only one of them holds is kept as it is.
+    """
+    return [_mean([first, *_elsewhere(first, again)]) for first in firsts]
+
+
+def counted(paper: str, results: str | Path) -> list[Record]:
+    """`averaged` for the records of a notebook's tables: the book's, and those in `results`."""
+    again = records.read(paper, *(Path(folder, FOLDER) for folder in (records.BOOK, results)))
+    return averaged(records.with_the_books(paper, results), again)
+
+
+def _elsewhere(first: Record, again: Sequence[Record]) -> list[Record]:
+    mine = sorted((one for one in again if _same_run(first, one)), key=lambda one: one.created)
+    newest = {provenance.hardware(one.machine): one for one in mine}
+    newest.pop(provenance.hardware(first.machine), None)
+    return list(newest.values())
+
+
+def _mean(runs: Sequence[Record]) -> Record:
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    alike = defaultdict(list)
+    for result in (result for run in runs for result in run.results):
+        alike[result.method, result.metric, result.note].append(result)
+    cpus = " and ".join(dict.fromkeys(run.machine["gpu"] or run.machine["cpu"] for run in runs))
+    changed = {"results": [_mean_result(some) for some in alike.values()], "machine": first.machine | {"cpu": cpus}}
+    return first.model_copy(update=changed)
+
+
+def _mean_result(some: Sequence[Result]) -> Result:
+    def mean(name: str) -> float | None:
+        values = [getattr(one, name) for one in some]
+        return None if None in values else statistics.fmean(values)
+
+    return some[0].model_copy(update={name: mean(name) for name in ("value", "low", "high")})
 
 
 def _same_run(first: Record, again: Record) -> bool:

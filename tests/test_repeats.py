@@ -5,19 +5,26 @@ from pathlib import Path
 import pytest
 
 from novelty_utils import records, repeats
+from novelty_utils.evidence import Evidence
 from novelty_utils.params import InputError
 from novelty_utils.records import Record, Result
 
 MACHINE = {"cpu": "x", "cores": 1, "threads": 1, "gpu": None}
 
 
-def put(folder: Path, values: dict[str, float | None], parameters: dict | None = None, **changes) -> Record:
+def put(
+    folder: Path,
+    values: dict[str, float | None],
+    parameters: dict | None = None,
+    created: str = "2026-01-01T00:00:00+00:00",
+    **changes,
+) -> Record:
     lines = [Result(method="AE", metric=metric, value=value) for metric, value in values.items()]
     record = Record(
         version=1, paper="nln", tier="demo", dataset="mnist", class_name="3", seed=0,
         parameters={"seed": 0, "L": 32} | (parameters or {}), data={"name": "mnist", "checksum": "abc", "images": 7},
         results=lines, training={}, machine=MACHINE | changes, code={"commit": "1" * 40}, seconds=1.0,
-        peak_memory_mb=1, created="2026-01-01T00:00:00+00:00",
+        peak_memory_mb=1, created=created,
     )  # fmt: skip
     records.write(record, folder)
     return record
@@ -42,9 +49,24 @@ def test_a_parameter_that_came_later_does_not_hide_the_first_record(folder):
     assert (found.again, found.compared, found.largest, found.same_hardware) == (again, 1, 0.0, False)
 
 
-def test_a_repeat_enters_no_mean(folder):
+def test_a_repeat_on_the_same_hardware_enters_no_mean(folder):
     put(folder / "repeats", {"auroc": 0.91})
-    assert len(records.read("nln", folder)) == 2
+    firsts = records.read("nln", folder)
+    assert len(firsts) == 2
+    assert repeats.averaged(firsts, records.read("nln", folder / "repeats")) == firsts
+
+
+def test_a_repeat_on_other_hardware_counts_as_much_as_the_first(folder):
+    put(folder / "repeats", {"auroc": 0.5, "auroc_new": 0.4}, cpu="y")
+    # a second kind of hardware by another parameter that came later, and an older record of it that does not count
+    put(folder / "repeats", {"auroc": 0.2}, parameters={"arch": "paper"}, cpu="z")
+    put(folder / "repeats", {"auroc": 0.0}, parameters={"later": 1}, cpu="z", created="2025-01-01T00:00:00+00:00")
+    evidence = Evidence("nln", folder)
+    (sample,) = evidence.select("AE", "auroc", {"L": 32})
+    assert sample.value == pytest.approx((0.9 + 0.5 + 0.2) / 3)
+    assert [s.value for s in evidence.select("AE", "auroc_new", {"L": 32})] == [0.4]
+    assert [s.value for s in evidence.select("AE", "auroc", {"L": 64})] == [0.5]
+    assert evidence.provenance([sample])["hardware"] == "x and z and y, 1 thread"
 
 
 @pytest.mark.parametrize(
