@@ -13,6 +13,13 @@ NOTEBOOK = ["from novelty_utils import scoring\nx = 1", "records.write(record, p
 ROOM = '"""A room."""\nfrom novelty_utils.lower import f\n\ndef g():\n    """Say g."""\n    return f()\n'
 
 
+def commit(house: Path) -> str:
+    """Commit all there is; the commit's name."""
+    for words in (["add", "."], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "all", "--allow-empty"]):
+        subprocess.run(["git", *words], cwd=house, check=True)
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=house, capture_output=True, text=True).stdout.strip()
+
+
 def notebook(*cells: str, parameters: str = "seed = 0") -> str:
     markdown = {"cell_type": "markdown", "source": ["text"], "metadata": {}}
     code = [{"cell_type": "code", "source": [cell], "metadata": {}} for cell in cells]
@@ -31,15 +38,15 @@ def house(tmp_path, monkeypatch) -> Path:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "first"]):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    commit(tmp_path)
     forget()
     yield tmp_path
     forget()
 
 
 def forget() -> None:
-    for cached in (stale._code, stale._at, stale._meaning, stale._imported):
+    for cached in (stale._code, stale._tree, stale._git, stale._moves, stale._meaning, stale._parsed, stale._target):
         cached.cache_clear()
 
 
@@ -78,8 +85,10 @@ def test_what_cannot_change_a_result_does_not_count(house, name, text):
     ("name", "text", "reason"),
     [
         ("novelty_utils/scoring.py", ROOM.replace("return f()", "return 2 * f()"), "scoring"),
+        ("novelty_utils/scoring.py", ROOM.replace("import f", "import h as f"), "scoring"),
         ("novelty_utils/lower.py", "def f():\n    return 2\n", "lower"),  # imported by what the notebook imports
         ("notebooks/ics.ipynb", notebook(NOTEBOOK[0].replace("1", "2"), *NOTEBOOK[1:]), "notebook"),
+        ("notebooks/ics.ipynb", notebook(NOTEBOOK[0], NOTEBOOK[1].replace("record,", "other,"), "x"), "notebook"),
     ],
 )
 def test_other_code_is_named(house, name, text, reason):
@@ -106,3 +115,101 @@ def test_without_git_it_cannot_be_told(house, monkeypatch):
 @pytest.mark.parametrize("commit", [None, "0" * 40])
 def test_without_the_history_it_cannot_be_told(house, commit):
     assert reasons(house, commit=commit) == ["history missing"]
+
+
+# --- files that move ------------------------------------------------------------------------------------------------
+
+
+def move(house: Path, *, handed_on: bool = False) -> None:
+    """The two rooms into packages, with the imports that lead there, and the table that tells of it."""
+    for package in ("evaluation", "ground"):
+        (house / "novelty_utils" / package).mkdir()
+        (house / "novelty_utils" / package / "__init__.py").write_text("")
+    (house / "novelty_utils/scoring.py").rename(house / "novelty_utils/evaluation/scores.py")
+    (house / "novelty_utils/lower.py").rename(house / "novelty_utils/ground/lower.py")
+    (house / "novelty_utils/evaluation/scores.py").write_text(ROOM.replace(".lower", ".ground.lower"))
+    imported = "from novelty_utils.evaluation import scores as scoring"
+    if handed_on:
+        (house / "novelty_utils/ground/__init__.py").write_text("from novelty_utils.ground.lower import f\n")
+        (house / "novelty_utils/evaluation/scores.py").write_text(ROOM.replace(".lower", ".ground"))
+    moved_notebook = notebook(NOTEBOOK[0].replace("from novelty_utils import scoring", imported), *NOTEBOOK[1:])
+    (house / "notebooks/ics.ipynb").write_text(moved_notebook)
+    (house / "novelty_utils/moved.toml").write_text(
+        '"novelty_utils/evaluation/scores.py" = "novelty_utils/scoring.py"\n'
+        '"novelty_utils/ground/lower.py" = "novelty_utils/lower.py"\n'
+    )
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("handed_on", [False, True])
+def test_a_move_changes_nothing_and_a_line_after_it_does(house, handed_on):
+    before = commit(house)
+    move(house, handed_on=handed_on)
+    assert reasons(house, before) == []
+    after = commit(house)
+    replace(house / "novelty_utils/ground/lower.py", "return 1", "return 2")
+    assert reasons(house, before) == reasons(house, after) == ["ground.lower"]
+    replace(house / "novelty_utils/evaluation/scores.py", "return f()", "return 2 * f()")
+    assert reasons(house, before) == ["evaluation.scores", "ground.lower"]
+
+
+def test_a_file_that_moved_twice_is_followed(house):
+    first = commit(house)
+    move(house)
+    second = commit(house)
+    (house / "novelty_utils/ground/lower.py").rename(house / "novelty_utils/low.py")
+    replace(
+        house / "novelty_utils/moved.toml",
+        '"novelty_utils/ground/lower.py" =',
+        '"novelty_utils/low.py" = "novelty_utils/ground/lower.py"\n"novelty_utils/ground/lower.py" =',
+    )
+    replace(house / "novelty_utils/evaluation/scores.py", ".ground.lower", ".low")
+    assert reasons(house, first) == reasons(house, second) == []
+    replace(house / "novelty_utils/low.py", "return 1", "return 2")
+    assert reasons(house, first) == reasons(house, second) == ["low"]
+
+
+def test_a_move_that_the_table_does_not_tell_counts_as_a_change(house):
+    move(house)
+    (house / "novelty_utils/moved.toml").unlink()
+    assert reasons(house) == ["notebook", "evaluation.scores", "ground.lower"]
+
+
+def test_what_a_package_hands_on_besides_does_not_count(house):
+    move(house, handed_on=True)
+    commit(house)
+    (house / "novelty_utils/ground/other.py").write_text("z = 1\n")
+    with (house / "novelty_utils/ground/__init__.py").open("a") as file:
+        file.write("from novelty_utils.ground.other import z\n")
+    assert reasons(house) == []
+
+
+def test_the_same_name_from_another_file_is_a_change(house):
+    (house / "novelty_utils/apart.py").write_text("def f():\n    return 1\n")
+    commit(house)
+    replace(house / "novelty_utils/scoring.py", "novelty_utils.lower", "novelty_utils.apart")
+    assert reasons(house) == ["scoring"]
+
+
+@pytest.mark.parametrize("line", ["import novelty_utils.lower", "import novelty_utils.lower as low"])
+def test_a_plain_import_is_followed(house, line):
+    (house / "notebooks/ics.ipynb").write_text(notebook(line, *NOTEBOOK[1:]))
+    commit(house)
+    (house / "novelty_utils/lower.py").write_text("def f():\n    return 2\n")
+    assert reasons(house) == ["lower"]
+
+
+def test_what_cannot_be_found_counts_as_changed(house):
+    (house / "notebooks/ics.ipynb").write_text(notebook("from novelty_utils.gone import x", *NOTEBOOK[1:]))
+    commit(house)
+    assert reasons(house) == ["gone"]
+
+
+def test_the_table_of_moves_leads_from_files_that_are_there():
+    assert all((stale.ROOT / path).is_file() or path in stale._moves().values() for path in stale._moves())
+    assert (stale.ROOT / stale.MOVED).is_file()
