@@ -79,10 +79,11 @@ device = "auto"  # auto, cpu or cuda
 results = "results"  # folder that the record of this run is written to
 protocol = "miso"  # as in the paper; or simo, one_class, outlier_share
 n_c = 10  # how many patterns
+d = 0  # numbers in z_n; 0: 30 on MNIST, 40 on Fashion-MNIST, 64 in colour
 alpha = 1.0  # weight of the penalty on mixed patterns, eq. 6
 beta = 1.0  # weight of the inversion of the generator, eq. 3
 gamma = 10.0  # weight of the reconstruction, eq. 7
-recon_norm = "l2"  # of eq. 7: l2 (as printed) or rms (per pixel)
+recon_norm = "l2"  # of eq. 7: l2 (as printed), rms (per pixel), mse (its square)
 width = 16  # channels of the first convolution; 64 is usual on a GPU
 batch = 32  # images per step
 variant = "default"  # or one change, see the list of ablations
@@ -90,9 +91,11 @@ variant = "default"  # or one change, see the list of ablations
 # %% tags=["schema", "hide-input"]
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from novelty_utils.params import InputError, Protocol, RunParameters
+
+CLUSTER_GAN = {"digits": 30, "mnist": 30, "fashion_mnist": 40}  # its d; in colour ours
 
 
 class Parameters(RunParameters):
@@ -102,11 +105,12 @@ class Parameters(RunParameters):
         description="miso: the paper's; simo, one_class, outlier_share: other papers'"
     )
     n_c: int = Field(ge=2, description="number of patterns")
+    d: int = Field(ge=0, le=1024, description="numbers in z_n; 0: as ClusterGAN has it")
     alpha: float = Field(ge=0, description="weight of mixed patterns, eqs. 6 and 8")
     beta: float = Field(ge=0, description="weight of the inversion, eqs. 3 and 8")
     gamma: float = Field(ge=0, description="weight of reconstruction, eqs. 7 and 8")
-    recon_norm: Literal["l2", "rms"] = Field(
-        description="norm in eq. 7: Euclidean as printed, or root mean square over pixels"
+    recon_norm: Literal["l2", "rms", "mse"] = Field(
+        description="eq. 7: Euclidean norm as printed, root mean square, or mean square"
     )
     width: int = Field(
         ge=8, le=256, multiple_of=8, description="channels of the first convolution"
@@ -124,6 +128,11 @@ class Parameters(RunParameters):
         "group_norm",
         "apart",
     ] = Field(description="one change of the method, for ablations")
+
+    @field_validator("d")
+    @classmethod
+    def _as_cluster_gan(cls, d: int, info: ValidationInfo) -> int:
+        return d or CLUSTER_GAN.get(info.data.get("dataset"), 64)
 
     @model_validator(mode="after")
     def _enough_images(self):
@@ -402,10 +411,8 @@ pd.Series(bounds, name="log n_c − cross entropy").round(3).to_frame()
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Left: lengths of feature vectors from the prior, of mixtures of two of them, and of mixtures rescaled to the prior's variance. Right: the factor by which the variance shrinks, over the weight λ, with its mean.", "name": "fig-ade-variance"}, "image": {"alt": "Left, three histograms of lengths, that of the mixtures lies clearly lower than the other two, which coincide; right, a parabola with its minimum one half at one half and a dotted line at two thirds"}}
 SIGMA = 0.1
-DIMENSIONS = {"digits": 30, "mnist": 30, "fashion_mnist": 40}
-d = DIMENSIONS.get(p.dataset, 64 if c == 3 else 40)
 
-z_n = SIGMA * draw.normal(size=(2, 20_000, d))
+z_n = SIGMA * draw.normal(size=(2, 20_000, p.d))
 lam = draw.uniform(size=(20_000, 1))
 mixed = lam * z_n[0] + (1 - lam) * z_n[1]
 rescaled = mixed / np.sqrt(lam**2 + (1 - lam) ** 2)
@@ -610,8 +617,7 @@ for reading in (
 
 # %%
 WIDTHS = [p.width * 2**i for i in range(2 if side == 28 else 3)]
-BOTTOM = side // 2 ** len(WIDTHS)
-HIDDEN = 8 * p.width
+MOMENTUM = 0.01  # of the averages of batch normalisation
 
 
 def normalise(channels, dims):
@@ -620,45 +626,46 @@ def normalise(channels, dims):
     if p.variant == "group_norm":
         return nn.GroupNorm(8, channels)
     kind = nn.BatchNorm1d if dims == 2 else nn.BatchNorm2d
-    return kind(channels, momentum=0.01)
+    return kind(channels, momentum=MOMENTUM)
 
 
 class Generator(nn.Sequential):
-    """G: codes (B, n_c + d) -> images float32 (B, c, side, side) in (0, 1)."""
+    """G: codes (B, inputs) -> images float32 (B, c, side, side) in (0, 1)."""
 
-    def __init__(self):
-        flat = WIDTHS[-1] * BOTTOM**2
-        layers = [nn.Linear(p.n_c + d, HIDDEN), normalise(HIDDEN, 2), nn.ReLU()]
-        layers += [nn.Linear(HIDDEN, flat), normalise(flat, 2), nn.ReLU()]
-        layers += [nn.Unflatten(1, (WIDTHS[-1], BOTTOM, BOTTOM))]
-        for inputs, outputs in pairwise(WIDTHS[::-1]):
-            up = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
-            layers += [up, normalise(outputs, 4), nn.ReLU()]
-        last = nn.ConvTranspose2d(WIDTHS[0], c, 4, stride=2, padding=1)
+    def __init__(self, inputs, widths, c, side):
+        hidden, bottom = 8 * widths[0], side // 2 ** len(widths)
+        flat = widths[-1] * bottom**2
+        layers = [nn.Linear(inputs, hidden), normalise(hidden, 2), nn.ReLU()]
+        layers += [nn.Linear(hidden, flat), normalise(flat, 2), nn.ReLU()]
+        layers += [nn.Unflatten(1, (widths[-1], bottom, bottom))]
+        for before, after in pairwise(widths[::-1]):
+            up = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+            layers += [up, normalise(after, 4), nn.ReLU()]
+        last = nn.ConvTranspose2d(widths[0], c, 4, stride=2, padding=1)
         super().__init__(*layers, last)
 
     def forward(self, z):
         return torch.sigmoid(super().forward(z).float())
 
 
-def looker(outputs, normalised):
+def looker(outputs, widths, c, side, normalised):
     """What D and E have in common: images (B, c, side, side) -> (B, outputs)."""
-    layers = []
-    for inputs, channels in pairwise([c, *WIDTHS]):
-        layers.append(nn.Conv2d(inputs, channels, 4, stride=2, padding=1))
-        if normalised and inputs != c:
-            layers.append(nn.GroupNorm(8, channels))
+    hidden, bottom, layers = 8 * widths[0], side // 2 ** len(widths), []
+    for before, after in pairwise([c, *widths]):
+        layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1))
+        if normalised and before != c:
+            layers.append(nn.GroupNorm(8, after))
         layers.append(nn.LeakyReLU(0.2))
-    layers += [nn.Flatten(), nn.Linear(WIDTHS[-1] * BOTTOM**2, HIDDEN)]
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Linear(HIDDEN, outputs))
+    layers += [nn.Flatten(), nn.Linear(widths[-1] * bottom**2, hidden)]
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Linear(hidden, outputs))
 
 
 class Discriminator(nn.Module):
     """D before its sigmoid: images -> logits float32 (B,), high for real ones."""
 
-    def __init__(self):
+    def __init__(self, widths, c, side):
         super().__init__()
-        self.layers = looker(1, normalised=False)
+        self.layers = looker(1, widths, c, side, normalised=False)
 
     def forward(self, X):
         return self.layers(X).squeeze(1).float()
@@ -667,21 +674,24 @@ class Discriminator(nn.Module):
 class Extractor(nn.Module):
     """E: images -> logits of the pattern float32 (B, n_c), feature float32 (B, d)."""
 
-    def __init__(self):
+    def __init__(self, n_c, d, widths, c, side):
         super().__init__()
-        self.layers = looker(p.n_c + d, normalised=True)
+        self.n_c = n_c
+        self.layers = looker(n_c + d, widths, c, side, normalised=True)
 
     def forward(self, X):
         output = self.layers(X).float()
-        return output[:, : p.n_c], SIGMA * output[:, p.n_c :]
+        return output[:, : self.n_c], SIGMA * output[:, self.n_c :]
 
 
 class ADeGAN(nn.Module):
     """The three networks, and the ways through them."""
 
-    def __init__(self):
+    def __init__(self, n_c, d, widths, c, side):
         super().__init__()
-        self.G, self.D, self.E = Generator(), Discriminator(), Extractor()
+        self.G = Generator(n_c + d, widths, c, side)
+        self.D = Discriminator(widths, c, side)
+        self.E = Extractor(n_c, d, widths, c, side)
 
     def decode(self, z_c, z_n):
         return self.G(torch.cat([z_c, z_n / SIGMA], 1))
@@ -702,17 +712,22 @@ def as_pattern(logits):
     return hard + soft - soft.detach()
 
 
+def build():
+    """The networks of this run, with initial weights that depend on the seed alone."""
+    return training.build(lambda: ADeGAN(p.n_c, p.d, WIDTHS, c, side), p.seed)
+
+
 # %% tags=["hide-input"]
-shapes, h = [], torch.zeros(2, p.n_c + d)
-for layer in Generator().eval():
-    h = layer(h)
-    shapes.append(("G", type(layer).__name__, tuple(h.shape[1:])))
-h = torch.zeros(2, c, side, side)
-for layer in looker(p.n_c + d, normalised=True).eval():
-    h = layer(h)
-    shapes.append(("E", type(layer).__name__, tuple(h.shape[1:])))
+example, shapes = build().eval(), []
+for name, layers, h in (
+    ("G", example.G, torch.zeros(2, p.n_c + p.d)),
+    ("E", example.E.layers, torch.zeros(2, c, side, side)),
+):
+    for layer in layers:
+        h = layer(h)
+        shapes.append((name, type(layer).__name__, tuple(h.shape[1:])))
 for part in ("G", "D", "E"):
-    size = sum(w.numel() for w in getattr(ADeGAN(), part).parameters())
+    size = sum(w.numel() for w in getattr(example, part).parameters())
     print(f"{part}: {size:,} parameters")
 pd.DataFrame(shapes, columns=["network", "layer", "shape after it"]).style.hide(
     axis="index"
@@ -736,11 +751,14 @@ def mixture_penalty(logits):
     return -logits.log_softmax(1).mean(1).mean()
 
 
-def reconstruction(X, X_hat):
-    """Eq. 7: mean Euclidean norm, as printed or per pixel."""
-    error = length((X - X_hat).flatten(1))
-    pixels = X[0].numel()
-    return error.mean() / (pixels**0.5 if p.recon_norm == "rms" else 1)
+def reconstruction(X, X_hat, kind):
+    """Eq. 7 in one of three units: "l2", the mean Euclidean norm, as printed; "rms",
+    the same per pixel; "mse", the mean squared error."""
+    difference = (X - X_hat).flatten(1)
+    if kind == "mse":
+        return difference.square().mean()
+    per_pixel = difference.shape[1] ** 0.5 if kind == "rms" else 1
+    return length(difference).mean() / per_pixel
 
 
 def length(v):
@@ -771,8 +789,8 @@ def draw_codes(generator, size):
     return {
         "z_c": patterns[k],
         "z_c_other": patterns[other],
-        "z_n": SIGMA * torch.randn(size, d, **at),
-        "z_n_other": SIGMA * torch.randn(size, d, **at),
+        "z_n": SIGMA * torch.randn(size, p.d, **at),
+        "z_n_other": SIGMA * torch.randn(size, p.d, **at),
         "lam": torch.rand(size, 1, **at),
         "is_mixed": torch.rand(size, 1, **at) < 0.5,
     }
@@ -803,45 +821,59 @@ def cross_codes(batch):
 
 
 # %%
-def three_kinds(model, batch):
-    """G's images of prior codes, of codes across patterns, and of E's codes of real
-    images, normalised together, and E's logits of the real ones."""
-    logits, z_n_hat = model.E(batch["all"])
+def three_kinds(model, batch, of_real):
+    """G's images of prior codes, of codes across patterns, and of E's codes `of_real`
+    (logits, features) of real images, normalised together."""
+    logits, z_n_hat = of_real
     codes = prior_codes(batch), cross_codes(batch), (as_pattern(logits), z_n_hat)
     if p.variant == "apart":
-        return *(model.decode(*pair) for pair in codes), logits
+        return tuple(model.decode(*pair) for pair in codes)
     z_c, z_n = (torch.cat(parts) for parts in zip(*codes, strict=True))
-    return *model.decode(z_c, z_n).chunk(3), logits
+    return model.decode(z_c, z_n).chunk(3)
+
+
+def count_batch(model, times):
+    """Let the next batch enter G's running averages as often as given."""
+    for layer in model.G.modules():
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            layer.momentum = 1 - (1 - MOMENTUM) ** times
 
 
 def discriminator_loss(model, batch):
-    """Eq. 1 for D: real images up, forgeries down."""
-    with torch.no_grad():
-        forged = three_kinds(model, batch)[0]
-    real, fake = model.D(torch.cat([batch["all"], forged])).chunk(2)
+    """Eq. 1 for D: real images up, forgeries down. What G and E made here is kept for
+    the turns of G and E, which begin with the same weights."""
+    of_real = model.E(batch["all"])
+    count_batch(model, 2)  # in this turn, and in that of G
+    forged = three_kinds(model, batch, [z.detach() for z in of_real])[0]
+    real, fake = model.D(torch.cat([batch["all"], forged.detach()])).chunk(2)
     l_adv = F.softplus(-real).mean() + F.softplus(fake).mean()
     right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-    return {"loss": l_adv, "D": l_adv, "D_accuracy": right}
+    kept = {"forged": forged, "logits": of_real[0], "z_n_hat": of_real[1]}
+    return {"loss": l_adv, "D": l_adv, "D_accuracy": right, "kept": kept}
 
 
 def generator_loss(model, batch):
     """Eq. 1 for G, in its non-saturating form."""
-    l_adv = F.softplus(-model.D(three_kinds(model, batch)[0])).mean()
+    l_adv = F.softplus(-model.D(batch["forged"])).mean()
     return {"loss": l_adv, "G": l_adv}
 
 
 def extractor_loss(model, batch):
     """Eq. 8, for G and E."""
     z_c, z_n = prior_codes(batch)
-    X_g, X_ip, X_hat, of_real = three_kinds(model, batch)
+    kept = "logits" in batch  # where D had its turn on this batch
+    of_real = (batch["logits"], batch["z_n_hat"]) if kept else model.E(batch["all"])
+    count_batch(model, 1)
+    X_g, X_ip, X_hat = three_kinds(model, batch, of_real)
     if p.variant == "penalise_E":
         X_ip = X_ip.detach()
     logits, z_n_hat = model.E(torch.cat([X_g, X_ip]))
     of_prior, of_cross = logits.chunk(2)
     l_ce, l_n = inversion(of_prior, z_c, z_n_hat.chunk(2)[0], z_n)
-    l_ip, l_recon = mixture_penalty(of_cross), reconstruction(batch["all"], X_hat)
+    l_recon = reconstruction(batch["all"], X_hat, p.recon_norm)
+    l_ip = mixture_penalty(of_cross)
     l_all = p.alpha * l_ip + p.beta * (l_ce + l_n) + p.gamma * l_recon
-    usage = of_real.softmax(1).mean(0)
+    usage = of_real[0].softmax(1).mean(0)
     return {
         **{"loss": l_all, "cross_entropy": l_ce, "feature": l_n},
         **{"ip": l_ip, "recon": l_recon},
@@ -867,7 +899,7 @@ STAGES = {"sequential": [FIRST, SECOND], "no_gan": [SECOND]}
 
 def fit():
     """One detector per novel class; networks and histories (one per stage) by class."""
-    built = {k: training.build(ADeGAN, p.seed) for k in splits}
+    built = {k: build() for k in splits}
     detectors = [
         training.Detector(built[k], {"all": split.train}, p.seed, names[k])
         for k, split in splits.items()
@@ -953,7 +985,7 @@ def read(model, index):
         return torch.cat([e, logits, z_n_hat], 1)
 
     values = scoring.apply(Reading(model, look), images, index).double()
-    e, logits, z_n_hat = values.split([1, p.n_c, d], 1)
+    e, logits, z_n_hat = values.split([1, p.n_c, p.d], 1)
     return e[:, 0].numpy(), confidence(logits), z_n_hat, logits.argmax(1).numpy()
 
 
@@ -1016,7 +1048,7 @@ def health(k):
         "confidence": m.mean(),
         "confidence, mixed": float(opinion(model, X_ip).amax(1).mean()),
         "inverted": float((of_prior.argmax(1) == pattern).double().mean()),
-        "length": float(z_n_hat.norm(dim=1).mean()) / (SIGMA * d**0.5),
+        "length": float(z_n_hat.norm(dim=1).mean()) / (SIGMA * p.d**0.5),
         "NMI": normalized_mutual_info_score(ds.labels[split.held_out], found_pattern),
     }
     for history in histories[k]:
@@ -1189,7 +1221,7 @@ weights = torch.linspace(0, 1, 9)[:, None]
 figure, axes = plt.subplots(5, 9, figsize=(8, 5), layout="constrained")
 for i, row in enumerate(axes):
     two = torch.eye(p.n_c)[[i % p.n_c, (i + 1 + i // p.n_c % (p.n_c - 1)) % p.n_c]]
-    features = SIGMA * torch.randn(2, d, generator=torch.Generator().manual_seed(i))
+    features = SIGMA * torch.randn(2, p.d, generator=torch.Generator().manual_seed(i))
     ends = {"z_c": two[:1], "z_c_other": two[1:]}
     ends |= {"z_n": features[:1], "z_n_other": features[1:]}
     X_ip = generate(models[shown], lambda batch: between(batch, 1 - weights), ends)

@@ -17,7 +17,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from novelty_utils.params import InputError
 
 Batch = dict[str, Tensor]
-Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Loss = Callable[[nn.Module, Batch], dict[str, Tensor | Batch]]
+Terms = tuple[Batch, Batch]  # scalars, and what the loss keeps for the next steps on the same batch
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -53,11 +54,13 @@ class Single:
         self.parameters = dict(self.model.named_parameters())
         self.buffers = dict(self.model.named_buffers())
 
-    def terms(self, loss: Loss, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, loss: Loss, batch: Batch) -> Terms:
         batch = {k: v.squeeze(0) for k, v in batch.items()}
         batch = {k: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for k, v in batch.items()}
         with autocast(self.device, self.precision):
-            return {name: value.float().reshape(1) for name, value in loss(self.model, batch).items()}
+            values = loss(self.model, batch)
+        kept = {name: value.unsqueeze(0) for name, value in values.pop("kept", {}).items()}
+        return {name: value.float().reshape(1) for name, value in values.items()}, kept
 
 
 class _LossModule(nn.Module):
@@ -82,14 +85,14 @@ class Stacked:
         self.parameters, self.buffers = stack_module_state(models)
         self.skeleton = models[0]
 
-    def terms(self, loss: Loss, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, loss: Loss, batch: Batch) -> Terms:
         module = _LossModule(self.skeleton, loss)
 
-        def one(parameters: Batch, buffers: Batch, sub_batch: Batch) -> dict[str, Tensor]:
+        def one(parameters: Batch, buffers: Batch, sub_batch: Batch) -> Terms:
             state = {f"model.{name}": value for name, value in (parameters | buffers).items()}
-            return {
-                name: value.float().reshape(()) for name, value in functional_call(module, state, (sub_batch,)).items()
-            }
+            values = functional_call(module, state, (sub_batch,))
+            kept = values.pop("kept", {})
+            return {name: value.float().reshape(()) for name, value in values.items()}, kept
 
         with autocast(self.device, self.precision):
             return vmap(one, randomness="different")(self.parameters, self.buffers, batch)

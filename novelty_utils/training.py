@@ -37,7 +37,8 @@ class DivergedError(RuntimeError):
 class Step:
     """One Adam update per batch: minimise ``loss(model, batch)["loss"]`` over the sub-modules named in `updates`.
 
-    `loss` returns scalar tensors by name; all of them are logged. No name in `updates` means every parameter.
+    `loss` returns scalar tensors by name; all of them are logged. No name in `updates` means every parameter. Tensors
+    by name under "kept" are not logged: the losses of the next steps find them in the batch, graph and all.
     Several steps alternate on the same batch, in order, each with its own optimiser (a GAN has two or three).
     """
 
@@ -206,7 +207,8 @@ class _Run:
         for s, (step, adam) in enumerate(zip(self.steps, self.optimisers, strict=True)):
             mine = adam.param_groups[0]["params"]
             adam.zero_grad()
-            values = self.engine.terms(step.loss, batch)
+            values, kept = self.engine.terms(step.loss, batch)
+            batch |= kept
             values["loss"].sum().backward(inputs=mine)
             adam.step()
             terms |= {name if name not in terms else f"{name}_{s + 1}": v.detach() for name, v in values.items()}

@@ -1,6 +1,7 @@
 """The ADe-GAN notebook: its codes, losses, scores and networks against independent references, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,24 +106,36 @@ def test_eq_6_is_log_n_c_plus_a_divergence_from_uniform(everything):
     assert everything["mixture_penalty"](torch.zeros(3, 10)).item() == pytest.approx(np.log(10))
 
 
-def test_eq_7_as_printed_and_per_pixel(everything, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("kind", "value"), [("l2", 1.5), ("rms", 1.5 / 28), ("mse", (1 + 4) / 2 / 784)])
+def test_the_three_readings_of_eq_7(everything, kind, value):
     X, X_hat = torch.zeros(2, 1, 28, 28), torch.zeros(2, 1, 28, 28)
-    X_hat[0, 0, 0, :4], X_hat[1, 0, 5, 5] = 0.5, 1.0  # norms 1 and 1
-    assert everything["reconstruction"](X, X_hat).item() == pytest.approx(1)
-    per_pixel = before_training(monkeypatch, tmp_path, recon_norm="rms")
-    assert per_pixel["reconstruction"](X, X_hat).item() == pytest.approx(1 / 28)
+    X_hat[0, 0, 0, :4], X_hat[1, 0, 5, :4] = 0.5, 1.0  # norms 1 and 2
+    assert everything["reconstruction"](X, X_hat, kind).item() == pytest.approx(value)
 
 
-def test_a_perfect_reconstruction_has_a_finite_gradient(everything):
+@pytest.mark.parametrize("kind", ["l2", "rms", "mse"])
+def test_the_reading_of_eq_7_is_the_one_asked_for(kind, batch, tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, recon_norm=kind, alpha=0.0, beta=0.0)
+    model = names["build"]().eval()
+    expected = names["reconstruction"](batch["all"], model.reconstruct(batch["all"]), kind)
+    terms = names["extractor_loss"](model, batch)
+    assert terms["recon"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert terms["loss"].item() == pytest.approx(10 * expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["l2", "rms", "mse"])
+def test_a_perfect_reconstruction_has_a_finite_gradient(everything, kind):
     X_hat = torch.rand(2, 1, 28, 28, requires_grad=True)
-    everything["reconstruction"](X_hat.detach().clone(), X_hat).backward()
+    everything["reconstruction"](X_hat.detach().clone(), X_hat, kind).backward()
     assert X_hat.grad.isfinite().all()
 
 
 def test_the_game_is_eq_1_with_the_other_form_for_g(everything, batch):
     class Fixed:
+        G = torch.nn.Identity()
+
         def E(self, X):  # noqa: N802
-            return torch.zeros(len(X), 10), torch.zeros(len(X), everything["d"])
+            return torch.zeros(len(X), 10), torch.zeros(len(X), everything["p"].d)
 
         def decode(self, z_c, z_n):
             return torch.zeros(len(z_c), 1, 28, 28)
@@ -134,12 +147,13 @@ def test_the_game_is_eq_1_with_the_other_form_for_g(everything, batch):
     terms = everything["discriminator_loss"](Fixed(), batch)
     assert terms["loss"].item() == pytest.approx(-np.log(D[0]) - np.log(1 - D[1]), rel=1e-5)
     assert terms["D_accuracy"].item() == 1
-    assert everything["generator_loss"](Fixed(), batch)["loss"].item() == pytest.approx(-np.log(D[1]), rel=1e-5)
+    forged = everything["generator_loss"](Fixed(), batch | terms["kept"])
+    assert forged["loss"].item() == pytest.approx(-np.log(D[1]), rel=1e-5)
 
 
 def test_eq_8_is_the_weighted_sum_and_logs_the_usage(batch, tmp_path, monkeypatch):
     names = before_training(monkeypatch, tmp_path, alpha=2.0, beta=3.0, gamma=0.5)
-    terms = names["extractor_loss"](names["ADeGAN"]().eval(), batch)
+    terms = names["extractor_loss"](names["build"]().eval(), batch)
     total = 2 * terms["ip"] + 3 * (terms["cross_entropy"] + terms["feature"]) + 0.5 * terms["recon"]
     assert terms["loss"].item() == pytest.approx(total.item(), rel=1e-6)
     assert sum(terms[f"pattern_{i}"] for i in range(10)).item() == pytest.approx(1)
@@ -148,7 +162,7 @@ def test_eq_8_is_the_weighted_sum_and_logs_the_usage(batch, tmp_path, monkeypatc
 @pytest.mark.parametrize(("variant", "reaches"), [("default", True), ("penalise_E", False)])
 def test_eq_6_reaches_g_unless_it_is_to_train_e_only(variant, reaches, batch, tmp_path, monkeypatch):
     names = before_training(monkeypatch, tmp_path, variant=variant, beta=0.0, gamma=0.0)
-    model = names["ADeGAN"]().eval()
+    model = names["build"]().eval()
     names["extractor_loss"](model, batch)["loss"].backward()
     of_g = sum(float(w.grad.abs().sum()) for w in model.G.parameters() if w.grad is not None)
     assert (of_g > 0) == reaches
@@ -211,29 +225,29 @@ def test_confidence_keeps_numbers_near_one_apart(everything):
     ("side", "channels", "norm_kind"), [(28, 1, "default"), (32, 3, "default"), (28, 1, "group_norm")]
 )
 def test_networks_have_the_shapes_and_learn_with_every_weight(side, channels, norm_kind, tmp_path, monkeypatch):
-    names = before_training(monkeypatch, tmp_path, variant=norm_kind)
-    names["side"], names["c"] = side, channels
-    widths = [16 * 2**i for i in range(2 if side == 28 else 3)]
-    names["WIDTHS"], names["BOTTOM"] = widths, side // 2 ** len(widths)
-    model = names["ADeGAN"]().train()
+    names = before_training(monkeypatch, tmp_path, variant=norm_kind, d=7)
+    model = names["ADeGAN"](10, 7, [16 * 2**i for i in range(2 if side == 28 else 3)], channels, side).train()
     X = torch.rand(12, channels, side, side)
     X_hat, (logits, z_n_hat) = model.reconstruct(X), model.E(X)
     assert X_hat.shape == X.shape and 0 < X_hat.min() <= X_hat.max() < 1
-    assert logits.shape == (12, 10) and z_n_hat.shape == (12, names["d"])
+    assert logits.shape == (12, 10) and z_n_hat.shape == (12, 7)
     assert model.D(X).shape == (12,)
     codes = names["draw_codes"](torch.Generator().manual_seed(8), 12) | {"all": X}
-    losses = [names[f"{part}_loss"](model, codes)["loss"] for part in ("discriminator", "generator", "extractor")]
-    sum(losses).backward()
+    first = names["discriminator_loss"](model, codes)
+    others = [names[f"{part}_loss"](model, codes | first["kept"]) for part in ("generator", "extractor")]
+    sum(terms["loss"] for terms in [first, *others]).backward()
     assert all(w.grad is not None and w.grad.isfinite().all() for w in model.parameters())
 
 
 def test_each_step_moves_only_its_own_networks(tmp_path, monkeypatch):
     names = before_training(monkeypatch, tmp_path)
-    for step, moving in zip(names["FIRST"] + names["SECOND"], ("D", "G", "GE"), strict=True):
-        model = training.build(names["ADeGAN"], 0)
+    turns = names["FIRST"] + names["SECOND"]
+    for turn, moving in zip(turns, ("D", "G", "GE"), strict=True):
+        model = names["build"]()
         before = {n: w.detach().clone() for n, w in model.named_parameters()}
         one = training.Detector(model, {"all": torch.arange(32)}, 0)
-        training.fit([one], names["images"], [step], epochs=1, batch=32, device="cpu", draws=names["draw_codes"])
+        steps = [step if step is turn else replace(step, lr=0.0) for step in turns]
+        training.fit([one], names["images"], steps, epochs=1, batch=32, device="cpu", draws=names["draw_codes"])
         moved = {n.split(".")[0] for n, w in model.named_parameters() if not torch.equal(before[n], w.cpu())}
         assert moved == set(moving)
 
@@ -242,7 +256,7 @@ def test_many_detectors_as_one_program_learn_what_they_learn_apart(tmp_path, mon
     names = before_training(monkeypatch, tmp_path, batch=12)
     seen, terms = [], []
     for stack in (False, True):
-        built = [training.build(names["ADeGAN"], seed) for seed in (0, 1)]
+        built = [training.build(lambda: names["ADeGAN"](10, 30, [16, 32], 1, 28), seed) for seed in (0, 1)]
         sets = [{"all": torch.arange(12) + 12 * n} for n in (0, 1)]
         several = [training.Detector(m, s, 0) for m, s in zip(built, sets, strict=True)]
         how = {"epochs": 2, "batch": 12, "device": "cpu", "precision": "fp32", "stack": stack}
@@ -254,6 +268,66 @@ def test_many_detectors_as_one_program_learn_what_they_learn_apart(tmp_path, mon
             seen.append(torch.cat([m.reconstruct(names["images"][:4].float() / 255).flatten() for m in built]))
     np.testing.assert_allclose(*terms, rtol=2e-3)
     torch.testing.assert_close(*seen, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("variant", ["default", "apart"])
+def test_what_d_leaves_to_the_turns_of_g_and_e_changes_nothing(variant, tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, variant=variant)
+
+    def afresh(step):
+        def loss(model, batch):
+            of_real = model.E(batch["all"])
+            names["count_batch"](model, 1)
+            forged = names["three_kinds"](model, batch, of_real)[0]
+            mine = {n: v for n, v in batch.items() if n not in ("logits", "z_n_hat")} | {"forged": forged}
+            terms = step.loss(model, mine if step is turns[1] else {n: v for n, v in mine.items() if n != "forged"})
+            return {name: value for name, value in terms.items() if name != "kept"}
+
+        return replace(step, loss=loss)
+
+    turns, seen, logged = names["FIRST"] + names["SECOND"], [], []
+    for steps in (turns, [afresh(step) for step in turns]):
+        model = names["build"]()
+        one = training.Detector(model, {"all": torch.arange(4 * 32)}, 0)
+        how = {"epochs": 1, "batch": 32, "device": "cpu", "precision": "fp32", "draws": names["draw_codes"], "rows": 4}
+        (history,) = training.fit([one], names["images"], steps, **how)
+        logged.append([history.terms[name] for name in ("D", "G", "recon", "ip", "feature")])
+        seen.append(dict(model.named_parameters()))
+    np.testing.assert_allclose(*logged, rtol=1e-5)
+    for name in seen[0]:
+        torch.testing.assert_close(seen[0][name], seen[1][name], msg=name)
+
+
+def test_g_averages_a_batch_once_for_each_turn(everything):
+    model = everything["build"]().train()
+    layer = next(m for m in model.G.modules() if isinstance(m, torch.nn.BatchNorm1d))
+    h, means = torch.randn(12, layer.num_features, generator=torch.Generator().manual_seed(1)), []
+    for times in ((1, 1), (2,)):
+        layer.reset_running_stats()
+        for number in times:
+            everything["count_batch"](model, number)
+            layer(h)
+        means.append(layer.running_mean.clone())
+    torch.testing.assert_close(*means)
+
+
+@pytest.mark.parametrize(("dataset", "d"), [("digits", 30), ("mnist", 30), ("fashion_mnist", 40), ("cifar10", 64)])
+def test_the_length_of_a_feature_is_that_of_cluster_gan_unless_given(everything, dataset, d):
+    asked = everything["p"].model_dump() | {"dataset": dataset}
+    assert everything["Parameters"].check(asked | {"d": 0}).d == d
+    assert everything["Parameters"].check(asked | {"d": 8}).d == 8
+
+
+def test_the_first_records_are_found_again_under_the_length_that_they_had():
+    for record in records.read("ade_gan", NOTEBOOKS.parent / "results"):
+        if record.code["commit"] and record.parameters.get("d") in (30, 40):
+            assert record.parameters["d"] == {"mnist": 30, "fashion_mnist": 40}[record.dataset]
+    of = {r.dataset: r for r in records.read("ade_gan", NOTEBOOKS.parent / "results") if r.seed == 0}
+    for dataset, d in (("mnist", 30), ("fashion_mnist", 40)):
+        old = of[dataset].model_copy(update={"parameters": of[dataset].parameters | {"d": d}})
+        other = of[dataset].model_copy(update={"parameters": of[dataset].parameters | {"d": 8}})
+        without = {n: v for n, v in of[dataset].parameters.items() if n != "d"}
+        assert old.path("") == of[dataset].model_copy(update={"parameters": without}).path("") != other.path("")
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, "sequential", "no_gan"])
@@ -341,6 +415,8 @@ def test_the_error_is_the_norm_of_the_difference(everything):
         (["class_name=10"], "class_name='10' is not a class of digits: choose 0, 1, 2"),
         (["class_name=one"], "class_name='one' is not a class of digits"),
         (["recon_norm=l1"], "recon_norm='l1'"),
+        (["d=-1"], "d='-1': input should be greater than or equal to 0"),
+        (["d=long"], "d='long'"),
         (["variant=none"], "variant='none'"),
         (["width=12"], "width='12': input should be a multiple of 8"),
         (["width=0"], "width='0'"),
