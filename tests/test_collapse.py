@@ -101,3 +101,49 @@ def test_the_line_says_which_network_and_the_part_is_what_a_record_keeps(capsys)
     assert line.startswith("AE 2: error 0.1500, best constant 0.0850, spread 0.00: COLLAPSED")
     collapse.part("AE 2", collapse.judge(X, X))
     assert capsys.readouterr().out.endswith("spread 1.00: trained\n")
+
+
+# --- begun again ------------------------------------------------------------------------------------------------------
+
+
+def trainings(alive_at: dict[str, int]):
+    """Networks that are told apart by their bias: those of a key are alive from a certain restart on."""
+    calls = []
+
+    def train(keys, restart):
+        calls.append((list(keys), restart))
+        made = {key: nn.Identity() for key in keys}
+        for key, network in made.items():
+            network.alive = restart >= alive_at[key]
+        return made, {key: f"{key} {restart}" for key in keys}
+
+    return calls, train
+
+
+def judge(key, network):
+    return collapse.judge(X if network.alive else BLACK, X)
+
+
+def test_what_is_alive_is_trained_once(capsys):
+    calls, train = trainings({"a": 0, "b": 0})
+    _, histories, parts = collapse.train_alive(train, judge, ["a", "b"], str.upper)
+    assert calls == [(["a", "b"], 0)]
+    assert histories == {"a": "a 0", "b": "b 0"}
+    assert parts["b"] == {"collapse": collapse.judge(X, X), "restarts": 0}
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["A:", "B:"]
+
+
+def test_only_what_is_dead_is_begun_again_and_at_most_twice(capsys):
+    calls, train = trainings({"a": 0, "b": 1, "never": 9})
+    networks, histories, parts = collapse.train_alive(train, judge, ["a", "b", "never"], str)
+    assert calls == [(["a", "b", "never"], 0), (["b", "never"], 1), (["never"], 2)]
+    assert histories == {"a": "a 0", "b": "b 1", "never": "never 2"}
+    assert [parts[key]["restarts"] for key in ("a", "b", "never")] == [0, 1, 2]
+    assert [parts[key]["collapse"]["collapsed"] for key in ("a", "b", "never")] == [False, False, True]
+    assert networks["b"].alive
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_the_first_weights_are_those_of_the_run_and_the_others_are_others():
+    assert collapse.seed_of(3, 0) == 3
+    assert len({collapse.seed_of(seed, restart) for seed in range(10) for restart in range(3)}) == 30
