@@ -86,6 +86,7 @@ lam = 0.5  # weight of the image in an average with its reconstruction
 x_d = "rec"  # what is degraded for a negative: rec, either, input, code, again
 x_prime = "clean"  # what is reconstructed in training: clean or corrupted images
 arch = "paper"  # networks: paper, dense64 (the same with a narrow code) or code
+depth = 4  # how often A halves the image
 side = 32  # height and width of the images
 blur = 7  # length of the motion blur in pixels
 noise = 0.25  # deviation of the noise in negatives
@@ -123,6 +124,7 @@ class Parameters(RunParameters):
     arch: Literal["paper", "dense64", "code"] = Field(
         description="networks as in the text, with a narrow code, or as in the public code"
     )
+    depth: int = Field(ge=1, le=6, description="how often A halves the image")
     side: int = Field(
         ge=16, le=256, multiple_of=16, description="height and width of the images"
     )
@@ -149,6 +151,15 @@ class Parameters(RunParameters):
                 f"class_name={self.class_name!r}: inlier_categories draws its categories "
                 "from all classes; choose class_name=all"
             )
+        if self.side % 2**self.depth:
+            raise InputError(
+                f"depth={self.depth}: side={self.side} cannot be halved so often; "
+                f"give a multiple of {2**self.depth}, or less depth"
+            )
+        if self.arch == "code" and self.depth != 4:
+            raise InputError(
+                f"depth={self.depth}: the public code's A halves an image four times"
+            )
         if self.blur % 2 == 0 or self.blur > self.side:
             raise InputError(
                 f"blur={self.blur}: the length must be odd and at most side={self.side}"
@@ -159,9 +170,10 @@ class Parameters(RunParameters):
 p = Parameters.check(globals())
 
 # %% tags=["hide-input"]
+import math
 import shutil
 import time
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -407,7 +419,7 @@ assert torch.allclose(charbonnier(large, zero), large, rtol=1e-5)
 #
 # The paper starts from a U-Net {cite:p}`ronneberger2015` and cuts its long skips. A long skip hands the encoder's fine detail to the
 # decoder, past the bottleneck, for any image whatsoever. Instead, each block of encoder and decoder gets a *short* skip, as in a residual network {cite:p}`he2016`. Depth, widths,
-# kernels, normalisation and input size are not printed. We take widths 32, 64, 128 (and 256 for sides of 64 and more), two 3×3 convolutions per block, and a 1×1 convolution as skip.
+# kernels, normalisation and input size are not printed. The cited U-Net pools four times, and so does this one (`depth`). We take widths 32, 64, 128, 256, 256, two 3×3 convolutions per block, and a 1×1 convolution as skip.
 
 
 # %%
@@ -427,38 +439,37 @@ class Residual(nn.Module):
         return F.relu(self.branch(h) + self.skip(h))
 
 
-WIDTHS = (32, 64, 128, 256)[: 4 if p.side >= 64 else 3]
-BOTTOM = p.side // 2 ** (len(WIDTHS) - 1)
+def widths(depth):
+    """Channels at each scale, from the full image to the narrowest place."""
+    return [min(32 * 2**level, 256) for level in range(depth + 1)]
 
 
-def paper_encoder():
-    layers = [Residual(c, WIDTHS[0])]
-    for inputs, outputs in pairwise(WIDTHS):
+def paper_encoder(channels, depth):
+    layers = [Residual(channels, widths(depth)[0])]
+    for inputs, outputs in pairwise(widths(depth)):
         layers += [nn.MaxPool2d(2), Residual(inputs, outputs)]
     return layers
 
 
-def paper_decoder():
+def paper_decoder(channels, depth):
     layers = []
-    for inputs, outputs in pairwise(WIDTHS[::-1]):
+    for inputs, outputs in pairwise(widths(depth)[::-1]):
         up = nn.ConvTranspose2d(inputs, outputs, 2, stride=2)
         layers += [up, Residual(outputs, outputs)]
-    return [*layers, nn.Conv2d(WIDTHS[0], c, 1)]
+    return [*layers, nn.Conv2d(widths(depth)[0], channels, 1)]
 
 
-def dense_code(size):
+def dense_code(size, side, depth):
     """A code of `size` numbers between encoder and decoder."""
-    shape = (WIDTHS[-1], BOTTOM, BOTTOM)
-    width = WIDTHS[-1] * BOTTOM**2
+    shape = (widths(depth)[-1], side // 2**depth, side // 2**depth)
     return [
-        *(nn.Flatten(), nn.Linear(width, size)),
-        *(nn.Linear(size, width), nn.Unflatten(1, shape)),
+        *(nn.Flatten(), nn.Linear(math.prod(shape), size)),
+        *(nn.Linear(size, math.prod(shape)), nn.Unflatten(1, shape)),
     ]
 
 
 # %% [markdown]
-# Count the numbers at its narrowest place: of a grey 32×32 image, 1024 pixels, the second pooling leaves $64 \cdot 8 \cdot 8 = 4096$ numbers, four for each pixel. The long skips are gone, but nothing is *narrow*. The network
-# could pass every image through unharmed. So we build two more. `arch="dense64"` forces all of it through 64 numbers. `arch="code"` follows the public code of the authors, which differs from the paper's
+# Count the numbers at its narrowest place: of a grey 32×32 image, 1024 pixels, the fourth pooling leaves $256 \cdot 2 \cdot 2 = 1024$ numbers, one for each pixel. We build two more. `arch="dense64"` forces all of it through 64 numbers. `arch="code"` follows the public code of the authors, which differs from the paper's
 # text: no U-Net, separable convolutions, dropout, and a code of 256 numbers.
 
 
@@ -483,43 +494,65 @@ class WithSkip(nn.Module):
         return self.resize(self.branch(h) + self.skip(h))
 
 
-def code_encoder():
-    layers = [nn.Conv2d(c, 32, 3, stride=2, padding=1), nn.ReLU(), nn.Dropout(0.3)]
+def code_encoder(channels, side):
+    layers = [
+        nn.Conv2d(channels, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+    ]
     for inputs, outputs, rate in ((32, 64, 0.3), (64, 128, 0.3), (128, 256, 0.5)):
         body = [*separable(inputs, outputs), *separable(outputs, outputs)]
         layers += [WithSkip(inputs, outputs, body, nn.MaxPool2d(2)), nn.Dropout(rate)]
-    return [*layers, nn.Flatten(), nn.Linear(256 * (p.side // 16) ** 2, 256)]
+    return [*layers, nn.Flatten(), nn.Linear(256 * (side // 16) ** 2, 256)]
 
 
-def code_decoder():
-    bottom = p.side // 16
+def code_decoder(channels, side):
+    bottom = side // 16
     layers = [nn.Linear(256, 256 * bottom**2), nn.ReLU()]
     layers += [nn.Unflatten(1, (256, bottom, bottom))]
     for inputs, outputs in ((256, 256), (256, 128), (128, 64), (64, 32)):
         body = [nn.ConvTranspose2d(inputs, outputs, 3, padding=1), nn.ReLU()]
         body += [nn.ConvTranspose2d(outputs, outputs, 3, padding=1), nn.ReLU()]
         layers += [WithSkip(inputs, outputs, body, nn.Upsample(scale_factor=2))]
-    return [*layers, nn.Conv2d(32, c, 3, padding=1)]
+    return [*layers, nn.Conv2d(32, channels, 3, padding=1)]
 
 
 # %%
 class Autoencoder(nn.Sequential):
-    """A: images float32 (B, c, s, s) -> reconstructions float32 in (0, 1), same shape."""
+    """A: images float32 (B, c, s, s) -> reconstructions float32 in (0, 1), same shape.
 
-    def __init__(self):
-        if p.arch == "code":
-            layers = [*code_encoder(), *code_decoder()]
+    It starts from grey images of about `mean`, float32 (c,): see "The way into the black".
+    """
+
+    def __init__(self, arch, channels, side, depth, mean):
+        if arch == "code":
+            layers = [*code_encoder(channels, side), *code_decoder(channels, side)]
         else:
-            narrow = dense_code(64) if p.arch == "dense64" else []
-            layers = [*paper_encoder(), *narrow, *paper_decoder()]
+            narrow = dense_code(64, side, depth) if arch == "dense64" else []
+            layers = [*paper_encoder(channels, depth), *narrow]
+            layers += paper_decoder(channels, depth)
         super().__init__(*layers)
+        with torch.no_grad():
+            self[-1].bias.copy_(mean.clamp(0.01, 0.99).logit())
 
     def forward(self, x):
         return torch.sigmoid(super().forward(x).float())
 
 
+def new_autoencoder(k):
+    mean = images[splits[k].train].float().mean((0, 2, 3)) / 255
+    return Autoencoder(p.arch, c, p.side, p.depth, mean)
+
+
 # %% [markdown]
 # ## Training the autoencoder
+#
+# ### The way into the black
+#
+# Most pixels of most digits are black, so the black image is nearly the best constant one for an absolute error, and a network may stop there. How does it get in? A fresh network makes grey of everything: $\sigma(0) = \frac12$. Then nearly every pixel of
+# every image asks for less, whatever the image shows, and in a few dozen steps the last bias and all that leads to it have learned *dark*. There the sigmoid is flat: at a grey of 0.001 its slope is 0.001. What the strokes ask for arrives
+# multiplied by that slope, and Adam, which divides by the size of the gradients of the last thousand steps, still remembers the first ones. The strokes are never heard. So the last bias starts at the logit of the mean grey of the training images: on average nothing needs to become darker or lighter, and what is left to learn
+# is what differs from image to image.
 
 
 # %%
@@ -537,7 +570,7 @@ def checkpoint(name):
 
 def fit(make, loss, pictures, sets, n_epochs, draw, label):
     """One network per class, trained on its own images; networks and histories by class."""
-    built = {k: training.build(make, p.seed) for k in splits}
+    built = {k: training.build(partial(make, k), p.seed) for k in splits}
     detectors = [
         training.Detector(built[k], {"all": sets[k]}, p.seed, f"{label} {names[k]}")
         for k in splits
@@ -558,7 +591,7 @@ def fit(make, loss, pictures, sets, n_epochs, draw, label):
 
 histories = {}
 A, histories["A"] = fit(
-    Autoencoder,
+    new_autoencoder,
     reconstruction_loss,
     images,
     {k: split.train for k, split in splits.items()},
@@ -876,31 +909,37 @@ plt.show()
 
 
 # %%
-def paper_features():
+def paper_features(channels, side):
+    sizes = (32, 64, 128, 256)[: 4 if side >= 64 else 3]
     layers = []
-    for inputs, outputs in pairwise((c, *WIDTHS)):
+    for inputs, outputs in pairwise((channels, *sizes)):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs)]
         layers += [nn.ReLU(), nn.MaxPool2d(2)]
-    return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()], WIDTHS[-1]
+    return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()], sizes[-1]
 
 
-def code_features():
-    layers = [nn.Conv2d(c, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+def code_features(channels, side):
+    layers = [nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    layers += [nn.Dropout(0.5), nn.Flatten(), nn.Linear(64 * (p.side // 4) ** 2, 256)]
+    layers += [nn.Dropout(0.5), nn.Flatten(), nn.Linear(64 * (side // 4) ** 2, 256)]
     return [*layers, nn.ReLU(), nn.Linear(256, 128), nn.ReLU()], 128
 
 
 class Classifier(nn.Module):
     """C before its sigmoid: images (B, c, s, s) -> logits (B,), high for inliers."""
 
-    def __init__(self):
+    def __init__(self, arch, channels, side):
         super().__init__()
-        layers, width = code_features() if p.arch == "code" else paper_features()
+        features = code_features if arch == "code" else paper_features
+        layers, width = features(channels, side)
         self.features, self.verdict = nn.Sequential(*layers), nn.Linear(width, 1)
 
     def forward(self, x):
         return self.verdict(self.features(x)).squeeze(1).float()
+
+
+def new_classifier(k):
+    return Classifier(p.arch, c, p.side)
 
 
 # %%
@@ -922,12 +961,10 @@ def classifier_loss(variant):
 # %% tags=["hide-input"]
 with torch.no_grad():
     X_check = torch.zeros(2, c, p.side, p.side)
-    assert Autoencoder()(X_check).shape == X_check.shape
-    assert Classifier()(X_check).shape == (2,)
-for part in (Autoencoder, Classifier):
-    print(
-        f"{part.__name__}: {sum(w.numel() for w in part().parameters()):,} parameters"
-    )
+    assert new_autoencoder(shown)(X_check).shape == X_check.shape
+    assert new_classifier(shown)(X_check).shape == (2,)
+for word, make in (("A", new_autoencoder), ("C", new_classifier)):
+    print(f"{word}: {sum(w.numel() for w in make(shown).parameters()):,} parameters")
 
 
 # %% [markdown]
@@ -1000,7 +1037,7 @@ def train_classifier(name, variant):
     }
     pictures = torch.cat(list(parts.values()))
     return fit(
-        Classifier,
+        new_classifier,
         classifier_loss(variant),
         pictures,
         sets,

@@ -28,6 +28,7 @@ VERSION = 1
 ADDED_LATER = {
     "ics": {"protocol": "one_class", "bn": "torch", "ssim": "gaussian"},
     "ade_gan": {"protocol": "miso", "d": {"digits": 30, "mnist": 30, "fashion_mnist": 40, "cifar10_jpeg": 64}},
+    "crbnd": {"depth": 2},
 }
 ROUNDING = 1e-9  # the mean of ten draws that are equal may lie beside them
 NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run

@@ -1,6 +1,7 @@
 """The CRBND notebook: its degradations, examples and networks against independent references, and what it refuses."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -180,19 +181,21 @@ def test_the_ideal_denoiser_is_the_posterior_mean(everything):
 
 
 @pytest.mark.parametrize(
-    ("arch", "side", "narrowest"),
+    ("arch", "side", "depth", "narrowest"),
     [
-        ("paper", 16, 64 * 4 * 4),
-        ("paper", 32, 64 * 8 * 8),
-        ("paper", 64, 128 * 8 * 8),
-        ("dense64", 32, 64),
-        ("code", 16, 256),
-        ("code", 32, 256),
+        ("paper", 16, 4, 256 * 1 * 1),
+        ("paper", 32, 4, 256 * 2 * 2),
+        ("paper", 32, 2, 64 * 8 * 8),
+        ("paper", 32, 5, 256 * 1 * 1),
+        ("dense64", 32, 4, 64),
+        ("dense64", 32, 2, 64),
+        ("code", 16, 4, 256),
+        ("code", 32, 4, 256),
     ],
 )
-def test_networks_have_the_shapes_and_learn_with_every_weight(arch, side, narrowest, tmp_path, monkeypatch):
-    names = before_classifiers(monkeypatch, tmp_path, arch=arch, side=side, blur=7)
-    model, x = names["Autoencoder"]().train(), torch.rand(3, 1, side, side)
+def test_networks_have_the_shapes_and_learn_with_every_weight(arch, side, depth, narrowest, everything):
+    model = everything["Autoencoder"](arch, 1, side, depth, torch.tensor([0.1])).train()
+    x = torch.rand(3, 1, side, side)
     sizes = []
     for layer in model:
         layer.register_forward_hook(lambda _, __, output: sizes.append(output[0].numel()))
@@ -200,36 +203,46 @@ def test_networks_have_the_shapes_and_learn_with_every_weight(arch, side, narrow
     assert result.shape == x.shape
     assert 0 < result.min() <= result.max() < 1
     assert min(sizes[:-1]) == narrowest
-    for network in (model, names["Classifier"]().train()):
+    for network in (model, everything["Classifier"](arch, 1, side).train()):
         network(x).square().sum().backward()
         assert all(w.grad is not None and w.grad.isfinite().all() for w in network.parameters())
 
 
 def test_no_long_skip_leads_around_the_bottleneck(tmp_path, monkeypatch):
     names = before_classifiers(monkeypatch, tmp_path)
-    model = names["Autoencoder"]().eval()
-    bottom = len(names["paper_encoder"]()) - 1
+    model = names["new_autoencoder"](names["shown"]).eval()
+    bottom = len(names["paper_encoder"](1, 4)) - 1
     model[bottom].register_forward_hook(lambda _, __, output: torch.zeros_like(output))
     with torch.inference_mode():
         first, second = model(torch.rand(2, 1, 32, 32))
     assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("arch", ["paper", "dense64", "code"])
+def test_an_autoencoder_starts_from_the_mean_grey_and_not_from_one_half(arch, everything):
+    x = torch.rand(8, 1, 32, 32, generator=torch.Generator().manual_seed(9))
+    grey, half = (everything["Autoencoder"](arch, 1, 32, 4, torch.tensor([mean])).eval() for mean in (0.1, 0.5))
+    half.load_state_dict(grey.state_dict() | {f"{len(half) - 1}.bias": torch.zeros(1)})
+    with torch.inference_mode():
+        difference = grey(x).logit() - half(x).logit()
+    torch.testing.assert_close(difference, torch.full_like(difference, np.log(1 / 9)), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("arch", ["paper", "dense64"])
 def test_many_detectors_as_one_program_learn_what_they_learn_apart(arch, tmp_path, monkeypatch, everything):
     names = before_classifiers(monkeypatch, tmp_path, arch=arch)
     losses = {
-        "Autoencoder": (names["reconstruction_loss"], names["corruption"]),
-        "Classifier": (everything["classifier_loss"](everything["SETTING"]), names["degradation"]),
+        "new_autoencoder": (names["reconstruction_loss"], names["corruption"]),
+        "new_classifier": (everything["classifier_loss"](everything["SETTING"]), names["degradation"]),
     }
     pictures = torch.cat([names["images"], names["images"].flip(3)], 1)
     for part, (loss, draw) in losses.items():
         seen, terms = [], []
         for stack in (False, True):
-            built = [training.build(names[part], seed) for seed in (0, 1)]
+            built = [training.build(partial(names[part], names["shown"]), seed) for seed in (0, 1)]
             sets = [{"all": torch.arange(8) + 8 * n} for n in (0, 1)]
             several = [training.Detector(m, s, 0) for m, s in zip(built, sets, strict=True)]
-            shown = names["images"] if part == "Autoencoder" else pictures
+            shown = names["images"] if part == "new_autoencoder" else pictures
             how = {"epochs": 2, "batch": 8, "device": "cpu", "precision": "fp32", "stack": stack, "draws": draw}
             terms.append([h.terms["loss"] for h in training.fit(several, shown, [training.Step(loss)], **how)])
             with torch.inference_mode():
@@ -338,6 +351,9 @@ def test_repetitions_are_recorded_one_by_one(tmp_path, monkeypatch):
         (["lam=nan"], "lam='nan'"),
         (["side=8"], "side='8': input should be a multiple of 16"),
         (["side=40"], "side='40': input should be a multiple of 16"),
+        (["depth=0"], "depth='0': input should be greater than or equal to 1"),
+        (["depth=5", "side=48"], "depth=5: side=48 cannot be halved so often; give a multiple of 32, or less depth"),
+        (["arch=code", "depth=2"], "depth=2: the public code's A halves an image four times"),
         (["blur=4"], "blur=4: the length must be odd and at most side=32"),
         (["blur=33"], "blur=33: the length must be odd and at most side=32"),
         (["noise=0"], "noise='0': input should be greater than 0"),
