@@ -8,6 +8,8 @@ Left open, chosen before any test number was seen:
 * Sigmoid at the end, images in [0, 1], because BCE is named as a possible loss and needs that range.
 * Loss of AE-con: "trained as described in [8]", which is GANomaly: 50·L1(x, x̂) + 1·MSE(features of d) + 1·MSE of
   f(x) and f_con(x̂), means over elements. Features: the last convolution of d. The discriminator follows eq. 6 (BCE).
+  With --con mse the first term is 50·MSE, the loss that section 3.2 and Fig. 7 name. It was added on 2026-11-29 because
+  L1 had died on normal images (digit 1, 2 epochs: every image redrawn as black), before any test number of it was seen.
 * Batch 64 and one step of d before each step of f, g, f_con, as in GANomaly. No batch norm: the paper names none.
 * Glorot weights, zero biases: the authors say that they write TensorFlow, and these are its defaults.
 * Test images: the standard test set. "Removing a class from the training set" changes only the training images.
@@ -75,8 +77,9 @@ def glorot(module: nn.Module) -> None:
 
 
 class AEcon(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, con: str) -> None:
         super().__init__()
+        self.con = {"l1": F.l1_loss, "mse": F.mse_loss}[con]
         self.f, self.g, self.f_con, self.d = encoder(L), decoder(), encoder(L), encoder(1)
         self.apply(glorot)
 
@@ -88,7 +91,7 @@ class AEcon(nn.Module):
         """GANomaly's loss of f, g and f_con, and x̂."""
         z = self.f(x)
         x_hat = self.g(z)
-        con = F.l1_loss(x_hat.float(), x)
+        con = self.con(x_hat.float(), x)
         with torch.no_grad():
             wanted = self.features(x).float()
         adv = F.mse_loss(self.features(x_hat).float(), wanted)
@@ -157,9 +160,9 @@ def scores(model: AEcon, train: torch.Tensor, test: torch.Tensor) -> dict[str, t
 
 def merge(path: Path, entry: dict) -> None:
     """Add the entry to the list in `path`, in place of one of the same run; written whole or not at all."""
-    same = ("dataset", "class", "seed", "epochs", "steps")
+    same = ("dataset", "class", "seed", "epochs", "steps", "con")
     entries = json.loads(path.read_text()) if path.exists() else []
-    entries = [old for old in entries if any(old[key] != entry[key] for key in same)] + [entry]
+    entries = [old for old in entries if any(old.get(key, "l1") != entry[key] for key in same)] + [entry]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(entries, indent=1) + "\n")
@@ -186,6 +189,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--steps", type=int, help="steps of an epoch, all by default")
+    parser.add_argument("--con", choices=["l1", "mse"], default="l1", help="the first term of the loss")
     parser.add_argument("--float32", action="store_true")
     parser.add_argument("--data", default=os.environ.get("NOVELTY_DATA", "data"), help="folder that holds MNIST/raw")
     parser.add_argument("--output", default="results/second_look/nln.json")
@@ -202,7 +206,7 @@ def main(argv: list[str] | None = None) -> None:
     held_out, train = normal[:count], normal[count:]
     test, novel = idx(raw / "t10k-images-idx3-ubyte"), idx(raw / "t10k-labels-idx1-ubyte") == int(args.novel)
 
-    model = AEcon()
+    model = AEcon(args.con)
     of_d = [*model.d.parameters()]
     others = [p for name, p in model.named_parameters() if not name.startswith("d.")]
     optimisers = [torch.optim.Adam(others, 1e-4), torch.optim.Adam(of_d, 1e-4)]
@@ -219,7 +223,12 @@ def main(argv: list[str] | None = None) -> None:
     found = scores(model, train, test)
     auroc = {name: round(float(roc_auc_score(novel, value)), 4) for name, value in found.items()}
     entry = {"paper": "nln", "dataset": "mnist", "class": args.novel, "seed": args.seed}
-    entry |= {"epochs": args.epochs, "steps": args.steps, "precision": "fp32" if args.float32 else "bf16"}
+    entry |= {
+        "epochs": args.epochs,
+        "steps": args.steps,
+        "con": args.con,
+        "precision": "fp32" if args.float32 else "bf16",
+    }
     entry |= {"checksum": hashlib.sha256((raw / "train-images-idx3-ubyte").read_bytes()).hexdigest()[:16]}
     entry |= where() | {"seconds": round(seconds, 1), "losses": history, "spread_of_outputs": spread}
     entry |= {"dead": spread < 1e-3, "method": "total", "auroc": auroc}
