@@ -188,6 +188,7 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 from novelty_utils import (
+    collapse,
     data,
     metrics,
     mixtures,
@@ -568,12 +569,13 @@ def checkpoint(name):
     return None if p.tier == "smoke" else records.scratch("crbnd", p) / name
 
 
-def fit(make, loss, pictures, sets, n_epochs, draw, label):
+def fit(make, loss, pictures, sets, n_epochs, draw, label, restart):
     """One network per class, trained on its own images; networks and histories by class."""
-    built = {k: training.build(partial(make, k), p.seed) for k in splits}
+    first = collapse.seed_of(p.seed, restart)  # weights
+    built = {k: training.build(partial(make, k), first) for k in sets}
     detectors = [
         training.Detector(built[k], {"all": sets[k]}, p.seed, f"{label} {names[k]}")
-        for k in splits
+        for k in sets
     ]
     history = training.fit(
         detectors,
@@ -586,18 +588,34 @@ def fit(make, loss, pictures, sets, n_epochs, draw, label):
         checkpoint=checkpoint(label.replace(" ", "_").replace("/", "_")),
         label=label,
     )
-    return built, dict(zip(splits, history, strict=True))
+    return built, dict(zip(sets, history, strict=True))
 
 
-histories = {}
-A, histories["A"] = fit(
-    new_autoencoder,
-    reconstruction_loss,
-    images,
-    {k: split.train for k, split in splits.items()},
-    epochs(0),
-    corruption,
-    "A",
+def train_autoencoders(keys, restart):
+    return fit(
+        new_autoencoder,
+        reconstruction_loss,
+        images,
+        {k: splits[k].train for k in keys},
+        epochs(0),
+        corruption,
+        "A",
+        restart,
+    )
+
+
+def judge_autoencoder(k, network):
+    return collapse.of_autoencoder(network, images, splits[k].held_out, "absolute")
+
+
+def label_of(part):
+    """What `train_alive` calls the training of a class."""
+    return lambda k: f"{part} {names[k]}"
+
+
+histories, health = {}, {}
+A, histories["A"], health["A"] = collapse.train_alive(
+    train_autoencoders, judge_autoencoder, list(splits), label_of("A")
 )
 
 
@@ -1027,8 +1045,23 @@ def pictures_for(k, part, variant):
     return torch.cat([x, x_prime, *again], 1)
 
 
+def negatives_of(k, variant):
+    """Connective negatives of held-out images, eq. 5: float32 (n, c, s, s)."""
+    pair = pictures_for(k, "held_out", variant).float() / 255
+    batch = {"all": pair} | degradation(seeded(k), len(pair))
+    return connect(pair[:, :c], degraded(batch, variant), variant.lam)
+
+
+def judge_classifier(k, network, variant):
+    """Whether it tells held-out positives from their negatives at all."""
+    x, x_prime = (pictures_for(k, "held_out", variant).float() / 255).split(c, 1)[:2]
+    both = torch.cat([connect(x, x_prime, variant.lam), negatives_of(k, variant)])
+    f = scoring.apply(network, both, torch.arange(len(both))).sigmoid()
+    return collapse.judge(f, torch.arange(len(both)) < len(x), "entropy")
+
+
 def train_classifier(name, variant):
-    """One C per class on its own pairs."""
+    """One C per class on its own pairs: networks, histories and health by class."""
     parts = {k: pictures_for(k, "train", variant) for k in splits}
     ends = np.cumsum([len(part) for part in parts.values()])
     sets = {
@@ -1036,20 +1069,29 @@ def train_classifier(name, variant):
         for k, end in zip(splits, ends, strict=True)
     }
     pictures = torch.cat(list(parts.values()))
-    return fit(
-        new_classifier,
-        classifier_loss(variant),
-        pictures,
-        sets,
-        epochs(1),
-        degradation,
-        name,
+
+    def train(keys, restart):
+        return fit(
+            new_classifier,
+            classifier_loss(variant),
+            pictures,
+            {k: sets[k] for k in keys},
+            epochs(1),
+            degradation,
+            name,
+            restart,
+        )
+
+    if variant.lam == 1:  # there is nothing to learn, and so nothing to judge
+        return *train(list(splits), 0), {k: {} for k in splits}
+    return collapse.train_alive(
+        train, partial(judge_classifier, variant=variant), list(splits), label_of(name)
     )
 
 
 classifiers = {}
 for name, variant in variants.items():
-    classifiers[name], histories[name] = train_classifier(name, variant)
+    classifiers[name], histories[name], health[name] = train_classifier(name, variant)
 
 
 # %% mystnb={"figure": {"caption": "The classifier's loss over the epochs, and its share of wrong answers on training pairs.", "name": "fig-crbnd-curves"}, "image": {"alt": "Line plot: cross entropy and error rate of the classifier fall over the epochs"}}
@@ -1108,13 +1150,6 @@ def scoring_seconds(k):
     network = Score(classifiers["CRBND"][k], p.lam).eval()
     scoring.apply(network, pair, torch.arange(len(pair)))
     return time.perf_counter() - started
-
-
-def negatives_of(k, variant):
-    """Connective negatives of held-out images, eq. 5: float32 (n, c, s, s)."""
-    pair = pictures_for(k, "held_out", variant).float() / 255
-    batch = {"all": pair} | degradation(seeded(k), len(pair))
-    return connect(pair[:, :c], degraded(batch, variant), variant.lam)
 
 
 # %%
@@ -1202,9 +1237,6 @@ def evaluate(method, k, scores, has_half):
     return found + mixtures.results(method, scores["test"], thresholds, tests_of(k))
 
 
-COLLAPSED = 0.1  # reconstructions that vary less than this share of the images
-
-
 def mean_errors(k):
     """Eq. 3 averaged over held-out, normal test and novel test images, and how much
     reconstructions vary from image to image, as a share of how much images do."""
@@ -1213,10 +1245,6 @@ def mean_errors(k):
     parts |= {"normal": error["test"][y == 0], "novel": error["test"][y == 1]}
     x, x_prime = pairs[k]["held_out"].float().split(c, 1)
     spread = float(x_prime.std(0).mean() / x.std(0).mean())
-    if spread < COLLAPSED:
-        print(
-            f"A has collapsed for {names[k]}: it makes nearly the same of every image"
-        )
     values = {f"mean;images={part}": error.mean() for part, error in parts.items()}
     values["spread;images=held_out"] = spread
     return [
@@ -1248,6 +1276,7 @@ for k in splits:
     summary = {
         name: vars(history[k])
         | {"terms": {term: v[-1] for term, v in history[k].terms.items()}}
+        | health[name][k]
         for name, history in histories.items()
     }
     summary["CRBND"]["scoring_seconds"] = round(scoring_seconds(k), 4)

@@ -269,16 +269,24 @@ def test_a_run_with_ablations_records_every_score(everything):
         assert best["low"] <= best["value"] <= best["high"]
 
 
-@pytest.mark.parametrize(("share", "said"), [(0.0, True), (1.0, False)])
-def test_an_autoencoder_that_makes_the_same_of_every_image_is_called_collapsed(
-    share, said, everything, monkeypatch, capsys
-):
-    k = everything["shown"]
-    x = everything["pairs"][k]["held_out"][:, :1]
-    monkeypatch.setitem(everything["pairs"][k], "held_out", torch.cat([x, (share * x).to(torch.uint8)], 1))
-    values = {result.metric: result.value for result in everything["mean_errors"](k)}
-    assert values["spread;images=held_out"] == pytest.approx(share)
-    assert ("A has collapsed for 3" in capsys.readouterr().out) == said
+def test_a_record_says_of_every_training_whether_it_is_alive_but_of_the_void_one(everything):
+    (file,) = everything["folder"].glob("crbnd/digits/*.json")
+    trained = json.loads(file.read_text())["training"]
+    assert trained["A"]["collapse"]["collapsed"]  # after two steps
+    assert trained["A"]["restarts"] == 2
+    assert {name for name, how in trained.items() if "collapse" not in how} == {"λ = 1"}
+
+
+@pytest.mark.parametrize(("logit", "dead"), [(5.0, False), (0.01, True)])
+def test_a_classifier_is_judged_by_held_out_positives_and_their_negatives(logit, dead, everything):
+    count = len(everything["pairs"][everything["shown"]]["held_out"])
+
+    class Knows(torch.nn.Module):
+        def forward(self, x):
+            return logit * torch.cat([torch.ones(count), -torch.ones(count)])
+
+    judged = everything["judge_classifier"](everything["shown"], Knows().eval(), everything["SETTING"])
+    assert judged["collapsed"] == dead
 
 
 def test_at_lambda_one_the_classes_are_the_same_images(everything):
