@@ -150,7 +150,6 @@ from skimage.metrics import structural_similarity
 from sklearn.decomposition import PCA
 from sklearn.svm import OneClassSVM
 from torch import nn
-from tqdm import tqdm
 
 from novelty_utils import (
     data,
@@ -164,6 +163,7 @@ from novelty_utils import (
     scoring,
     training,
 )
+from novelty_utils.progress import tqdm
 from novelty_utils.records import Result
 
 plots.set_style()

@@ -87,7 +87,6 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
-from tqdm import tqdm
 
 from novelty_utils import (
     data,
@@ -98,6 +97,7 @@ from novelty_utils import (
     records,
     repeats,
 )
+from novelty_utils.progress import tqdm
 from novelty_utils.records import Result, chosen
 
 plots.set_style()

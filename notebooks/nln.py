@@ -144,7 +144,6 @@ import torchvision
 from scipy.stats import wilcoxon
 from sklearn.decomposition import PCA
 from torch import nn
-from tqdm import tqdm
 
 from novelty_utils import (
     data,
@@ -158,6 +157,7 @@ from novelty_utils import (
     scoring,
     training,
 )
+from novelty_utils.progress import tqdm
 from novelty_utils.records import Result, chosen
 
 plots.set_style()

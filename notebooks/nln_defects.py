@@ -106,7 +106,6 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 from novelty_utils import (
     defects,
@@ -118,6 +117,7 @@ from novelty_utils import (
     training,
 )
 from novelty_utils.neighbours import nearest
+from novelty_utils.progress import tqdm
 from novelty_utils.records import Result
 
 plots.set_style()

@@ -23,11 +23,11 @@ import pandas as pd
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from novelty_utils import folders, synthetic
 from novelty_utils.data import cache_dir
 from novelty_utils.params import InputError, defect_class_names
+from novelty_utils.progress import tqdm
 
 GOOD = "good"
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from tqdm import tqdm
 
 from novelty_utils.params import InputError
+from novelty_utils.progress import tqdm
 
 
 def load(root: Path, classes: tuple[str, ...], side: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from novelty_utils import folders
 from novelty_utils.files import write_atomically
 from novelty_utils.params import CLASSES, InputError
+from novelty_utils.progress import tqdm
 
 Arrays = tuple[Tensor, Tensor, Tensor]  # images, labels, is_test
 

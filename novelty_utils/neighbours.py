@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from novelty_utils.params import InputError
+from novelty_utils.progress import tqdm
 
 WIDE = 128  # times as many codes as queries in one block: 128 x 16384 values, 8 MB, stay in the cache of a CPU
 SPARE = 4  # candidates beyond k

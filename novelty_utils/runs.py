@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -169,18 +169,33 @@ def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
     import papermill
 
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it logs of a failure is in the exception
-    done = papermill.execute_notebook(
-        *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, output)),  # it formats the paths
-        dict(values),
-        kernel_name="python3",
-        language="python",
-        progress_bar=sys.stderr.isatty(),
-        start_timeout=120,  # a busy machine is slow, not broken: papermill's own patience is 60 s, and 4 s for output
-        iopub_timeout=60,
-        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # a note on encryption for every run, a stack on Ctrl-C
-    )
+    with _no_bars_in_kernels():
+        done = papermill.execute_notebook(
+            *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, output)),  # it formats the paths
+            dict(values),
+            kernel_name="python3",
+            language="python",
+            progress_bar=sys.stderr.isatty(),
+            start_timeout=120,  # a busy machine is slow, not broken: papermill's patience is 60 s, and 4 s for output
+            iopub_timeout=60,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # notes on encryption, and a stack on Ctrl-C
+        )
     if done.metadata.papermill.exception:  # papermill calls sys.exit(0) in a cell a success and skips the rest
         raise RuntimeError("a cell called sys.exit(), those after it did not run")
+
+
+@contextlib.contextmanager
+def _no_bars_in_kernels() -> Iterator[None]:
+    """Kernels that start meanwhile draw no progress bars: nobody watches, and every move of one would be kept."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is first imported, which this process has done
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
 
 
 def _make_room(output: Path, notebook: Path) -> Path:

@@ -23,7 +23,7 @@ PACKAGE = "novelty_utils"
 MOVED = f"{PACKAGE}/moved.toml"
 WRITES = "records.write("  # the cell of a notebook that has this is the last one that counts
 # Rooms that show and keep results, but have no part in them; also under the names that they had before.
-ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings"}
+ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "progress"}
 TODAY = "today"  # in place of a commit: the files as they are now
 
 
@@ -185,6 +185,8 @@ class _OurImports(ast.NodeTransformer):
         return node if node.names else None
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        if node.module == "tqdm":  # where the progress bar came from before it was a room
+            return None
         if not _is_ours(node.module or ""):
             return node
         self.found |= {Import(node.module, alias.name, alias.asname or alias.name) for alias in node.names}

@@ -18,12 +18,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from novelty_utils import engines, grids, jobs, plans, records
 from novelty_utils.files import write_atomically
 from novelty_utils.grids import Job
 from novelty_utils.params import InputError
+from novelty_utils.progress import tqdm
 from novelty_utils.runs import RunError
 
 if TYPE_CHECKING:

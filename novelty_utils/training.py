@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from novelty_utils import batches, checkpoints
 from novelty_utils.batches import Detector, epochs_for, steps_per_epoch  # noqa: F401  notebooks find them here
 from novelty_utils.engines import Batch, Loss, Replayed, Single, Stacked, pick_device, pick_precision
 from novelty_utils.params import InputError
+from novelty_utils.progress import tqdm
 
 Draws = Callable[[torch.Generator, int], Batch]
 

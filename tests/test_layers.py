@@ -12,7 +12,7 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 
 # From the ground up: a room imports rooms of lower floors. A new room gets its place here.
 FLOORS = [
-    {"params", "jobs"},
+    {"params", "jobs", "progress"},
     {"files", "folders", "synthetic", "cells"},
     {"caltech", "jpegs"},
     {"data", "checkpoints", "batches"},

@@ -3,6 +3,7 @@
 import gc
 import json
 import linecache
+import os
 import signal
 import subprocess
 import sys
@@ -289,6 +290,24 @@ def test_plain_papermill_with_a_wrong_value_fails_in_the_schema_cell(notebook):
     assert caught.value.source == SCHEMA
     assert caught.value.ename == "InputError"
     assert not Path("results").exists()
+
+
+def test_a_kernel_of_papermill_draws_no_bars(notebook, monkeypatch):
+    import papermill
+
+    def executed(*_, **__):
+        seen.append(os.environ.get("TQDM_DISABLE"))
+        Path("out.partial.ipynb").touch()
+        raise KeyboardInterrupt
+
+    seen: list[str | None] = []
+    monkeypatch.setattr(papermill, "execute_notebook", executed)
+    for before in (None, "0"):
+        monkeypatch.setenv("TQDM_DISABLE", before) if before else monkeypatch.delenv("TQDM_DISABLE", raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            runs.run_papermill(notebook, {}, Path("out.ipynb"))
+        assert os.environ.get("TQDM_DISABLE") == before
+    assert seen == ["1", "1"]
 
 
 def test_papermill_needs_jupyter_and_room_for_the_outcome(notebook, monkeypatch):

@@ -180,6 +180,14 @@ def test_a_move_that_the_table_does_not_tell_counts_as_a_change(house):
     assert reasons(house) == ["notebook", "evaluation.scores", "ground.lower"]
 
 
+def test_where_the_progress_bar_comes_from_does_not_count(house):
+    (house / "novelty_utils/scoring.py").write_text("from tqdm import tqdm\n" + ROOM)
+    commit(house)
+    (house / "novelty_utils/progress.py").write_text("class tqdm: pass\n")
+    (house / "novelty_utils/scoring.py").write_text("from novelty_utils.progress import tqdm\n" + ROOM)
+    assert reasons(house) == []
+
+
 def test_what_a_package_hands_on_besides_does_not_count(house):
     move(house, handed_on=True)
     commit(house)
