@@ -125,6 +125,7 @@ class Parameters(RunParameters):
         "one_hot",
         "sequential",
         "no_gan",
+        "autoencoder",
         "group_norm",
         "apart",
     ] = Field(description="one change of the method, for ablations")
@@ -165,6 +166,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
 from novelty_utils import (
+    collapse,
     data,
     metrics,
     mixtures,
@@ -704,7 +706,10 @@ class ADeGAN(nn.Module):
 
 def as_pattern(logits):
     """What G receives for E's opinion: its probabilities, so that eq. 7 reaches E. In
-    the ablation "one_hot" the likeliest pattern, with the gradient of the former."""
+    the ablation "one_hot" the likeliest pattern, with the gradient of the former; in
+    "autoencoder" nothing, so that an image goes through d numbers alone."""
+    if p.variant == "autoencoder":
+        return torch.zeros_like(logits)
     soft = logits.softmax(1)
     if p.variant != "one_hot":
         return soft
@@ -881,6 +886,14 @@ def extractor_loss(model, batch):
     }
 
 
+def autoencoder_loss(model, batch):
+    """Eq. 7 and nothing else, for the ablation "autoencoder"."""
+    l_recon = reconstruction(
+        batch["all"], model.reconstruct(batch["all"]), p.recon_norm
+    )
+    return {"loss": l_recon, "recon": l_recon}
+
+
 # %% [markdown]
 # ## Training
 #
@@ -894,11 +907,13 @@ FIRST = [
     training.Step(generator_loss, ("G",), **ADAM),
 ]
 SECOND = [training.Step(extractor_loss, ("G", "E"), **ADAM)]
-STAGES = {"sequential": [FIRST, SECOND], "no_gan": [SECOND]}
+ALONE = [training.Step(autoencoder_loss, ("G", "E"), **ADAM)]
+STAGES = {"sequential": [FIRST, SECOND], "no_gan": [SECOND], "autoencoder": [ALONE]}
 
 
-def fit():
-    """One detector per novel class; networks and histories (one per stage) by class."""
+def fit(passes):
+    """One detector per novel class after as many epochs; networks, and histories (one
+    per stage), by class."""
     built = {k: build() for k in splits}
     detectors = [
         training.Detector(built[k], {"all": split.train}, p.seed, names[k])
@@ -913,12 +928,12 @@ def fit():
             detectors,
             images,
             steps,
-            epochs=epochs(),
+            epochs=passes,
             batch=p.batch,
             device=p.device,
             draws=draw_codes,
             checkpoint=file,
-            rows=max(1, 40 // epochs()),
+            rows=max(1, 40 // passes),
             label=f"stage {number + 1}",
         )
         for k, history in zip(splits, done, strict=True):
@@ -926,7 +941,7 @@ def fit():
     return built, histories
 
 
-models, histories = fit()
+models, histories = fit(epochs())
 terms = {name: v for h in histories[shown] for name, v in h.terms.items()}
 
 # %% mystnb={"figure": {"caption": "Loss terms of this page's run. Left: the game, with the share of images that D judges rightly. Right: the terms of eq. 8. The upper dotted line is log of the number of patterns, where cross entropy starts and below which eq. 6 (ip) cannot fall. The lower one is the feature distance of the trivial answer, zero.", "name": "fig-ade-curves"}, "image": {"alt": "Two line plots over the training: losses of discriminator and generator with the accuracy of the former, and cross entropy, feature distance, mixture penalty and reconstruction"}}
@@ -948,7 +963,8 @@ for level in (np.log(p.n_c), length(codes[1]).mean()):
 plt.show()
 
 # %% mystnb={"figure": {"caption": "Pattern usage over the training: the mean probability that the extractor gives to each pattern on real training images, stacked. A band that closes is a pattern that died. Equal bands mean that no pattern is preferred: either all are used, or the extractor never decides.", "name": "fig-ade-usage"}, "image": {"alt": "Stacked bands over the training, one per pattern, with the share of real images that the extractor assigns to each"}}
-usage = np.array([terms[f"pattern_{i}"] for i in range(p.n_c)])
+nothing = [0.0] * len(terms["recon"]) if "recon" in terms else [0.0]
+usage = np.array([terms.get(f"pattern_{i}", nothing) for i in range(p.n_c)])
 figure, axis = plt.subplots(figsize=(7.5, 2.8))
 axis.stackplot(np.arange(usage.shape[1]), usage, colors=plt.cm.tab20.colors)
 axis.set(
@@ -1056,9 +1072,18 @@ def health(k):
             values["D"] = history.terms["D_accuracy"][-1]
     few = values["patterns used"] < p.n_c / 2
     alike = values["diversity"] < 0.5 or values["within"] < 0.1
-    return values | {"collapsed": float(few or alike)}
+    dead = redrawn[k]["collapsed"]
+    if p.variant == "autoencoder":  # it has no patterns, and nothing is drawn
+        return {"collapsed": float(dead)}
+    return values | {"collapsed": float(few or alike or dead)}
 
 
+redrawn = {
+    k: collapse.of_autoencoder(
+        Reading(models[k], models[k].reconstruct), images, split.held_out
+    )
+    for k, split in splits.items()
+}
 measured = {k: health(k) for k in splits}
 for k, values in measured.items():
     if values["collapsed"]:
@@ -1090,7 +1115,7 @@ def scores_of(k):
     e, m, *_ = read(models[k], splits[k].test)
     seconds[k] = time.perf_counter() - started
     S_held_out = surprise(scoring.standardise(held_e, held_e))
-    held_out[k] = r1(S_held_out, held_m, p.n_c)
+    held_out[k], held_error[k] = r1(S_held_out, held_m, p.n_c), held_e.mean()
     z = scoring.standardise(e, held_e)
     S = surprise(z)
     above = len(held_e) - np.searchsorted(np.sort(held_e), e)
@@ -1100,26 +1125,47 @@ def scores_of(k):
     return scores | {"pixels": pixel_scores(k)}, e, m
 
 
-scored, parts, seconds, held_out, found = {}, {}, {}, {}, {}
+def auroc_result(k, method, s, when=""):
+    """The AUROC of a score of the test images, with its interval."""
+    value, low, high = metrics.auroc(splits[k].reveal(), s)
+    return Result(method=method, metric=f"auroc{when}", value=value, low=low, high=high)
+
+
+def of_an_autoencoder(k):
+    """What is recorded of it: its error, after a third of the training, too."""
+    held, e = (read(earlier[k], i)[0] for i in (splits[k].held_out, splits[k].test))
+    rows = [auroc_result(k, name, scored[k][name]) for name in ("error", "pixels")]
+    rows += [auroc_result(k, "error", e, ";after=third")]
+    for when, error in (("", held_error[k]), (";after=third", held.mean())):
+        metric = f"error;held_out{when}"
+        rows.append(Result(method="error", metric=metric, value=error))
+    return rows
+
+
+def of_the_method(k):
+    """What is recorded of the method: all scores, and the means of their parts."""
+    rows = [auroc_result(k, method, s) for method, s in scored[k].items()]
+    rows += mixtures.of_score("R1", splits[k], scored[k]["R1"], held_out[k], p.seed)
+    rows.append(Result(method="error", metric="error;held_out", value=held_error[k]))
+    for kind, label in (("normal", 0), ("novel", 1)):
+        for metric, values in zip(("error", "confidence"), parts[k], strict=True):
+            value = values[splits[k].reveal() == label].mean()
+            metric = f"mean {metric};images={kind}"
+            rows.append(Result(method="parts", metric=metric, value=value))
+    return rows
+
+
+scored, parts, seconds, held_out, held_error, found = {}, {}, {}, {}, {}, {}
+if p.variant == "autoencoder":
+    earlier, _ = fit(max(1, epochs() // 3))
 for k in splits:
     scored[k], *parts[k] = scores_of(k)
-    y = splits[k].reveal()
     found[k] = [
         Result(method="health", metric=metric, value=value)
         for metric, value in measured[k].items()
     ]
-    for method, s in scored[k].items():
-        value, low, high = metrics.auroc(y, s)
-        found[k].append(
-            Result(method=method, metric="auroc", value=value, low=low, high=high)
-        )
-    found[k] += mixtures.of_score("R1", splits[k], scored[k]["R1"], held_out[k], p.seed)
-    e, m = parts[k]
-    for kind, label in (("normal", 0), ("novel", 1)):
-        for metric, values in (("error", e), ("confidence", m)):
-            metric = f"mean {metric};images={kind}"
-            value = values[y == label].mean()
-            found[k].append(Result(method="parts", metric=metric, value=value))
+    alone = p.variant == "autoencoder"
+    found[k] += of_an_autoencoder(k) if alone else of_the_method(k)
 
 # %% tags=["hide-input"]
 for k in splits:
@@ -1127,6 +1173,7 @@ for k in splits:
     for number, history in enumerate(histories[k], 1):
         last = {term: v[-1] for term, v in history.terms.items()}
         summary[f"stage {number}"] = vars(history) | {"terms": last}
+    summary[f"stage {number}"]["collapse"] = redrawn[k]
     summary[f"stage {number}"]["scoring_seconds"] = round(seconds[k], 4)
     summary[f"stage {number}"]["scored_images"] = len(splits[k].test)
     cost = (watch.seconds() / len(splits), watch.peak_memory_mb())

@@ -11,7 +11,7 @@ from scipy.stats import entropy, norm
 
 from novelty_utils import records, training
 
-BEFORE_TRAINING = "models, histories = fit()\n"
+BEFORE_TRAINING = "models, histories = fit(epochs())\n"
 BEFORE_TABLES = "AS_SET = {"
 QUICK = {'"smoke": 800': '"smoke": 4'}
 VARIANTS = ("plain_codes", "rescaled_codes", "penalise_E", "middle", "one_hot", "group_norm", "apart")
@@ -344,6 +344,39 @@ def test_every_variant_runs_and_is_recorded(variant, tmp_path, monkeypatch):
     for number, wanted in enumerate(stages, 1):
         terms = record["training"][f"stage {number}"]["terms"]
         assert wanted == {"D", "G", "recon"} & set(terms)
+
+
+def test_an_autoencoder_passes_d_numbers_and_no_opinion(tmp_path, monkeypatch):
+    names = before_training(monkeypatch, tmp_path, variant="autoencoder", d=3)
+    model, X = names["build"]().eval(), torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(2))
+    seen = []
+    model.G.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    terms = names["autoencoder_loss"](model, {"all": X})
+    assert not seen[0][:, :10].any() and seen[0].shape == (4, 13) and seen[0][:, 10:].any()
+    assert terms["loss"].item() == pytest.approx((X - model.reconstruct(X)).flatten(1).norm(dim=1).mean().item())
+
+
+def test_an_autoencoder_is_recorded_by_its_error_at_two_lengths(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = names_after(
+        "ade_gan", BEFORE_TABLES, {'"smoke": 800': '"smoke": 120'}, results=str(tmp_path), d=3, variant="autoencoder"
+    )
+    names["plt"].close("all")
+    (file,) = tmp_path.glob("ade_gan/digits/*.json")
+    record = json.loads(file.read_text())
+    values = {(r["method"], r["metric"]): r["value"] for r in record["results"]}
+    assert set(values) == {
+        ("health", "collapsed"), ("error", "auroc"), ("pixels", "auroc"), ("error", "auroc;after=third"),
+        ("error", "error;held_out"), ("error", "error;held_out;after=third"),
+    }  # fmt: skip
+    assert values["error", "error;held_out"] < values["error", "error;held_out;after=third"]
+    assert set(record["training"]["stage 1"]["terms"]) == {"loss", "recon"}
+    assert record["training"]["stage 1"]["collapse"]["collapsed"] == bool(values["health", "collapsed"])
+
+
+def test_a_network_that_redraws_everything_alike_is_called_collapsed(everything, monkeypatch):
+    monkeypatch.setitem(everything["redrawn"], everything["shown"], {"collapsed": True})
+    assert everything["health"](everything["shown"])["collapsed"] == 1
 
 
 @pytest.mark.parametrize("n_c", [2, 32])
