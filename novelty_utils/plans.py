@@ -89,9 +89,9 @@ def _estimate(some: list[Job], workers: int) -> str:
 def seconds(todo: list[Job]) -> list[float | None]:
     """How long each run takes, by the records of such runs; None where there are none, or they cannot be read."""
     here, read = _hardware(), {}
-    for job in todo:
+    for job in {(job.paper, job.parameters.results): job for job in todo}.values():
         with contextlib.suppress(InputError):
-            read.setdefault((job.paper, job.parameters.results), _recorded(job))
+            read[job.paper, job.parameters.results] = _recorded(job)
     found = [_comparable(job, here, read.get((job.paper, job.parameters.results), []))[0] for job in todo]
     return [_seconds(job, alike) if alike else None for job, alike in zip(todo, found, strict=True)]
 

@@ -28,6 +28,7 @@ import nbformat
 import papermill  # noqa: F401  its progress bar is set up before TQDM_DISABLE is
 from dask.system import CPU_COUNT
 
+import coverage_page
 import ledger_page
 from crossref import ROOT
 from novelty_utils import claims, provenance, records, repeats, runs
@@ -130,6 +131,7 @@ def stage(executed: dict[str, Path]) -> None:
     (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
     (STAGE / "book" / "speeds.md").write_text(_speeds(Path("results/bench")), encoding="utf-8")
     (STAGE / "book" / "times.md").write_text(_times(executed), encoding="utf-8")
+    coverage_page.write_parts(STAGE / "book", "results")
     ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed))
 
 

@@ -1,0 +1,137 @@
+"""The parts of the page of coverage that are computed: what has been trained, what is missing, what that costs."""
+
+from __future__ import annotations
+
+import html
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger_page import NAMES
+from novelty_utils import grids, plans, records
+from novelty_utils.files import write_atomically
+from novelty_utils.grids import Job
+from novelty_utils.params import CLASSES
+from novelty_utils.records import Record
+
+TRAINED = {
+    "ics": ("CAE", "CLS", "ICS", "Control"),
+    "nln": ("AE", "AE-con", "AE-res", "VAE", "AAE"),
+    "crbnd": ("CRBND",),
+    "ade_gan": ("stage 1",),
+    "leaderboard": ("PCA", "k-NN"),  # two of the five: each record has all of them
+}
+SHAPES = ("arch", "depth", "d", "L", "recon_norm", "bn", "batch")
+CALLED = {"stage 1": "ADe-GAN", "k-NN": "baselines", "PCA": "baselines"}
+FULL = Path("sweeps/full_length.yml")
+NOT_AT_HAND = ("cifar10",)  # its runs wait for a download
+
+
+class Row(NamedTuple):
+    """One experiment of the book; `variant` has what of the networks differs from the notebook's default."""
+
+    paper: str
+    method: str
+    variant: tuple[tuple[str, str], ...]
+    dataset: str
+    protocol: str
+
+
+def write_parts(folder: Path, results: str | Path) -> None:
+    """Into `folder`: coverage_there.md and coverage_missing.md, for book/coverage.md."""
+    _write(folder / "coverage_there.md", there(results))
+    _write(folder / "coverage_missing.md", missing(grids.read(FULL, {"results": str(results)})))
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def there(results: str | Path) -> str:
+    """What has been recorded, in Markdown: a table per paper, classes and seeds by tier, with the hours they took."""
+    parts = []
+    for paper, methods in TRAINED.items():
+        kept = [record for record in records.read(paper, results) if record.tier != "smoke"]
+        if kept:
+            hours = {tier: sum(r.seconds for r in kept if r.tier == tier) / 3600 for tier in ("demo", "paper")}
+            spent = f"{hours['demo']:.1f} hours of computing in the demo tier, {hours['paper']:.1f} at full length"
+            parts.append(f"**{NAMES.get(paper, 'Baselines')}**: {spent}.\n\n{_table(_rows(kept, methods))}")
+    return "\n".join(parts)
+
+
+def _rows(kept: Iterable[Record], methods: Iterable[str]) -> dict[Row, dict[str, dict[str, set[int]]]]:
+    """Of each experiment, by tier and class, the seeds that are recorded."""
+    found: dict[Row, dict[str, dict[str, set[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(set)))
+    for record in kept:
+        for method in set(methods) & record.training.keys():
+            row = Row(
+                record.paper,
+                CALLED.get(method, method),
+                _variant(record),
+                record.dataset,
+                record.parameters.get("protocol", ""),
+            )
+            found[row][record.tier][record.class_name].add(record.seed)
+    return found
+
+
+def _variant(record: Record) -> tuple[tuple[str, str], ...]:
+    """The parameters that shape its networks, where the notebook has such."""
+    return tuple((name, str(record.parameters[name])) for name in SHAPES if name in record.parameters)
+
+
+def _table(rows: dict[Row, dict[str, dict[str, set[int]]]]) -> str:
+    """One line for all methods that were run alike; of the shapes those that differ between the lines."""
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    every = [dict(row.variant) for row in rows]
+    varies = [name for name in SHAPES if len({variant.get(name) for variant in every}) > 1]
+    for row in sorted(rows):
+        variant = ", ".join(f"{name}={value}" for name, value in row.variant if name in varies)
+        data = f"{row.dataset}, {row.protocol}".rstrip(", ").replace("_", " ")
+        counts = [_count(rows[row].get(tier, {}), row.dataset) for tier in ("demo", "paper")]
+        alike[variant, data, *counts].append(row.method)
+    lines = ["| networks | data, protocol | demo | full length |", "| --- | --- | --- | --- |"]
+    for (variant, *rest), methods in alike.items():
+        trained = ", ".join(dict.fromkeys(methods)) + f" ({variant})" * bool(variant)
+        lines.append(f"| {' | '.join(map(_cell, [trained, *rest]))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text from records as the cell of a table: it may hold anything."""
+    return html.escape(text).replace("|", "&#124;")
+
+
+def _count(seeds: dict[str, set[int]], dataset: str) -> str:
+    """Such as "10 of 10, 3 seeds", or "2 of 10 (1, 8)"; seeds are those that every class has."""
+    if not seeds:
+        return "–"
+    classes = CLASSES.get(dataset, ())
+    said = f"{len(seeds)} of {len(classes)}" if set(seeds) <= set(classes) else f"{len(seeds)} draws"
+    some = f" ({', '.join(sorted(seeds))})" if len(seeds) <= 4 and set(seeds) < set(classes) else ""
+    every = min(map(len, seeds.values()))
+    return said + some + f", {every} seeds" * (every > 1)
+
+
+def missing(listed: list[Job]) -> str:
+    """What the list of full-length runs still lacks, in its order, with the hours of one core that this would take."""
+    todo = plans.unfinished(listed)
+    if not todo:
+        return "Nothing: every run of the list is recorded.\n"
+    groups: dict[tuple[str, ...], list[tuple[Job, float | None]]] = defaultdict(list)
+    for job, seconds in zip(todo, plans.seconds(todo), strict=True):
+        trains = getattr(job.parameters, "methods", getattr(job.parameters, "models", ""))
+        groups[job.paper, trains, job.parameters.dataset, str(job.parameters.seed)].append((job, seconds))
+    lines = [f"{len(todo)} of the {len(listed)} runs of `{FULL}` are missing.\n", "| paper | trains | data | seed |"]
+    lines[1] += " classes | hours of one core |"
+    lines.append("| --- | --- | --- | --- | --- | --: |")
+    for (paper, trains, dataset, seed), some in groups.items():
+        known = [seconds for _, seconds in some if seconds]
+        hours = f"{sum(known) / 3600:.1f}" if len(known) == len(some) else "not known"
+        if dataset in NOT_AT_HAND:
+            hours += ", to be downloaded"
+        classes = ", ".join(dict.fromkeys(job.parameters.class_name for job, _ in some))
+        words = [NAMES[paper], trains.replace(",", ", "), dataset.replace("_", " "), seed, classes, hours]
+        lines.append(f"| {' | '.join(map(_cell, words))} |")
+    return "\n".join(lines) + "\n"
