@@ -88,6 +88,13 @@ def test_a_short_run_below_the_line_does_not_refute_and_a_long_one_does(tier, re
     assert row(rows, reading)["state"] == state
 
 
+def test_a_dead_training_does_not_refute_however_long_it_was():
+    records = [record({"M": 0.5, "health": 1.0}, "1", tier="paper"), record({"M": 0.5}, "8", tier="paper")]
+    records[0].results[1].metric = "collapsed"
+    found = row(readings.table(claim(), records), "longer")
+    assert (found["state"], found["trained"]) == (SO_FAR, "1 of 2")
+
+
 def test_what_comes_within_the_margin_holds():
     line = row(readings.table(claim(), []), "four")["line"]
     for value, state in ((line - 0.019, HOLDS), (line - 0.021, SO_FAR), (0.999, HOLDS)):
@@ -132,7 +139,8 @@ def test_the_sentence_names_the_default_once_and_each_other_reading_where_it_bel
 
 def test_the_table_for_a_page_has_words_for_what_is_missing():
     page = readings.shown(readings.table(claim(), [record({"M": 0.5}, name) for name in ("1", "8")]))
-    assert page.ours.tolist() == ["0.500", NOT_RUN, NOT_RUN, NOT_RUN]
+    assert page.ours.tolist() == ["0.500", "", "", ""]
+    assert page.state.tolist() == [SO_FAR, NOT_RUN, NOT_RUN, NOT_RUN]
     assert page.reading.iloc[0] == "four (default)"
     assert not page.astype(str).isin(["nan", "None"]).any().any()
 

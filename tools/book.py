@@ -132,7 +132,7 @@ def stage(executed: dict[str, Path]) -> None:
     (STAGE / "book" / "speeds.md").write_text(_speeds(Path("results/bench")), encoding="utf-8")
     (STAGE / "book" / "times.md").write_text(_times(executed), encoding="utf-8")
     coverage_page.write_parts(STAGE / "book", "results")
-    ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed))
+    ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed), "results")
 
 
 def _runtimes(executed: Iterable[Path]) -> str:
