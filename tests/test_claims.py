@@ -14,13 +14,22 @@ from matplotlib.collections import PathCollection
 
 import ledger_page
 from novelty_utils import claims, cli, evidence, grids, numbers, orders, published, records, runs
-from novelty_utils.params import DEFECT_CLASSES
+from novelty_utils.params import DEFECT_CLASSES, RunParameters
 from novelty_utils.records import Record, Result
 
 ROOT = Path(claims.__file__).parents[1]
 SETTINGS = {
     "ics": {"methods": "CAE,CLS,ICS", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"},
-    "crbnd": {"arch": "paper", "lam": 0.5, "x_d": "rec", "x_prime": "clean", "side": 32, "blur": 7, "noise": 0.25}
+    "crbnd": {
+        "arch": "paper",
+        "depth": 4,
+        "lam": 0.5,
+        "x_d": "rec",
+        "x_prime": "clean",
+        "side": 32,
+        "blur": 7,
+        "noise": 0.25,
+    }
     | {"protocol": "outlier_share"},
     "nln": {"protocol": "miso", "models": "AE-con", "arch": "paper", "L": 32, "K": 2, "alpha": 1.0},
     "nln_defects": {},
@@ -80,6 +89,30 @@ def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
         if rule.printed:
             names = set(orders.printed_cells(paper, rule.printed["table"]).columns)
             assert {rule.printed["more"], rule.printed["less"]} <= names
+
+
+# Parameters that change no number of a rule: what is trained beside it, what a record holds a grid of, the draws.
+FREE = {
+    "ics": {"methods"}, "nln": {"models", "K", "alpha"}, "ade_gan": set(),
+    "crbnd": {"shares", "repetitions", "ablations", "n_inlier"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("paper", FREE)
+def test_a_rule_says_every_parameter_that_changes_a_number_so_that_it_mixes_no_two_networks(paper):
+    schema, _ = runs.read_schema(ROOT / "notebooks" / f"{paper}.ipynb")
+    needed = set(schema.model_fields) - set(RunParameters.model_fields) - FREE[paper]
+    for rule in [*published.rules(paper).cells, *published.rules(paper).orders]:
+        if rule.notebook in ("", paper) and not getattr(rule, "set_aside", ""):
+            named = set(rule.parameters) | set(getattr(rule, "varies", ())) | set(getattr(rule, "each", ()))
+            sides = [getattr(rule, name, {}) for name in ("more", "less")] + list(getattr(rule, "row", []))
+            left = (
+                needed
+                - named
+                - {name for side in sides for name in side}
+                - ({"L"} if getattr(rule, "kind", "") == "increase" else set())
+            )
+            assert not left, (rule, left)
 
 
 def test_the_values_of_the_rules_pass_the_schema_of_their_notebook():
