@@ -306,7 +306,13 @@ class Contestant(NamedTuple):
 
 ICS_SET = {"rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
 ICS_SET |= {"bn": "torch", "ssim": "gaussian"}
-NLN_SET = {"L": 32, "arch": "paper"}
+NLN_SET = {
+    "L": 32,
+    "arch": "paper",
+    "batch": 128,
+    "loss": "squared",
+    "adversarial": 1.0,
+}
 CRBND_SET = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25}
 CRBND_SET |= {"side": 32}
 ADE_SET = {"n_c": 10, "alpha": 1.0, "gamma": 10.0, "variant": "default"}
