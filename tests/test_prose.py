@@ -73,9 +73,16 @@ def best_baseline_of_crbnd() -> float:
     return rows.groupby(["n_inlier", "method"]).value.mean().max()
 
 
+def ics_on_the_pullover() -> float:
+    rows = records.frame(records.read("ics", ROOT / "results"))
+    rows = records.chosen(rows, class_name="pullover", tier="paper", seed=0, method="ICS", metric="auroc", bn="torch")
+    return 100 * records.chosen(rows, protocol="one_class", rho=10.0, beta=1e-5, rec="mean").value.item()
+
+
 LIMITS = verdicts.margins()
 MEASURED = {
     "the best baseline of CRBND on CIFAR (JPEG) stays below": lambda bound: best_baseline_of_crbnd() < bound / 100,
+    "ICS on the pullover at full length": lambda said: round(ics_on_the_pullover(), 1) == said,
     "the assumed deviation between seeds": lambda said: LIMITS.seed_deviation["auroc"] == said,
     "the margin of one class": lambda said: LIMITS.cell["auroc"] == said,
     "half the interval of one class with one seed, at the assumed deviation": lambda said: (
