@@ -254,6 +254,20 @@ def test_an_increase_is_one_minus_the_ratio_of_the_best_means(tmp_path):
     assert row["ours"] == pytest.approx(1 - 0.68 / 0.85)
 
 
+def test_the_interval_of_an_increase_weighs_the_error_of_the_score_with_the_ratio(tmp_path):
+    widths = []
+    for baseline in (0.6, 0.4):
+        for digit in DIGITS:
+            score = "auroc;score=con;K=2;alpha=0.5;scale=held out"
+            results = {("AE-con", score): 0.8, ("AE-con", "auroc;score=recon"): baseline}
+            put(tmp_path / str(baseline), results, digit, paper="nln")
+        row = number(claims.ledger(tmp_path / str(baseline)), "Table 1", "mean", "AE-con", paper="nln")
+        assert (row["low"] + row["high"]) / 2 == pytest.approx(1 - baseline / 0.8)
+        widths.append(row["high"] - row["low"])
+    # The same deviation is assumed of all: d(b/a) = db/a - (b/a) da/a, so the width goes with (1 + (b/a)²)^½.
+    assert widths[0] / widths[1] == pytest.approx(((1 + 0.75**2) / (1 + 0.5**2)) ** 0.5)
+
+
 def test_an_increase_is_looked_for_at_every_size_by_itself(tmp_path):
     score = "auroc;score=con;K=2;alpha=0.5;scale=held out"
     for digit in DIGITS:
