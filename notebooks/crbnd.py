@@ -1143,13 +1143,13 @@ def scores_of(name, k):
 
 
 def scoring_seconds(k):
-    """Seconds from the test images to the scores of the run as set."""
+    """Seconds from test images to the scores of the run as set, and how many images."""
+    x = images[splits[k].test[:1000]]
     started = time.perf_counter()
-    x = images[splits[k].test]
     pair = torch.cat([x, reconstruct(A[k], x)], 1)
     network = Score(classifiers["CRBND"][k], p.lam).eval()
     scoring.apply(network, pair, torch.arange(len(pair)))
-    return time.perf_counter() - started
+    return round(time.perf_counter() - started, 4), len(x)
 
 
 # %%
@@ -1279,8 +1279,8 @@ for k in splits:
         | health[name][k]
         for name, history in histories.items()
     }
-    summary["CRBND"]["scoring_seconds"] = round(scoring_seconds(k), 4)
-    summary["CRBND"]["scored_images"] = len(splits[k].test)
+    seconds, count = scoring_seconds(k)
+    summary["CRBND"] |= {"scoring_seconds": seconds, "scored_images": count}
     cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
     record = records.make("crbnd", p, ds, names[k], found[k], summary, *cost)
     print("recorded in", records.write(record, p.results))
@@ -1418,7 +1418,17 @@ plt.show()
 
 
 # %% tags=["hide-input"]
-SETTINGS = ["arch", "lam", "x_d", "x_prime", "blur", "noise", "side", "n_inlier"]
+SETTINGS = [
+    "arch",
+    "depth",
+    "lam",
+    "x_d",
+    "x_prime",
+    "blur",
+    "noise",
+    "side",
+    "n_inlier",
+]
 DEFAULTS = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25}
 DEFAULTS |= {"side": 32}
 SHORT = {
@@ -1427,17 +1437,16 @@ SHORT = {
     "cifar10_jpeg": "CIFAR (jpeg)",
     "digits": "digits",
 }
-ARCHES = {
-    "paper": "U-Net without long skips",
-    "dense64": "code of 64",
-    "code": "public code's",
-}
+ARCHES = {"paper": "U-Net", "dense64": "code of 64"}  # without those of the public code
+NETS = [f"{word}, depth {d}" for word in ARCHES.values() for d in (4, 3, 2, 1, 5, 6)]
+DEEP, NARROW, SHALLOW = NETS[0], NETS[6], NETS[2]  # default and two of its ablations
 
 printed = published.read("crbnd")
 
 
 every = records.frame(records.with_the_books("crbnd", p.results))
-every = every[every.tier != "smoke"]
+every = every[(every.tier != "smoke") & every.arch.isin(ARCHES)]
+every = every.assign(net=every.arch.map(ARCHES) + ", depth " + every.depth.astype(str))
 once = [
     "dataset",
     "protocol",
@@ -1451,7 +1460,7 @@ once = [
 # Of a class that was run with and without ablations the run that has both is kept.
 every = every.sort_values("ablations", ascending=False, kind="stable")
 all_tiers = chosen(every.drop_duplicates(once), **DEFAULTS)
-ours = records.one_tier(all_tiers, "dataset", "protocol", "arch")
+ours = records.one_tier(all_tiers, "dataset", "protocol", "net")
 
 
 def runs_of(rows):
@@ -1485,6 +1494,13 @@ def over_seeds(rows, metric, method="CRBND"):
     return words, by_class.value.std().mean()
 
 
+def trained(rows, method="CRBND"):
+    """How many runs of a method rest on networks that did not die, in words."""
+    runs = chosen(rows, metric="auroc", method=method).collapsed
+    alive, unknown = int((runs == False).sum()), int(runs.isna().sum())  # noqa: E712  or None
+    return f"{alive} of {len(runs)}" + (f", {unknown} unknown" if unknown else "")
+
+
 def show(table):
     """A table of percentages with one decimal."""
     if not len(table):
@@ -1502,16 +1518,31 @@ def show(table):
 AT = (10, 20, 30, 40, 50)
 shared = chosen(ours, protocol="outlier_share")
 LINES = [
-    ("CRBND", "paper"),
-    ("CRBND", "dense64"),
-    ("error of A", "dense64"),
-    ("pixels", "paper"),
+    ("CRBND", DEEP),
+    ("error of A", DEEP),
+    ("CRBND", NARROW),
+    ("CRBND", SHALLOW),
+    ("pixels", ""),
 ]
 
 
-def f1_line(rows, method, arch, rule):
+def of_net(rows, method, net):
+    """The rows of a score. Controls need no network and are in every record: once each."""
+    if net:
+        return chosen(rows, method=method, net=net)
+    return chosen(rows, method=method).drop_duplicates(
+        ["dataset", "class_name", "seed", "n_inlier", "metric"]
+    )
+
+
+def named(method, net):
+    """What a table calls a score: those of A and C with their network."""
+    return f"{method}, {net}" if net else method
+
+
+def f1_line(rows, method, net, rule):
     """Mean F1 over classes, each the mean of its seeds, and over how many classes."""
-    mine = chosen(rows, method=method, arch=arch)
+    mine = of_net(rows, method, net)
     values = [
         per_class(mine, f"f1;rule={rule};share={share}", method).mean() for share in AT
     ]
@@ -1525,15 +1556,13 @@ if panels:
     )
     for axis, dataset in zip(axes[0], panels, strict=True):
         rows = chosen(shared, dataset=dataset)
-        for number, (method, arch) in enumerate(LINES):
-            best, n = f1_line(rows, method, arch, "best")
+        for number, (method, net) in enumerate(LINES):
+            best, n = f1_line(rows, method, net, "best")
             if not n:
                 continue
-            word = method if method == "pixels" else f"{method}, {ARCHES[arch]}"
-            axis.plot(AT, best, "o-", color=f"C{number}", label=f"{word} ({n} classes)")
-            axis.plot(
-                AT, f1_line(rows, method, arch, "held_out")[0], "--", color=f"C{number}"
-            )
+            word, how = f"{named(method, net)} ({n} classes)", {"color": f"C{number}"}
+            axis.plot(AT, best, "o-", label=word, **how)
+            axis.plot(AT, f1_line(rows, method, net, "held_out")[0], "--", **how)
         floor = [100 * metrics.trivial_f1(share / 100) for share in AT]
         axis.plot(AT, floor, color="gray", label="everything normal")
         axis.set(title=SHORT[dataset], xlabel="share of outliers in %", xticks=AT)
@@ -1548,24 +1577,20 @@ print(runs_of(shared))
 
 
 # %% tags=["hide-input"]
-WITH_A = [(m, arch) for m in ("CRBND", "error of A") for arch in ARCHES]
-SCORES = [*WITH_A, ("pixels", "paper"), ("statistics", "paper")]
-
-
-def named(method, arch):
-    """What a table calls a score: those of A and C with their architecture."""
-    return f"{method}, {arch}" if (method, arch) in WITH_A else method
+SCORES = [(method, net) for net in NETS for method in ("CRBND", "error of A")]
+SCORES += [("pixels", ""), ("statistics", "")]
 
 
 def share_table(rows):
     """One row per score of one data set."""
     table = []
-    for method, arch in SCORES:
-        here = chosen(rows, arch=arch)
+    for method, net in SCORES:
+        here = of_net(rows, method, net)
         values = 100 * per_class(here, "auroc", method)
         if not len(values):
             continue
-        row = {"score": named(method, arch), "n": str(len(values))}
+        row = {"score": named(method, net), "n": str(len(values))}
+        row["trained"] = trained(here, method) if net else "–"
         row |= {"AUROC": values.mean(), "±": 2 * values.std() / len(values) ** 0.5}
         row["median"] = values.median()
         row["seeds"], deviation = over_seeds(here, "auroc", method)
@@ -1593,11 +1618,11 @@ show(share_table(chosen(shared, dataset="fashion_mnist")))
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "AUROC per normal class, the mean of its seeds, over the whole test part: the method with the U-Net without long skips (filled) and with a code of 64 numbers (hollow), the reconstruction error of either (plus, cross), and the nearest training image in pixel space (grey dash). The dotted line is chance.", "name": "fig-crbnd-classes"}, "image": {"alt": "Dot plots of AUROC per class for each data set, with several markers per class and a dotted line at one half"}}
 MARKS = {
-    ("CRBND", "paper"): {"color": "C0", "marker": "o"},
-    ("CRBND", "dense64"): {"facecolors": "none", "edgecolors": "C0", "marker": "o"},
-    ("error of A", "dense64"): {"color": "C1", "marker": "x"},
-    ("error of A", "paper"): {"color": "C1", "marker": "+", "s": 60},
-    ("pixels", "paper"): {"color": "gray", "marker": "_", "s": 200},
+    ("CRBND", DEEP): {"color": "C0", "marker": "o"},
+    ("CRBND", SHALLOW): {"facecolors": "none", "edgecolors": "C0", "marker": "o"},
+    ("error of A", DEEP): {"color": "C1", "marker": "x"},
+    ("error of A", SHALLOW): {"color": "C1", "marker": "+", "s": 60},
+    ("pixels", ""): {"color": "gray", "marker": "_", "s": 200},
 }
 if panels:
     figure, axes = plt.subplots(
@@ -1608,10 +1633,10 @@ if panels:
         classes = [
             name for name in class_names(dataset) if name in set(rows.class_name)
         ]
-        for (method, arch), look in MARKS.items():
-            values = 100 * per_class(chosen(rows, arch=arch), "auroc", method)
+        for (method, net), look in MARKS.items():
+            values = 100 * per_class(of_net(rows, method, net), "auroc", method)
             values = values.reindex(classes)
-            word = method if method == "pixels" else f"{method}, {arch}"
+            word = named(method, net)
             axis.scatter(range(len(classes)), values, label=word, **look)
         axis.axhline(50, linestyle=":", color="black")
         axis.set(title=SHORT[dataset], ylabel="AUROC in %")
@@ -1619,6 +1644,43 @@ if panels:
     handles, words = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, words, loc="outside upper center", ncols=4, fontsize=8)
     plt.show()
+
+# %% [markdown]
+# ### How deep must A be?
+#
+# The same two digits, fixed before the first of these runs, with nothing changed but the number of poolings. Down to three poolings the narrowest place holds *more* numbers than the image has pixels, two or four for each. With four it holds as many as
+# the image has pixels, or half: {eq}`eq-crbnd-count`.
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "AUROC against the number of poolings of A: the method (blue) and the error of its autoencoder (orange). A mark is a run, lines join the means over seeds. The dotted line is chance.", "name": "fig-crbnd-depth"}, "image": {"alt": "Two panels, the digits 8 and 5: AUROC of CRBND and of the error of its autoencoder over the depth, with a dotted line at one half"}}
+DEPTH_DIGITS = ("8", "5")
+by_depth = chosen(shared, dataset="mnist", arch="paper", metric="auroc")
+figure, axes = plt.subplots(1, len(DEPTH_DIGITS), figsize=(8, 3), sharey=True)
+for axis, digit in zip(axes, DEPTH_DIGITS, strict=True):
+    for colour, method in (("C0", "CRBND"), ("C1", "error of A")):
+        mine = chosen(by_depth, class_name=digit, method=method)
+        axis.plot(mine.depth, 100 * mine.value, ".", color=colour)
+        means = 100 * mine.groupby("depth").value.mean()
+        axis.plot(means.index, means, color=colour, label=method)
+    axis.axhline(50, linestyle=":", color="black")
+    axis.set(title=f"normal: {digit}", xlabel="poolings of A", xticks=(2, 3, 4))
+axes[0].set(ylabel="AUROC in %")
+axes[0].legend(fontsize=8)
+plt.show()
+
+# %% tags=["hide-input"]
+depths = chosen(by_depth, method="CRBND").merge(
+    chosen(by_depth, method="error of A"),
+    on=["class_name", "depth", "seed"],
+    suffixes=("", " of the error"),
+)
+depths = depths[depths.class_name.isin(DEPTH_DIGITS)]
+depths = depths.groupby(["class_name", "depth"]).agg(
+    seeds=("seed", "nunique"),
+    CRBND=("value", "mean"),
+    error=("value of the error", "mean"),
+)
+depths = depths.rename(columns={"error": "error of A"})
+depths.style.format({"CRBND": "{:.3f}", "error of A": "{:.3f}"})
 
 # %% [markdown]
 # ### Several categories, half of the test novel (Table 1)
@@ -1631,12 +1693,12 @@ if panels:
 # %% tags=["hide-input"]
 def category_rows(rows, n, dataset):
     """One row per score of one data set with n normal categories."""
-    for method, arch in SCORES:
-        mine = chosen(rows, dataset=dataset, n_inlier=n, arch=arch)
+    for method, net in SCORES:
+        mine = of_net(chosen(rows, dataset=dataset, n_inlier=n), method, net)
         values = 100 * per_class(mine, "auroc", method)
         if not len(values):
             continue
-        row = {"": f"{n}, {SHORT[dataset]}", "score": named(method, arch)}
+        row = {"": f"{n}, {SHORT[dataset]}", "score": named(method, net)}
         row |= {"draws": str(len(values)), "AUROC": values.mean()}
         row["±"] = 2 * values.std() / len(values) ** 0.5
         for rule, word in (("best", "best F1"), ("half", "½"), ("held_out", "5 %")):
@@ -1672,12 +1734,16 @@ show(category_table(categories))
 
 
 # %% tags=["hide-input"]
+def nets_in(rows):
+    return [net for net in NETS if net in set(rows.net)]
+
+
 def error_table(rows):
     table = []
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for arch in [a for a in ARCHES if a in set(chosen(rows, dataset=dataset).arch)]:
-            mine = chosen(rows, dataset=dataset, arch=arch)
-            row = {"data": SHORT[dataset], "A": ARCHES[arch]}
+        for net in nets_in(chosen(rows, dataset=dataset)):
+            mine = chosen(rows, dataset=dataset, net=net)
+            row = {"data": SHORT[dataset], "A": net}
             for images_ in ("normal", "novel"):
                 error = per_class(mine, f"mean;images={images_}", "error of A")
                 row[images_] = 1000 * error.mean()
@@ -1696,14 +1762,14 @@ show(error_table(shared))
 
 # %% tags=["hide-input"]
 def length_table(rows):
-    where = ["dataset", "class_name", "arch", "seed"]
+    where = ["dataset", "class_name", "net", "seed"]
     tiers = rows.groupby(where).tier.nunique()
     table = []
-    for dataset, class_name, arch, seed in tiers[tiers > 1].index:
+    for dataset, class_name, net, seed in tiers[tiers > 1].index:
         for tier in ("demo", "paper"):
-            mine = chosen(rows, dataset=dataset, class_name=class_name, arch=arch)
+            mine = chosen(rows, dataset=dataset, class_name=class_name, net=net)
             mine = chosen(mine, tier=tier, seed=seed)
-            row = {"data": SHORT[dataset], "class": class_name, "A": arch}
+            row = {"data": SHORT[dataset], "class": class_name, "A": net}
             row |= {"seed": str(seed), "tier": tier}
             for images_ in ("normal", "novel"):
                 error = per_class(mine, f"mean;images={images_}", "error of A")
@@ -1730,12 +1796,12 @@ show(length_table(chosen(all_tiers, protocol="outlier_share")))
 def memory_table(rows):
     table = []
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for arch in [a for a in ARCHES if a in set(chosen(rows, dataset=dataset).arch)]:
-            mine = chosen(rows, dataset=dataset, arch=arch)
+        for net in nets_in(chosen(rows, dataset=dataset)):
+            mine = chosen(rows, dataset=dataset, net=net)
             for method in ("CRBND", "error of A"):
                 clean = 100 * per_class(mine, "auroc", method)
                 seen = 100 * per_class(mine, "auroc;inliers=memorised", method)
-                row = {"data": SHORT[dataset], "A": arch, "score": method}
+                row = {"data": SHORT[dataset], "A": net, "score": method}
                 row |= {"clean": clean.mean(), "memorised": seen.mean()}
                 row["difference"] = (seen - clean).mean()
                 table.append(row | {"n": str(len(clean))})
@@ -1756,11 +1822,11 @@ def ablation_table(rows):
     """One row per change; per data set and autoencoder the gain in AUROC, and "own"."""
     table, about = {}, {}
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for arch in ARCHES:
-            mine = chosen(rows, dataset=dataset, arch=arch, ablations=True)
+        for net in NETS:
+            mine = chosen(rows, dataset=dataset, net=net, ablations=True)
             if not len(mine):
                 continue
-            base, word = per_class(mine, "auroc"), f"{SHORT[dataset]}, {arch}"
+            base, word = per_class(mine, "auroc"), f"{SHORT[dataset]}, {net}"
             about[word] = ", ".join(base.index)
             for method in mine.method.unique():
                 gain = 100 * (per_class(mine, "auroc", method) - base)
@@ -1770,7 +1836,7 @@ def ablation_table(rows):
                 if method == "CRBND":
                     cells[word] = f"{100 * base.mean():.1f}"
                 if len(own):
-                    cells[f"own, {arch}"] = f"{100 * own.mean():.1f}"
+                    cells[f"own, {net}"] = f"{100 * own.mean():.1f}"
     for word, classes in about.items():
         print(f"{word}: classes {classes}")
     return pd.DataFrame(table).T

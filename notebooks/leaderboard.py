@@ -314,7 +314,7 @@ NLN_SET = {
     "adversarial": 1.0,
 }
 CRBND_SET = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25}
-CRBND_SET |= {"side": 32}
+CRBND_SET |= {"side": 32, "depth": 2}
 ADE_SET = {"n_c": 10, "alpha": 1.0, "gamma": 10.0, "variant": "default"}
 ADE_SET |= {"width": 16, "batch": 32}
 L2, RMS = ADE_SET | {"recon_norm": "l2"}, ADE_SET | {"recon_norm": "rms"}
