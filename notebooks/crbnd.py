@@ -37,7 +37,7 @@
 # * **Two poolings were our choice until 2026-11-29**, and this page drew its main conclusion from them. Such a network redraws novel images nearly as well as normal ones, and the method with it ranks worse, on average, than ten simple pixel statistics. That holds for this network, and is no verdict on the paper. It stays as an
 #   ablation, and every table names the depth of each row.
 # * A code of 64 numbers between two poolings and their inverse works on most digits of MNIST: better than the error of the same autoencoder. On the two digits tried, with one seed, no other λ is clearly better than ½.
-# * The classifier's own threshold is of little use in either of these two. On MNIST and Fashion-MNIST it separates sound images from spoiled ones all but perfectly, except where the autoencoder had
+# * With these two the classifier's own threshold is of little use. On MNIST and Fashion-MNIST it separates sound images from spoiled ones all but perfectly, except where the autoencoder had
 #   collapsed, and calls most novel images sound. On a single category of CIFAR-10 it has 84 images, learns them by heart, and is at chance on novel ones.
 #
 # **Before you start** you should know what an autoencoder is, what a classifier trained with cross entropy does, and what an ROC curve shows.
@@ -659,7 +659,7 @@ plots.gallery(
 plt.show()
 
 # %% [markdown]
-# The ideal denoiser puts a normal image in place of the novel one. How far the network is from that depends on how deep and how narrow it is, and on how long it was trained; the
+# The ideal denoiser puts a normal image in place of the novel one, and on this page's digits the network does nearly the same: it draws threes, whatever it is shown. How far this goes on larger data depends on how deep and how narrow a network is, and on how long it was trained; the
 # recorded runs below give numbers.
 #
 # ## Connective images
@@ -1323,9 +1323,8 @@ for share in list(tests_of(shown))[-1:]:
 this_run[list(columns)].rename(columns=columns).style.format(precision=3, na_rep="–")
 
 # %% [markdown]
-# On this page's digits the method is far behind the error of its own autoencoder, which finds novel images rather well. The summary at the top says otherwise of MNIST: there the two are not told apart. Do not weigh the one against the other. This is one digit, one seed,
-# little more than a hundred training images, and pictures of 8×8 pixels, enlarged. The evidence is in "Beside the paper's results", on ten classes of MNIST with three seeds and ten of Fashion-MNIST. What is the same here and there: "own negatives" are told apart
-# perfectly, the method is not clearly better than *statistics*, and the nearest training image in pixel space is far ahead.
+# On this page's digits the method finds nearly all novel images. So does the error of its own autoencoder, and so does the nearest training image in pixel space: the three are too close to rank. *Statistics* is far behind. "Own negatives" are told apart perfectly. Do not make more of it. This is one digit, one seed,
+# little more than a hundred training images, and pictures of 8×8 pixels, enlarged. The evidence is in "Beside the paper's results".
 #
 # ### Image, reconstruction, average
 
@@ -1371,8 +1370,8 @@ axes[0].legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
-# Look for the yellow points in both. On this page's digits they lie among the blue ones on the left: in pixels a hard negative is close to the positive it was made of, as the paper's caption says, and the other classes are islands around them. On the right the yellow points sit in a corner of
-# their own, and the blue ones are scattered among the red. To the classifier a negative is not hard at all, and an image of another class looks like a normal one. What separates novel images in pixels is not what it has learned to look at. (Few images of the class are held out here, so count on the pattern and not on single points.)
+# Look for the yellow points in both. On this page's digits they lie on the blue ones on the left: in pixels a hard negative is close to the positive it was made of, as the paper's caption says, and the other classes are islands around them. On the right blue and yellow are at opposite ends, with the red between. To the classifier a negative is not hard at all, and an image of another class, half destroyed, looks like
+# something between sound and spoiled. That is how the method is meant to work. (Few images of the class are held out here, so count on the pattern and not on single points.)
 #
 # ### What the classifier says
 
@@ -1982,7 +1981,7 @@ changes.style.format(na_rep="–") if len(changes) else print("no recorded run y
 # ### The hard negatives are not hard, and ½ is no threshold
 #
 # At two poolings, on MNIST and Fashion-MNIST, held-out positives and the classifier's own negatives are separated all but perfectly, in every run whose autoencoder had not collapsed, and, on the two digits of the ablation, even with a blur of 3 pixels and noise of 0.02. (In the three runs where it had, blur does nothing to a blank reconstruction, and only the half of the negatives with noise is told apart.) The paper calls its negatives "very close" to the positives; as a classifier sees it, these are not. At the same time
-# practically no novel image of MNIST falls below $f = \frac12$ with the U-Net: F1 at ½ *is* the trivial F1. With the narrow code it is seven points more on average, from none on the 5 to seventeen on the 7. Both follow from {eq}`eq-crbnd-ratio`. The output compares with blur and noise, and novel images are far less damaged than that. What carries the method is only
+# practically no novel image of MNIST falls below $f = \frac12$ with the U-Net of two poolings: F1 at ½ *is* the trivial F1. With the narrow code it is seven points more on average, from none on the 5 to seventeen on the 7. Both follow from {eq}`eq-crbnd-ratio`. The output compares with blur and noise, and novel images are far less damaged than that by networks that copy. (On this page's digits, where A draws threes, most novel images fall below ½.) What carries the method is only
 # the *ranking* of images that are mostly called normal. The threshold from held-out normals comes within a few points of the best one, costs no label, and is the one to use.
 #
 # On a single category of CIFAR-10 (JPEG) fewer of them are told apart: nine pairs of ten, and at $f = \frac12$ more than two in five held-out normals are rejected. That looks like hard negatives, but it is over-fitting at least in part: on its *training* pairs the classifier is right 98 times in a hundred, in four draws of ten always. With 84 images it learns them by heart. With five categories, five times as many images, it is right 93 times in training, and rejects one held-out normal in seven. AUROC on novel images is at chance either way.
