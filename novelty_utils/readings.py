@@ -178,19 +178,18 @@ def margin(claim: Claim) -> float:
 
 
 def sentence(rows: pd.DataFrame) -> str:
-    """Under which readings the claim holds, in one sentence; the default is named once."""
+    """Under which readings the claim holds, in a few words for each state; the default is named once."""
     if rows.empty:
         return "No reading is listed."
-    others = rows[~rows.default]
     named = [("the default", rows[rows.default].state.iloc[0])]
-    named += [(f"{row.reading} ({row.choice})", row.state) for row in others.itertuples()]
+    named += [(f"{row.reading} ({row.choice})", row.state) for row in rows[~rows.default].itertuples()]
     under = {state: [name for name, found in named if found == state] for state in STATES}
-    parts = [f"holds under {_list(under[HOLDS]) or 'none that was run'}"]
-    parts += [f"is below so far, in short runs, under {_list(under[SO_FAR])}"] * bool(under[SO_FAR])
-    parts += [f"fails at full length under {_list(under[FAILS])}"] * bool(under[FAILS])
-    parts += [f"is not run on all classes under {_list(under[PART])}"] * bool(under[PART])
-    parts += [f"is not run under {_list(under[NOT_RUN])}"] * bool(under[NOT_RUN])
-    return f"The claim {'; '.join(parts)}."
+    said = [f"The claim holds under {_list(under[HOLDS]) or 'none that was run'}."]
+    for state, words in ((SO_FAR, "Below so far, in short runs"), (FAILS, "It fails, at full length")):
+        said += [f"{words}: {_list(under[state])}."] * bool(under[state])
+    for state, words in ((PART, "Not run on all classes"), (NOT_RUN, "Not run")):
+        said += [f"{words}: {_list(under[state])}."] * bool(under[state])
+    return " ".join(said)
 
 
 def _list(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from novelty_utils import published, records, verdicts
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.stem: path for path in [*sorted((ROOT / "notebooks").glob("*.py")), ROOT / "book" / "index.md"]}
-PAGES["claims"] = ROOT / "book" / "claims.md"
+PAGES |= {name: ROOT / "book" / f"{name}.md" for name in ("claims", "peeking", "overturned")}
 BACKED = tomllib.loads((ROOT / "tests" / "prose.toml").read_text(encoding="utf-8"))
 PAPER_OF = {"nln_defects": "nln"}
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?!\d|\.\d)(?: %)?|\d+ %)")

@@ -48,7 +48,10 @@ def test_without_records_every_reading_is_not_run():
     assert (rows.state == NOT_RUN).all()
     assert rows.ours.isna().all()
     assert rows.default.tolist() == [True, False, False, False]
-    assert "is not run under the default, two (depth), longer (depth) and the error (depth)" in readings.sentence(rows)
+    assert readings.sentence(rows) == (
+        "The claim holds under none that was run. "
+        "Not run: the default, two (depth), longer (depth) and the error (depth)."
+    )
 
 
 def test_ours_is_the_mean_over_the_fixed_classes_of_the_means_over_seeds():
@@ -132,8 +135,8 @@ def test_the_sentence_names_the_default_once_and_each_other_reading_where_it_bel
     records += [record({"M": 0.5, "error of A": 0.4}, name) for name in ("1", "8")]
     records += [record({"M": 0.5}, name, tier="paper") for name in ("1", "8")]
     assert readings.sentence(readings.table(claim(), records)) == (
-        "The claim holds under two (depth); is below so far, in short runs, under the default and the error (depth); "
-        "fails at full length under longer (depth)."
+        "The claim holds under two (depth). Below so far, in short runs: the default and the error (depth). "
+        "It fails, at full length: longer (depth)."
     )
 
 

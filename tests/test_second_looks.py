@@ -1,10 +1,13 @@
 """Second looks: what is on file, and what another implementation changes, on made-up numbers."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from test_claims import number, put
 
+import second_looks_page
 from novelty_utils import claims, published, readings, second_looks
 from novelty_utils.params import CLASSES
 from novelty_utils.second_looks import looks
@@ -107,3 +110,28 @@ def test_where_only_a_mean_over_ten_is_printed_the_same_distance_is_asked_on_all
         said = second_looks._disagree(about, 0.6 + further, 0.6, printed - 0.06, printed)
         assert said == disagree
     assert not second_looks._disagree(about, 0.9, None, None, printed)
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_the_numbers_of_the_records_and_of_the_second_implementation_and_says_what_is_missing(tmp_path):
+    names = dict.fromkeys(claims.PAPERS, "X")
+    empty = second_looks_page.text(tmp_path, names)
+    assert empty.count("| independent implementation |") == len(looks())
+    assert "not run yet" in empty
+    ours(tmp_path, 0.8123)
+    theirs(tmp_path, **{"pullover": 0.9511, "t-shirt": 0.9513})
+    page = second_looks_page.text(tmp_path, names)
+    assert "1 seed. It reaches what ours does not. | 0.951 | 0.915 |" in page
+    assert second_looks_page.today("ics-fashion", tmp_path).splitlines()[2] == "| 0.812 | 0.812 | 0.915 | 0.951 |"
+
+
+def test_every_part_that_a_page_includes_is_written(tmp_path):
+    second_looks_page.write_parts(tmp_path, tmp_path, dict.fromkeys(claims.PAPERS, "X"))
+    book = Path(second_looks_page.__file__).parents[1] / "book"
+    text = (book / "overturned.md").read_text() + (book / "claims.md").read_text()
+    included = {
+        name for name in re.findall(r"{include} (\S+)", text) if name.startswith(("overturned", "claims_second"))
+    }
+    assert {path.name for path in tmp_path.iterdir()} == included

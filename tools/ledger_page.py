@@ -13,7 +13,6 @@ import pandas as pd
 from itables import to_html_datatable
 from itables.javascript import generate_init_offline_itables_html
 
-import second_looks_page
 from novelty_utils import claims, plots, provenance, verdicts
 from novelty_utils.files import write_atomically
 from novelty_utils.repeats import Repeat
@@ -40,12 +39,11 @@ LAYOUT = {
 }  # fmt: skip
 
 
-def write_parts(folder: Path, table: pd.DataFrame, repeated: list[Repeat], results: str | Path) -> None:
+def write_parts(folder: Path, table: pd.DataFrame, repeated: list[Repeat]) -> None:
     """Into `folder`: claims_*.md, claims_{orders,PAPER}.html and claims.{png,csv,json}, for book/claims.md."""
     claims.write(table, folder)
     _text(folder / "claims_summary.md", _summary(table))
     _text(folder / "claims_reading.md", _reading(table))
-    _text(folder / "claims_second_looks.md", second_looks_page.text(results, NAMES))
     _text(folder / "claims_seeds.md", _seeds(table))
     _text(folder / "claims_changed.md", _changed(table))
     _text(folder / "claims_repeats.md", _repeats(repeated))

@@ -5,9 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from novelty_utils import readings, records, second_looks
+from novelty_utils.files import write_atomically
 from novelty_utils.second_looks import Look, Second, Tried
 
 HEAD = ["date", "whose reading", "what was tried", "AUROC", "to reach"]
+
+
+def write_parts(folder: Path, results: str | Path, names: dict[str, str]) -> None:
+    """Into `folder`: claims_second_looks.md for book/claims.md, overturned_CLAIM.md for book/overturned.md."""
+    parts = {"claims_second_looks": text(results, names)}
+    parts |= {f"overturned_{look.claim}": today(look.claim, results) for look in second_looks.looks()}
+    for name, part in parts.items():
+        write_atomically(folder / f"{name}.md", lambda file, part=part: file.write(part.encode()))
 
 
 def text(results: str | Path, names: dict[str, str]) -> str:
@@ -23,7 +32,18 @@ def _of_claim(look: Look, results: str | Path, names: dict[str, str]) -> str:
     lines.append(_independent(look, second_looks.second(look, ours, results)))
     table = "".join(f"| {' | '.join(line)} |\n" for line in [HEAD, ["---", "---", "---", "--:", "--:"], *lines])
     said = f"**{names[about.paper]}: {about.claim}** ({about.where}; {_classes(look)}).\n\n{table}\n"
-    return f"{said}{readings.sentence(rows)} What would still change our mind: {look.mind}\n"
+    return f"{said}{readings.sentence(rows)} What would still change our mind: {look.mind[0].lower()}{look.mind[1:]}\n"
+
+
+def today(claim: str, results: str | Path) -> str:
+    """Ours, theirs and what is to be reached, and what the readings say of one claim now."""
+    (look,) = (one for one in second_looks.looks() if one.claim == claim)
+    ours = records.read(look.about.paper, results)
+    rows = readings.table(look.about, ours)
+    default, found = rows.iloc[0], second_looks.second(look, ours, results)
+    cells = [_number(default[name]) for name in ("ours", "every", "line")] + [_number(found and found.theirs)]
+    head = f"our default on {' and '.join(look.about.classes)} | on all classes | to reach | independent implementation"
+    return f"| {head} |\n| --: | --: | --: | --: |\n| {' | '.join(cells)} |\n\n{readings.sentence(rows)}\n"
 
 
 def _classes(look: Look) -> str:
