@@ -822,7 +822,7 @@ digits.style.hide(axis="index").format(
 #
 # The repair is one subtraction. Since $\sum_i a_i$ is fixed, a constant added to the kernel changes no solution. With
 # $k - 1$ in place of $k$ all seven digits belong to the distances (`shifted_scores`), and the boundary rejects what $\nu$ promises. We
-# keep the SVM of the library as the headline, with the tolerance $10^{-6}$, because the paper used a library. Every record holds all readings: both tolerances, the shifted kernel and the distance to the mean.
+# keep the library's SVM as the headline, at a tolerance of $10^{-6}$, because the authors most likely used a library too. Newer records hold all readings: both tolerances, the shifted kernel and the distance to the mean.
 
 # %% [markdown]
 # ### Baselines
@@ -1448,9 +1448,11 @@ solved
 # %% [markdown]
 # ### Run by run: pullover and T-shirt
 #
-# Two classes of Fashion-MNIST whose short runs differ most, each run by itself, repeats on another processor included. **atypical / typical** is the distance of an atypical code from a typical one over that of two typical ones, in the
-# last epoch of training. **contracted** compares the spread of the codes with $\sqrt\varepsilon$. **normal / noise** is the root-mean-square distance of two held-out normals over that of a normal from a picture of noise, in newer records: near 1, some normals lie as far out as noise.
-# None of the three needs a label.
+# Two classes of Fashion-MNIST whose first short runs failed, each run by itself, repeats on another processor included. Three columns need no label:
+#
+# * **atypical / typical**: the distance of an atypical code from a typical one over that of two typical ones, in the last epoch of training.
+# * **contracted**: whether the spread of the codes is below $\sqrt\varepsilon$.
+# * **normal / noise**: the root-mean-square distance of two held-out normals over that of a normal from a picture of noise. Near 1, some normals lie as far out as noise. In newer records only.
 
 # %% tags=["hide-input"]
 LIMIT = {"torch": 1e-5**0.5, "keras": 1e-3**0.5}  # of the spread, as derived above

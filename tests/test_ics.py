@@ -129,8 +129,27 @@ def test_the_controls_differ_from_what_they_control_in_one_thing(tmp_path):
     assert torch.equal(both["loss"], names["closeness_loss"](model, {"all": X})["loss"])
 
 
-def test_a_shifted_kernel_gives_the_same_svm_with_more_digits():
-    names = names_after("ics", until="def pixels", replaced={'"smoke": 40': '"smoke": 1'}, methods="CAE")
+@pytest.fixture(scope="module")
+def names() -> dict:
+    """The names of the notebook before it scores, after an epoch of the first stage."""
+    return names_after("ics", until="HEADLINES = ", replaced={'"smoke": 40': '"smoke": 1'}, methods="CAE")
+
+
+def test_the_spread_of_codes_is_measured_against_noise(names):
+    (k,) = names["splits"]
+    noise = (
+        names["scoring"].apply(names["models"]["CAE"][k].encoder, names["NOISE"], torch.arange(200)).double().numpy()
+    )
+    same = np.repeat(noise.mean(0)[None], 50, 0)
+    found = names["contraction"]("CAE", k, same, noise)
+    assert found["code_spread"] == pytest.approx(0, abs=1e-12)
+    assert found["spread"] == pytest.approx(noise.std(0).mean())
+    assert found["spread_to_noise"] == pytest.approx(1)  # noise lies as far from itself as from noise
+    half = noise.mean(0) + (noise - noise.mean(0)) / 2
+    assert names["contraction"]("CAE", k, same, half)["spread_to_noise"] == pytest.approx((2 / 5) ** 0.5)
+
+
+def test_a_shifted_kernel_gives_the_same_svm_with_more_digits(names):
     draw = np.random.default_rng(0)
     train, others = draw.normal(0.5, 0.1, (400, 64)), draw.normal(0.5, 0.12, (300, 64))
     wide = [names[which](train, others)[0] for which in ("ocsvm_scores", "shifted_scores")]
