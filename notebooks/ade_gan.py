@@ -128,6 +128,7 @@ class Parameters(RunParameters):
         "autoencoder",
         "group_norm",
         "apart",
+        "bare_features",
     ] = Field(description="one change of the method, for ablations")
 
     @field_validator("d")
@@ -620,6 +621,7 @@ for reading in (
 # %%
 WIDTHS = [p.width * 2**i for i in range(2 if side == 28 else 3)]
 MOMENTUM = 0.01  # of the averages of batch normalisation
+UNIT = 1 if p.variant == "bare_features" else SIGMA  # of z_n inside the networks
 
 
 def normalise(channels, dims):
@@ -683,7 +685,7 @@ class Extractor(nn.Module):
 
     def forward(self, X):
         output = self.layers(X).float()
-        return output[:, : self.n_c], SIGMA * output[:, self.n_c :]
+        return output[:, : self.n_c], UNIT * output[:, self.n_c :]
 
 
 class ADeGAN(nn.Module):
@@ -696,7 +698,7 @@ class ADeGAN(nn.Module):
         self.E = Extractor(n_c, d, widths, c, side)
 
     def decode(self, z_c, z_n):
-        return self.G(torch.cat([z_c, z_n / SIGMA], 1))
+        return self.G(torch.cat([z_c, z_n / UNIT], 1))
 
     def reconstruct(self, X):
         """G(E(X))."""

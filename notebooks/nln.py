@@ -82,6 +82,9 @@ results = "results"  # folder that the record of this run is written to
 protocol = "miso"  # all classes but one are normal; simo: one is; other papers': one_class, outlier_share
 models = "AE,VAE,AAE,AE-res,AE-con"  # which autoencoders to train
 arch = "paper"  # layers as the paper describes them, or as its public code has them
+batch = 128  # images per step; the paper does not print it
+loss = "squared"  # what the reconstruction is trained by: squared, or bce
+adversarial = 1.0  # a factor on the adversarial term of AAE, AE-res and AE-con
 L = 32  # dimension of the latent space
 K = 2  # number of neighbours
 alpha = 0.9  # weight of image space against latent space
@@ -105,6 +108,13 @@ class Parameters(RunParameters):
     models: str = Field(description=f"comma-separated choice of {', '.join(MODELS)}")
     arch: Literal["paper", "code"] = Field(
         description="layers as in the paper's text, or as in its public code"
+    )
+    batch: int = Field(ge=1, le=8192, description="images per step")
+    loss: Literal["squared", "bce"] = Field(
+        description="what the reconstruction is trained by: squared error or cross entropy"
+    )
+    adversarial: float = Field(
+        ge=0, le=1000, description="factor on the adversarial term of a model"
     )
     L: int = Field(ge=1, le=4096, description="dimension of the latent space")
     K: int = Field(ge=1, description="number of neighbours, eqs. 4, 7, 8")
@@ -146,6 +156,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from novelty_utils import (
+    collapse,
     data,
     metrics,
     mixtures,
@@ -207,8 +218,8 @@ plt.show()
 # whole epoch and at least one; its results stand on {doc}`the leaderboard <leaderboard>` and not in the tables below.
 
 # %%
-BATCH = 128
-STEPS = {"smoke": 250, "demo": 1000}  # the paper tier trains for 50 epochs instead
+STEPS = {"smoke": 250, "demo": 1000}  # of 128; the paper tier has 50 epochs instead
+REFERENCE = 128
 LR = {"smoke": 1e-3, "demo": 1e-3, "paper": 1e-4}[p.tier]
 
 watch = records.Stopwatch()
@@ -227,15 +238,15 @@ if smallest < K:
 
 def epochs(split):
     """50 as in the paper, or as many whole epochs as come closest to the tier's number
-    of steps."""
+    of steps of 128 images. A smaller batch then makes more steps."""
     n = len(split.train)
     if p.tier != "paper":
-        return training.epochs_for(STEPS[p.tier], n, BATCH)
+        return training.epochs_for(STEPS[p.tier], n, REFERENCE)
     if p.protocol in ("miso", "simo"):
         return 50
     of_paper = protocols.split("simo", ds, shown, p.seed)
-    steps = 50 * training.steps_per_epoch(len(of_paper.train), BATCH)
-    return training.epochs_for(steps, n, BATCH)
+    steps = 50 * training.steps_per_epoch(len(of_paper.train), REFERENCE)
+    return training.epochs_for(steps, n, REFERENCE)
 
 
 print(f"{ds.name}, checksum {ds.checksum}, {SIDE}×{SIDE} pixels")
@@ -527,7 +538,7 @@ for part in (Encoder, Autoencoder):
 # ### AE
 #
 # The plain autoencoder minimises the mean squared error. (The paper says "such as MSE or BCE"; its public code used MSE
-# until November 2021 and BCE after.)
+# until November 2021 and BCE after. `loss="bce"` trains all five by the cross entropy; what is logged as `rec` stays the squared error.)
 
 
 # %%
@@ -536,9 +547,18 @@ def squared_error(X, X_hat):
     return (X - X_hat).square().mean()
 
 
+def reconstruction(X, X_hat):
+    """What training minimises and what is logged: two scalars, the same by default."""
+    l_rec = squared_error(X, X_hat)
+    if p.loss == "squared":
+        return l_rec, l_rec
+    drawn = X_hat.clamp(1e-6, 1 - 1e-6)
+    return -(X * drawn.log() + (1 - X) * (1 - drawn).log()).mean(), l_rec
+
+
 def ae_loss(model, batch):
-    l_rec = squared_error(batch["all"], model(batch["all"]))
-    return {"loss": l_rec, "rec": l_rec}
+    l_fit, l_rec = reconstruction(batch["all"], model(batch["all"]))
+    return {"loss": l_fit, "rec": l_rec}
 
 
 # %% [markdown]
@@ -584,9 +604,9 @@ def vae_loss(model, batch):
     h = model.encoder.trunk(X)
     mu, log_variance = model.encoder.code(h).float(), model.log_variance(h).float()
     z = mu + (0.5 * log_variance).exp() * batch["eps"]
-    l_rec = squared_error(X, model.decoder(z).float())
+    l_fit, l_rec = reconstruction(X, model.decoder(z).float())
     l_kl = kl_to_standard(mu, log_variance).mean()
-    return {"loss": X[0].numel() * l_rec + l_kl, "rec": l_rec, "kl": l_kl}
+    return {"loss": X[0].numel() * l_fit + l_kl, "rec": l_rec, "kl": l_kl}
 
 
 mu_check, log_check = torch.tensor([[0.5, -1.0]]), torch.tensor([[0.3, -0.2]])
@@ -636,9 +656,9 @@ class AAE(Autoencoder):
 
 def aae_loss(model, batch):
     z = model.encoder(batch["all"])
-    l_rec = squared_error(batch["all"], model.decoder(z).float())
+    l_fit, l_rec = reconstruction(batch["all"], model.decoder(z).float())
     l_adv = fooled(model.latent_critic(z))
-    return {"loss": l_rec + ADVERSARIAL * l_adv, "rec": l_rec, "adv": l_adv}
+    return {"loss": l_fit + ADVERSARIAL * l_adv, "rec": l_rec, "adv": l_adv}
 
 
 def latent_critic_loss(model, batch):
@@ -679,8 +699,9 @@ class AERes(Autoencoder):
 
 def res_loss(model, batch):
     X_hat = model(batch["all"])
-    l_rec, l_adv = squared_error(batch["all"], X_hat), fooled(model.critic(X_hat))
-    return {"loss": l_rec + ADVERSARIAL * l_adv, "rec": l_rec, "adv": l_adv}
+    l_fit, l_rec = reconstruction(batch["all"], X_hat)
+    l_adv = fooled(model.critic(X_hat))
+    return {"loss": l_fit + ADVERSARIAL * l_adv, "rec": l_rec, "adv": l_adv}
 
 
 def critic_loss(model, batch):
@@ -719,10 +740,10 @@ def con_loss(model, batch):
     z = model.encoder(X)
     X_hat = model.decoder(z).float()
     q = model.critic.features(X).detach()
-    l_rec = squared_error(X, X_hat)
+    l_fit, l_rec = reconstruction(X, X_hat)
     l_adv = squared_error(q, model.critic.features(X_hat)) / q.var()
     l_con = squared_error(z, model.re_encoder(X_hat))
-    total = 50 * l_rec + l_adv + l_con
+    total = 50 * l_fit + p.adversarial * l_adv + l_con
     return {"loss": total, "rec": l_rec, "adv": l_adv, "con": l_con}
 
 
@@ -737,7 +758,7 @@ def con_loss(model, batch):
 # held-out error alone.
 
 # %%
-ADVERSARIAL = 0.001 if p.tier == "paper" else 0.01
+ADVERSARIAL = p.adversarial * (0.001 if p.tier == "paper" else 0.01)
 CRITIC_LR = 1e-4
 
 
@@ -777,15 +798,15 @@ def gaussian(generator, size):
     return {"eps": torch.randn(size, L, generator=generator, device=generator.device)}
 
 
-def fit(name, n_epochs=None):
+def fit(name, keys, restart=0, n_epochs=None):
     """Train one model per class; returns the models and their histories by class."""
     make, steps = BUILDS[name]
-    built = {k: training.build(make, p.seed) for k in splits}
+    built = {k: training.build(make, collapse.seed_of(p.seed, restart)) for k in keys}
     detectors = [
         training.Detector(
             built[k], {"all": splits[k].train}, p.seed, f"{name} {ds.classes[k]}"
         )
-        for k in splits
+        for k in keys
     ]
     # an interrupted run resumes from here
     checkpoint = None if p.tier == "smoke" else records.scratch("nln", p) / name
@@ -794,18 +815,27 @@ def fit(name, n_epochs=None):
         images,
         steps,
         epochs=n_epochs or epochs(splits[shown]),
-        batch=BATCH,
+        batch=p.batch,
         device=p.device,
         draws=gaussian,
         checkpoint=checkpoint,
         label=name,
     )
-    return built, dict(zip(splits, history, strict=True))
+    return built, dict(zip(keys, history, strict=True))
 
 
-trained, histories = {}, {}
+def judged(k, model):
+    return collapse.of_autoencoder(model, images, splits[k].held_out)
+
+
+trained, histories, fates = {}, {}, {}
 for name in wanted:
-    trained[name], histories[name] = fit(name)
+    trained[name], histories[name], fates[name] = collapse.train_alive(
+        lambda keys, restart, name=name: fit(name, keys, restart),
+        judged,
+        list(splits),
+        lambda k, name=name: f"{name}, {ds.classes[k]}",
+    )
 
 # %% mystnb={"figure": {"name": "fig-nln-curves", "caption": "Left: squared reconstruction error over the epochs, on a logarithmic scale. Right: the losses of the critics; the dotted line is 2 log 2, the loss of a critic that cannot tell real from fake."}, "image": {"alt": "Two line plots over epochs: reconstruction error of the five autoencoders on the left, losses of the critics on the right"}}
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3))
@@ -1082,7 +1112,7 @@ def traced_results(n_epochs):
     """AUROC of the plain autoencoder after so many epochs: reconstruction error, and
     image part of eq. 4."""
     split = splits[shown]
-    earlier, _ = fit("AE", n_epochs)
+    earlier, _ = fit("AE", [shown], fates["AE"][shown]["restarts"], n_epochs)
     parts = Bank("AE", earlier[shown], split.train).parts(images[split.test])
     results_ = []
     for score in TRACED:
@@ -1104,6 +1134,7 @@ for k in splits:
     summary = {
         name: vars(history[k])
         | {"terms": {term: v[-1] for term, v in history[k].terms.items()}}
+        | fates[name][k]
         | {"scoring_seconds": round(seconds[k, name], 4)}
         | {"scored_images": len(splits[k].test)}
         for name, history in histories.items()
@@ -1422,11 +1453,13 @@ recorded = records.with_the_books("nln", p.results)
 every = parsed(records.frame(recorded))
 every = every[(every.tier != "smoke") & every.protocol.isin(["miso", "simo"])]
 same = ["dataset", "protocol", "class_name", "tier", "seed", "L", "arch", "method"]
+same += ["batch", "loss", "adversarial"]
 every = every.drop_duplicates([*same, "metric", "note"])
 # what a network scored on its way is for Fig. 7 alone
 every = every[every.epoch.isna()]
 # the tier with most models; what was run in the other one, too, has a table of its own
-ours = chosen(every, arch="paper", tier="demo")
+AS_SET = {"batch": 128, "loss": "squared", "adversarial": 1.0}
+ours = chosen(every, arch="paper", tier="demo", **AS_SET)
 SETS = [d for d in ("mnist", "fashion_mnist", "cifar10_jpeg") if d in set(ours.dataset)]
 AS_PRINTED = {"cifar10_jpeg": "cifar10"}
 
@@ -1624,13 +1657,14 @@ def trained_how():
 
 def recipes():
     """Both tiers of every model that was trained in both, on the runs that they share."""
-    trainings, table = chosen(trained_how(), arch="paper"), []
+    trainings, table = chosen(trained_how(), arch="paper", **AS_SET), []
     of_model, runs_ = ["dataset", "protocol", "method", "L"], ["class_name", "seed"]
     for key, of_this in trainings.groupby(of_model):
         tiers = [chosen(of_this, tier=tier)[runs_] for tier in ("demo", "paper")]
         both = tiers[0].merge(tiers[1])
         for tier in ("demo", "paper") if len(both) else ():
             these = dict(zip(of_model, key, strict=True), arch="paper", tier=tier)
+            these |= AS_SET
             rows = chosen(every, kind="auroc", **these).merge(both)
             _, _, n, _, weight = configuration(key[0], key[1])
             score = OWN.get(key[2], "nln")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from scipy.stats import norm
 
 from novelty_utils import metrics, provenance, records, repeats, stale
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
+from novelty_utils.published import Rules
 from novelty_utils.records import Record, Result
 
 TIERS = ("paper", "demo")  # the first that has what is asked for counts
@@ -31,6 +33,7 @@ class Sample(NamedTuple):
     value: float
     error: float
     records: tuple[Record, ...]  # one, or all that a difference or a mean rests on
+    dead: bool = False  # it rests on a training that collapsed
 
 
 class Evidence:
@@ -43,9 +46,11 @@ class Evidence:
         self.left_out = len(every) - len(self.records)
         self._results: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
         for record in self.records:
+            dead = {method: bool(records.collapsed(record, method)) for method in {r.method for r in record.results}}
             for result in record.results:
                 if result.value is not None:
-                    self._results[result.method][result.metric].append(_sample(record, result))
+                    sample = _sample(record, result, dead[result.method])
+                    self._results[result.method][result.metric].append(sample)
 
     def select(
         self,
@@ -97,14 +102,50 @@ class Evidence:
         return max((one for one in self.records if images(one) == images(record)), key=lambda one: one.created)
 
 
-def _sample(record: Record, result: Result) -> Sample:
+def recipe_of(of_paper: Rules, used: Iterable[Sample]) -> tuple[str, bool]:
+    """How these results were trained, in words, and whether all of it was at full length."""
+    mine = [of_paper.recipe(record.paper, record.parameters) for sample in used for record in sample.records]
+    return "; ".join(dict.fromkeys(one.says for one in mine)), all(one.full for one in mine)
+
+
+def how_many_trained(used: Sequence[Sample], mean: bool = True) -> str:
+    """How many of these results rest on no dead training, and, if asked for, their mean over classes without those."""
+    alive = [sample for sample in used if not sample.dead]
+    if len(alive) == len(used):
+        return ""
+    said = f"; {len(alive)} of {len(used)} trained"
+    if not (alive and mean):
+        return said
+    classes = defaultdict(list)
+    for sample in alive:
+        classes[sample.dataset, sample.class_name].append(sample.value)
+    return f"{said}, {statistics.fmean(map(statistics.fmean, classes.values())):.3f} without the others"
+
+
+def normal_error(samples: Iterable[Sample], method: str) -> float | None:
+    """The mean error on held-out normal images of the networks behind these results, None where one has none.
+
+    It needs no label, so it may say which of two trainings is the better one.
+    """
+    mine = list({id(record): record for sample in samples for record in sample.records}.values())
+    errors = [_normal_error(record, method) for record in mine]
+    return None if None in errors or not errors else statistics.fmean(errors)
+
+
+def _normal_error(record: Record, method: str) -> float | None:
+    said = [r.value for r in record.results if (r.method, r.metric) == (method, "error;held_out")]
+    of_training = record.training.get("A" if record.paper == "crbnd" else method, {})
+    return said[0] if said else of_training.get("collapse", {}).get("error")
+
+
+def _sample(record: Record, result: Result, dead: bool) -> Sample:
     error = 0.0
     # A row at a share has the lowest and the highest of some draws in place of an interval.
     if result.low is not None and result.high is not None and "share=" not in result.metric:
         half = max(result.high - result.value, result.value - result.low)  # one side may be cut off at 0 or 1
         error = half / ERRORS_IN_INTERVAL
     place = (record.dataset, record.class_name, record.tier, record.seed)
-    return Sample(*place, result.metric, result.note, result.value, error, (record,))
+    return Sample(*place, result.metric, result.note, result.value, error, (record,), dead)
 
 
 def command(mine: Sequence[Record]) -> str:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from novelty_utils import published, verdicts
-from novelty_utils.evidence import TIERS, Evidence, Sample, without
+from novelty_utils import published, second_looks, verdicts
+from novelty_utils.evidence import TIERS, Evidence, Sample, how_many_trained, recipe_of, without
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
-from novelty_utils.published import Orders
+from novelty_utils.published import Orders, Rules
+from novelty_utils.second_looks import Second
 from novelty_utils.verdicts import MIXED, NOT_ATTEMPTED
 
 
@@ -36,7 +37,14 @@ def combinations(each: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(each, values, strict=True))
 
 
-def line(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> dict:
+def line(
+    paper: str,
+    order: Orders,
+    each: Mapping[str, Any],
+    of_paper: Rules,
+    evidence: Mapping[str, Evidence],
+    others: Mapping[str, Second | None],
+) -> dict:
     """The line of the ledger about one claim that something is higher, or about the same."""
     source = evidence[order.notebook or paper]
     datasets = [each["dataset"]] if "dataset" in each else order.datasets
@@ -60,7 +68,11 @@ def line(paper: str, order: Orders, each: Mapping[str, Any], evidence: Mapping[s
     judged = _judged(order, blocks, _how_many(datasets))
     if order.kind == "greater" and (about["printed"] or 0) < 0:
         judged["reason"] += "; the printed cells say the opposite"
-    return about | judged | source.provenance(pairs)
+    recipe, full = recipe_of(of_paper, pairs)
+    full &= not any(sample.dead for sample in pairs)
+    judged["verdict"] = second_looks.verdict(about, judged["verdict"], judged["ours"], full, others)
+    judged["reason"] += how_many_trained(pairs)
+    return about | judged | {"recipe": recipe} | source.provenance(pairs)
 
 
 def _how_many(datasets: Sequence[str]) -> int:
@@ -98,7 +110,11 @@ def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], sour
     else:
         less = {sample[:4]: sample for sample in side(order.less)}
         pairs = [
-            s._replace(value=s.value - less[s[:4]].value, records=s.records + less[s[:4]].records)
+            s._replace(
+                value=s.value - less[s[:4]].value,
+                records=s.records + less[s[:4]].records,
+                dead=s.dead or less[s[:4]].dead,
+            )
             for s in side(order.more)
             if s[:4] in less
         ]

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from novelty_utils import plots, published, verdicts
 from novelty_utils.params import CLASSES
-from novelty_utils.records import Record
+from novelty_utils.records import Record, collapsed
 
 HOLDS, FAILS, SO_FAR, PART, NOT_RUN = "holds", "fails", "below so far", "not all classes run", "not run"
 STATES = (HOLDS, SO_FAR, FAILS, PART, NOT_RUN)
@@ -87,10 +87,12 @@ class Claim(_Strict):
 
 
 class Found(NamedTuple):
-    """The values of one reading: per class the mean over seeds, and the seeds of the class with fewest."""
+    """The values of one reading: per class the mean over seeds; the seeds of the class with fewest."""
 
     values: dict[str, float]
     seeds: int
+    dead: int  # how many of these trainings collapsed
+    of: int
 
 
 @lru_cache
@@ -105,11 +107,11 @@ def table(claim: Claim, records: Sequence[Record]) -> pd.DataFrame:
     """One row per choice and value: columns choice, reading, source, default, ours, every, line, tier, seeds, state.
 
     `ours` is the mean over the claim's fixed classes, each of which has a column of its own, `every` that over all
-    classes of the data set where they are recorded. `line` is the printed mean, or that of the method it is against.
-    Missing numbers are NaN; fractions throughout.
+    classes of the data set where they are recorded. `line` is the printed mean, or that of the method it is against;
+    it is `judged` against it what is over the same classes. Missing numbers are NaN; fractions throughout.
     """
     rows = [_row(claim, choice, reading, records) for choice, reading in claim.readings()]
-    return pd.DataFrame(rows).astype({name: float for name in ("ours", "every", "line", *claim.classes)})
+    return pd.DataFrame(rows).astype({name: float for name in ("ours", "every", "judged", "line", *claim.classes)})
 
 
 def _row(claim: Claim, choice: Choice, reading: Reading, records: Sequence[Record]) -> dict[str, Any]:
@@ -121,26 +123,29 @@ def _row(claim: Claim, choice: Choice, reading: Reading, records: Sequence[Recor
     row = {"choice": choice.what, "reading": reading.says, "default": reading is choice.default}
     row |= {"source": reading.source, "open": choice.open, "ours": few}
     row |= {name: found.values.get(name) for name in claim.classes} | {"every": whole, "line": line}
-    row |= {"tier": at["tier"], "seeds": found.seeds}
-    return row | {"state": _state(claim, judged, line, at["tier"], bool(found.values))}
+    row |= {"judged": judged, "tier": at["tier"], "seeds": found.seeds}
+    row |= {"trained": f"{found.of - found.dead} of {found.of}" * bool(found.of)}
+    return row | {"state": _state(claim, judged, line, at["tier"] == FULL and not found.dead, bool(found.values))}
 
 
 def _found(claim: Claim, at: dict[str, Any], reading: Reading, records: Sequence[Record], method: str = "") -> Found:
     """What the records with these parameters say, the newest of each class and seed; none lacks a parameter."""
     wanted = (method or reading.method or claim.method, reading.metric or claim.metric, reading.note or claim.note)
-    newest: dict[tuple[str, int], tuple[str, float]] = {}
+    newest: dict[tuple[str, int], tuple[str, float, bool]] = {}
     for record in records:
         if record.dataset != claim.dataset or any(record.parameters.get(name) != v for name, v in at.items()):
             continue
         for result in record.results:
             if (result.method, result.metric, result.note) == wanted and result.value is not None:
                 key = record.class_name, record.seed
-                newest[key] = max(newest.get(key, ("", 0.0)), (record.created, result.value))
+                dead = bool(collapsed(record, wanted[0]))
+                newest[key] = max(newest.get(key, ("", 0.0, False)), (record.created, result.value, dead))
     by_class: dict[str, list[float]] = {}
-    for (class_name, _), (_, value) in newest.items():
+    for (class_name, _), (_, value, _) in newest.items():
         by_class.setdefault(class_name, []).append(value)
     seeds = min((len(values) for name, values in by_class.items() if name in claim.classes), default=0)
-    return Found({name: statistics.fmean(values) for name, values in by_class.items()}, seeds)
+    means = {name: statistics.fmean(values) for name, values in by_class.items()}
+    return Found(means, seeds, sum(dead for _, _, dead in newest.values()), len(newest))
 
 
 def _mean(values: dict[str, float], names: Sequence[str]) -> float | None:
@@ -159,29 +164,32 @@ def _line(claim: Claim, at: dict[str, Any], reading: Reading, records: Sequence[
     return (printed["mean"], True) if few is None else (few, False)
 
 
-def _state(claim: Claim, ours: float | None, line: float | None, tier: str, any_run: bool) -> str:
+def _state(claim: Claim, ours: float | None, line: float | None, full: bool, any_run: bool) -> str:
     if ours is None or line is None:
         return PART if any_run else NOT_RUN
-    margin = 0.0 if claim.against else verdicts.margins().mean[claim.metric.split(";")[0]]
-    if ours > line - margin:
+    if ours > line - margin(claim):
         return HOLDS
-    return FAILS if tier == FULL else SO_FAR
+    return FAILS if full else SO_FAR
+
+
+def margin(claim: Claim) -> float:
+    """How far below what is printed it still holds; another method it has to beat."""
+    return 0.0 if claim.against else verdicts.margins().mean[claim.metric.split(";")[0]]
 
 
 def sentence(rows: pd.DataFrame) -> str:
-    """Under which readings the claim holds, in one sentence; the default is named once."""
+    """Under which readings the claim holds, in a few words for each state; the default is named once."""
     if rows.empty:
         return "No reading is listed."
-    others = rows[~rows.default]
     named = [("the default", rows[rows.default].state.iloc[0])]
-    named += [(f"{row.reading} ({row.choice})", row.state) for row in others.itertuples()]
+    named += [(f"{row.reading} ({row.choice})", row.state) for row in rows[~rows.default].itertuples()]
     under = {state: [name for name, found in named if found == state] for state in STATES}
-    parts = [f"holds under {_list(under[HOLDS]) or 'none that was run'}"]
-    parts += [f"is below so far, in short runs, under {_list(under[SO_FAR])}"] * bool(under[SO_FAR])
-    parts += [f"fails at full length under {_list(under[FAILS])}"] * bool(under[FAILS])
-    parts += [f"is not run on all classes under {_list(under[PART])}"] * bool(under[PART])
-    parts += [f"is not run under {_list(under[NOT_RUN])}"] * bool(under[NOT_RUN])
-    return f"The claim {'; '.join(parts)}."
+    said = [f"The claim holds under {_list(under[HOLDS]) or 'none that was run'}."]
+    for state, words in ((SO_FAR, "Below so far, in short runs"), (FAILS, "It fails, at full length")):
+        said += [f"{words}: {_list(under[state])}."] * bool(under[state])
+    for state, words in ((PART, "Not run on all classes"), (NOT_RUN, "Not run")):
+        said += [f"{words}: {_list(under[state])}."] * bool(under[state])
+    return " ".join(said)
 
 
 def _list(names: Sequence[str]) -> str:
@@ -191,11 +199,10 @@ def _list(names: Sequence[str]) -> str:
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
     """The table for a page: three decimals, words for what is missing."""
     numbers = [name for name in rows.columns if rows[name].dtype == float]
-    page = rows.drop(columns=["open", "every"] if rows.every.isna().all() else ["open"])
+    page = rows.drop(columns=["open", "judged"]).dropna(axis="columns", how="all")
     page = page.assign(reading=rows.reading + rows.default.map({True: " (default)", False: ""})).drop(columns="default")
     for name in page.columns.intersection(numbers):
         page[name] = page[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
-    page.loc[rows.ours.isna(), "ours"] = NOT_RUN
     return page.rename(columns={"every": "all classes", "line": "to reach"})
 
 

@@ -175,12 +175,12 @@ def collapsed(record: Record, method: str) -> bool | None:
 
 def _rests_on(record: Record, method: str) -> list[str]:
     """The trainings that a method's numbers depend on."""
-    names = [method] if method in record.training else []
+    names = [method]
     if record.paper == "crbnd" and method not in ("no A", "pixels", "statistics"):
-        return ["A", *names]
+        names = ["A", method]
     if record.paper == "nln_defects" and method in ("recon", "NLN"):
         return list(record.training)
-    return names
+    return [name for name in names if name in record.training]
 
 
 def _dead(record: Record, name: str) -> bool | None:

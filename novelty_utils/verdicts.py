@@ -18,7 +18,9 @@ from novelty_utils.evidence import Sample
 
 REPRODUCED, BETTER, NOT_REPRODUCED = "reproduced", "better", "not reproduced"
 MIXED, NOT_ATTEMPTED = "mixed within noise", "not attempted"
-VERDICTS = (REPRODUCED, BETTER, MIXED, NOT_REPRODUCED, NOT_ATTEMPTED)
+BELOW, ABOVE = "below so far", "above so far"  # of a training that was short, or died
+OPEN, CONTESTED = "open", "contested"  # at full length, without a second look; or it found something else
+VERDICTS = (REPRODUCED, BETTER, MIXED, BELOW, ABOVE, OPEN, CONTESTED, NOT_REPRODUCED, NOT_ATTEMPTED)
 ENOUGH_FREEDOM = 5  # repetitions, over all classes, from which the deviation between seeds counts as measured
 
 
@@ -120,6 +122,20 @@ def same_number(low: float, high: float, margin: float, more_is_better: bool = T
     if low > margin:
         return BETTER if more_is_better else NOT_REPRODUCED
     return NOT_REPRODUCED if high < -margin else MIXED
+
+
+def may_refute(verdict: str, difference: float, full: bool, looked: bool, disagree: bool) -> str:
+    """What is left of a "not reproduced" without the evidence that it takes.
+
+    full: as much training as the paper's, and none of it died. looked: a second look is on file, `disagree` with ours.
+    """
+    if verdict != NOT_REPRODUCED:
+        return verdict
+    if looked and disagree:
+        return CONTESTED
+    if not full:
+        return BELOW if difference < 0 else ABOVE
+    return NOT_REPRODUCED if looked else OPEN
 
 
 def greater(low: float, high: float, no_difference: float) -> str:

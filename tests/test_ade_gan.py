@@ -14,7 +14,7 @@ from novelty_utils import records, training
 BEFORE_TRAINING = "models, histories = fit(epochs())\n"
 BEFORE_TABLES = "AS_SET = {"
 QUICK = {'"smoke": 800': '"smoke": 4'}
-VARIANTS = ("plain_codes", "rescaled_codes", "penalise_E", "middle", "one_hot", "group_norm", "apart")
+VARIANTS = ("plain_codes", "rescaled_codes", "penalise_E", "middle", "one_hot", "group_norm", "apart", "bare_features")
 
 
 @pytest.fixture(scope="module")

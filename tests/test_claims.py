@@ -13,14 +13,23 @@ import pytest
 from matplotlib.collections import PathCollection
 
 import ledger_page
-from novelty_utils import claims, cli, evidence, grids, orders, published, records, runs
-from novelty_utils.params import DEFECT_CLASSES
+from novelty_utils import claims, cli, evidence, grids, numbers, orders, published, records, runs
+from novelty_utils.params import DEFECT_CLASSES, RunParameters
 from novelty_utils.records import Record, Result
 
 ROOT = Path(claims.__file__).parents[1]
 SETTINGS = {
     "ics": {"methods": "CAE,CLS,ICS", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"},
-    "crbnd": {"arch": "paper", "lam": 0.5, "x_d": "rec", "x_prime": "clean", "side": 32, "blur": 7, "noise": 0.25}
+    "crbnd": {
+        "arch": "paper",
+        "depth": 4,
+        "lam": 0.5,
+        "x_d": "rec",
+        "x_prime": "clean",
+        "side": 32,
+        "blur": 7,
+        "noise": 0.25,
+    }
     | {"protocol": "outlier_share"},
     "nln": {"protocol": "miso", "models": "AE-con", "arch": "paper", "L": 32, "K": 2, "alpha": 1.0},
     "nln_defects": {},
@@ -75,11 +84,35 @@ def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
         named |= {name for side in sides for name in side} - {"method", "metric", "note", "constant"}
         assert named <= set(schema.model_fields), "a misspelt parameter would count as agreeing"
     for cells in of_paper.cells:
-        assert any(claims._about(cells, cell) for cell in printed), cells
+        assert any(numbers._about(cells, cell) for cell in printed), cells
     for rule in of_paper.orders:
         if rule.printed:
             names = set(orders.printed_cells(paper, rule.printed["table"]).columns)
             assert {rule.printed["more"], rule.printed["less"]} <= names
+
+
+# Parameters that change no number of a rule: what is trained beside it, what a record holds a grid of, the draws.
+FREE = {
+    "ics": {"methods"}, "nln": {"models", "K", "alpha"}, "ade_gan": set(),
+    "crbnd": {"shares", "repetitions", "ablations", "n_inlier"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("paper", FREE)
+def test_a_rule_says_every_parameter_that_changes_a_number_so_that_it_mixes_no_two_networks(paper):
+    schema, _ = runs.read_schema(ROOT / "notebooks" / f"{paper}.ipynb")
+    needed = set(schema.model_fields) - set(RunParameters.model_fields) - FREE[paper]
+    for rule in [*published.rules(paper).cells, *published.rules(paper).orders]:
+        if rule.notebook in ("", paper) and not getattr(rule, "set_aside", ""):
+            named = set(rule.parameters) | set(getattr(rule, "varies", ())) | set(getattr(rule, "each", ()))
+            sides = [getattr(rule, name, {}) for name in ("more", "less")] + list(getattr(rule, "row", []))
+            left = (
+                needed
+                - named
+                - {name for side in sides for name in side}
+                - ({"L"} if getattr(rule, "kind", "") == "increase" else set())
+            )
+            assert not left, (rule, left)
 
 
 def test_the_values_of_the_rules_pass_the_schema_of_their_notebook():
@@ -145,14 +178,16 @@ def test_a_single_run_of_one_class_cannot_be_reproduced_and_says_why(tmp_path):
 def test_where_other_runs_of_a_score_moved_more_than_is_assumed_that_is_assumed(tmp_path):
     def half() -> float:
         row = number(claims.ledger(tmp_path), "Table 4", "3", "CLS")
-        assert "assumed" in row["reason"]
+        assert said in row["reason"]
         return row["high"] - row["ours"]
 
     put(tmp_path, {("CLS", "auroc"): 0.9})
+    said = "deviation between seeds assumed"
     assert half() == pytest.approx(1.96 * 0.02, rel=1e-4)
     for digit in DIGITS[:5]:  # with another setting: pairs of runs 0.1 apart, of which each has a variance of 0.005
         for seed in (0, 1):
             put(tmp_path, {("CLS", "auroc"): 0.6 + seed / 10}, digit, seed, rho=5.0)
+    said = "deviation between seeds transferred from other records (mnist)"
     assert half() == pytest.approx(1.96 * 0.005**0.5, rel=1e-4)
     (repeated,) = claims.ledger(tmp_path).attrs["repeated"]
     assert repeated == ("ics", "CLS", "auroc", 5, pytest.approx(0.005**0.5), pytest.approx(0.1))
@@ -219,6 +254,20 @@ def test_an_increase_is_one_minus_the_ratio_of_the_best_means(tmp_path):
     assert row["ours"] == pytest.approx(1 - 0.68 / 0.85)
 
 
+def test_the_interval_of_an_increase_weighs_the_error_of_the_score_with_the_ratio(tmp_path):
+    widths = []
+    for baseline in (0.6, 0.4):
+        for digit in DIGITS:
+            score = "auroc;score=con;K=2;alpha=0.5;scale=held out"
+            results = {("AE-con", score): 0.8, ("AE-con", "auroc;score=recon"): baseline}
+            put(tmp_path / str(baseline), results, digit, paper="nln")
+        row = number(claims.ledger(tmp_path / str(baseline)), "Table 1", "mean", "AE-con", paper="nln")
+        assert (row["low"] + row["high"]) / 2 == pytest.approx(1 - baseline / 0.8)
+        widths.append(row["high"] - row["low"])
+    # The same deviation is assumed of all: d(b/a) = db/a - (b/a) da/a, so the width goes with (1 + (b/a)²)^½.
+    assert widths[0] / widths[1] == pytest.approx(((1 + 0.75**2) / (1 + 0.5**2)) ** 0.5)
+
+
 def test_an_increase_is_looked_for_at_every_size_by_itself(tmp_path):
     score = "auroc;score=con;K=2;alpha=0.5;scale=held out"
     for digit in DIGITS:
@@ -242,7 +291,7 @@ def test_only_a_method_of_the_paper_can_be_better(tmp_path):
     for digit in DIGITS:
         put(tmp_path, {("HOG", "auroc"): 0.9999, ("ICS", "auroc"): 0.9999}, digit)
     table = claims.ledger(tmp_path)
-    assert number(table, "Table 4", "mean", "HOG")["verdict"] == "not reproduced"
+    assert number(table, "Table 4", "mean", "HOG")["verdict"] == "open"
     assert number(table, "Table 4", "mean", "ICS")["verdict"] == "better"
 
 
@@ -251,7 +300,7 @@ def test_the_error_of_the_papers_own_network_is_a_baseline_and_cannot_be_better(
     for digit in DIGITS:
         put(tmp_path, {("AE-con", "auroc;score=recon"): 0.99, ("AE-con", whole): 0.99}, digit, paper="nln")
     table = claims.ledger(tmp_path)
-    for score, verdict in (("recon", "not reproduced"), ("total", "better")):
+    for score, verdict in (("recon", "above so far"), ("total", "better")):
         row = number(table, "Table 6", "mean", "AE-con", paper="nln", setting=f"score={score}")
         assert row["verdict"] == verdict
 
@@ -393,7 +442,7 @@ def test_a_reason_why_nothing_is_recorded_gives_way_to_records(tmp_path):
             record = put(tmp_path, {("AE", "auroc"): 0.5}, product, **about)
             record.results.append(Result(method="NLN", metric="image_auroc", value=value, note="alpha=0.8"))
             record.path(tmp_path).write_text(record.model_dump_json())
-    assert order(claims.ledger(tmp_path), claim)["verdict"] == "not reproduced"
+    assert order(claims.ledger(tmp_path), claim)["verdict"] == "below so far"
 
 
 def test_a_claim_that_is_set_aside_stays_so_whatever_is_recorded(tmp_path):
@@ -428,7 +477,7 @@ def test_a_flat_curve_is_a_claim_for_every_value(tmp_path):
     table = claims.ledger(tmp_path)
     text = "Balanced accuracy does not depend on the share rho of atypical images: {} against 10 percent, on mnist"
     assert order(table, text.format("5.0"))["verdict"] == "reproduced"
-    assert order(table, text.format("30.0"))["verdict"] == "not reproduced"
+    assert order(table, text.format("30.0"))["verdict"] == "below so far"
     assert order(table, text.format("20.0"))["verdict"] == "not attempted"
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from notebook_cells import NOTEBOOKS, names_after, refused
 
-from novelty_utils import records
+from novelty_utils import published, records, schema
 
 
 @pytest.mark.parametrize(
@@ -29,36 +29,67 @@ def test_values_that_cannot_be(pair, message, tmp_path, monkeypatch, capsys):
     assert message in refused("ics", ["-p", pair], capsys)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_what_the_page_says_of_fashion_mnist_is_in_the_records():
-    """Mean AUROCs under the SVM and under the plain distance, to the point."""
-    found = {}
-    for record in sorted(records.read("ics", NOTEBOOKS.parent / "results"), key=lambda record: record.created):
-        if (record.dataset, record.tier, record.parameters["protocol"]) == ("fashion_mnist", "demo", "one_class"):
-            found |= {(record.class_name, r.method, r.metric): 100 * r.value for r in record.results}
-    classes = {name for name, _, _ in found}
-    assert len(classes) == 10
+RESULTS = NOTEBOOKS.parent / "results"
+WITH_CLOSENESS = ("CLS", "ICS", "Control")
 
-    def mean(method, metric="auroc"):
-        return round(sum(found[name, method, metric] for name in classes) / 10)
 
-    expected = {"ICS": 83, "Original": 87, "PCA": 87, "CLS": 89, "HOG": 90}
-    assert {method: mean(method) for method in expected} == expected
-    assert mean("CAE") < mean("ICS")
-    assert round(found["pullover", "ICS", "auroc"]) == 35
-    assert round(found["t-shirt", "ICS", "auroc"]) == 59
-    assert mean("ICS", "auroc_distance") == 92
-    for method, name in (("ICS", "pullover"), ("Control", "t-shirt"), ("CLS", "shirt")):
-        spread = [found[c, method, "code_spread"] for c in classes]
-        assert found[name, method, "code_spread"] > 5 * sorted(spread)[4]
+def one_class(dataset: str, tier: str = "demo") -> list[records.Record]:
+    """The records at the parameters of the page's tables."""
+    at = schema.ADDED_LATER["ics"] | {"rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
+    every = [r for r in records.read("ics", RESULTS) if (r.dataset, r.tier) == (dataset, tier)]
+    return [r for r in every if at.items() <= r.parameters.items()]
+
+
+def values(record: records.Record) -> dict[tuple[str, str], float]:
+    return {(r.method, r.metric): r.value for r in record.results}
+
+
+def test_of_the_first_runs_on_fashion_mnist_the_log_and_the_spread_single_out_those_that_failed():
+    ratios, spreads, gaps = {}, {}, {}
+    for record in one_class("fashion_mnist"):
+        if record.created > "2026-11-28" or not set(WITH_CLOSENESS) <= set(record.training):
+            continue
+        found = values(record)
+        for method in WITH_CLOSENESS:
+            run = record.class_name, method
+            terms = record.training[method]["terms"]
+            ratios[run] = -terms.get("disp2", 0.0) / terms["cls"]
+            spreads[run] = found[method, "code_spread"]
+            gaps[run] = found[method, "auroc_distance"] - found[method, "auroc"]
+    failed = {(c, m) for c in ("pullover", "t-shirt") for m in ("ICS", "Control")}
+    assert len(spreads) == 30
+    assert {run for run, spread in spreads.items() if spread > 1e-5**0.5} == failed
+    assert {run for run, ratio in ratios.items() if ratio > 5} == failed
+    assert min(gaps[run] for run in failed) > max(gap for run, gap in gaps.items() if run not in failed)
+
+
+def test_the_pullover_at_full_length_has_contracted_and_its_short_run_had_not():
+    (full,) = [r for r in one_class("fashion_mnist", "paper") if (r.class_name, r.seed) == ("pullover", 0)]
+    first = min((r for r in one_class("fashion_mnist") if r.class_name == "pullover"), key=lambda r: r.created)
+    assert values(full)["ICS", "code_spread"] < 1e-3 < values(first)["ICS", "code_spread"]
+    assert values(first)["ICS", "auroc"] < 0.5
+
+
+def test_what_the_page_says_of_mnist_is_in_the_records():
+    rows = records.frame(one_class("mnist"))
+    table = rows.pivot_table(index=["metric", "class_name"], columns="method", values="value")
+    svm, distance = 100 * table.loc["auroc"], 100 * table.loc["auroc_distance"]
+    assert len(svm) == 10
+    assert (svm.ICS > svm.CLS).sum() == 9
+    assert -0.15 < (svm.ICS - svm.Control).mean() < 0
+    assert (svm.CAE < distance.CAE).all()
+    printed = published.read("ics").query("table == 'Table 4' and dataset == 'mnist' and method == 'HOG'")
+    gains = svm.HOG - 100 * printed.set_index("class_name").value.reindex(svm.index)
+    assert ((gains > 4).sum(), gains.idxmin()) == (9, "4")
+    rejected = rows[(rows.metric == "held_out_rejected") & rows.method.isin([*WITH_CLOSENESS, "Random", "Double"])]
+    assert (rejected.value.min() < 0.05, rejected.value.max()) == (True, 1.0)
 
 
 def test_the_parts_of_the_lead_of_ics_over_cls_on_mnist_are_in_the_records():
     rows = [
         (r.metric, r.method, record.class_name, 100 * r.value)
-        for record in records.read("ics", NOTEBOOKS.parent / "results")
-        if (record.dataset, record.seed, record.tier) == ("mnist", 0, "demo")
-        if record.parameters["protocol"] == "one_class"
+        for record in one_class("mnist")
+        if record.seed == 0
         for r in record.results
         if r.metric in ("auroc", "auroc_distance")
     ]
@@ -98,8 +129,27 @@ def test_the_controls_differ_from_what_they_control_in_one_thing(tmp_path):
     assert torch.equal(both["loss"], names["closeness_loss"](model, {"all": X})["loss"])
 
 
-def test_a_shifted_kernel_gives_the_same_svm_with_more_digits():
-    names = names_after("ics", until="def pixels", replaced={'"smoke": 40': '"smoke": 1'}, methods="CAE")
+@pytest.fixture(scope="module")
+def names() -> dict:
+    """The names of the notebook before it scores, after an epoch of the first stage."""
+    return names_after("ics", until="HEADLINES = ", replaced={'"smoke": 40': '"smoke": 1'}, methods="CAE")
+
+
+def test_the_spread_of_codes_is_measured_against_noise(names):
+    (k,) = names["splits"]
+    noise = (
+        names["scoring"].apply(names["models"]["CAE"][k].encoder, names["NOISE"], torch.arange(200)).double().numpy()
+    )
+    same = np.repeat(noise.mean(0)[None], 50, 0)
+    found = names["contraction"]("CAE", k, same, noise)
+    assert found["code_spread"] == pytest.approx(0, abs=1e-12)
+    assert found["spread"] == pytest.approx(noise.std(0).mean())
+    assert found["spread_to_noise"] == pytest.approx(1)  # noise lies as far from itself as from noise
+    half = noise.mean(0) + (noise - noise.mean(0)) / 2
+    assert names["contraction"]("CAE", k, same, half)["spread_to_noise"] == pytest.approx((2 / 5) ** 0.5)
+
+
+def test_a_shifted_kernel_gives_the_same_svm_with_more_digits(names):
     draw = np.random.default_rng(0)
     train, others = draw.normal(0.5, 0.1, (400, 64)), draw.normal(0.5, 0.12, (300, 64))
     wide = [names[which](train, others)[0] for which in ("ocsvm_scores", "shifted_scores")]

@@ -147,7 +147,15 @@ def test_every_contestant_of_the_papers_is_found_in_the_committed_records(board)
     root = records.Path(records.__file__).parents[1] / "results"
     every = [r for paper in ("ics", "nln", "crbnd", "ade_gan") for r in records.read(paper, root)]
     found = set(board["collected"](every).name)
-    assert found == {one.name for one in board["CONTESTANTS"] if one.paper != "leaderboard"}
+    assert found | {"CRBND"} == {one.name for one in board["CONTESTANTS"] if one.paper != "leaderboard"}
+
+
+def test_crbnd_with_four_poolings_joins_where_all_ten_classes_are_there(board):
+    root = records.Path(records.__file__).parents[1] / "results"
+    every = [r for r in records.read("crbnd", root) if r.parameters["protocol"] in ("outlier_share", "one_class")]
+    four = [r.model_copy(update={"parameters": r.parameters | {"depth": 4}}) for r in every]
+    assert "CRBND" in set(board["collected"](four).name)
+    assert "CRBND" not in set(board["collected"]([r for r in four if r.class_name not in ("7", "bag")]).name)
 
 
 # --- ranks ---------------------------------------------------------------------------------------------------------
@@ -259,7 +267,7 @@ def test_at_another_share_the_auroc_stays_and_f1_does_not(board, rows):
         assert (aurocs.max(axis=1) - aurocs.min(axis=1)).between(0, 1, inclusive="neither").all()
         gain = table["best, 10"] - floor["best, 10"]
         assert (gain.max() < 4) & (gain.min() < 1)
-    digits = tables["mnist"].loc[["LOF", "CRBND"]].drop(columns="classes").diff().iloc[1]
+    digits = tables["mnist"].loc[["LOF", "CRBND: depth 2"]].drop(columns="classes").diff().iloc[1]
     assert 2 < -digits["best, 10"] < 3
     assert -digits["best, 50"] == pytest.approx(19, abs=0.5)
     lost = pd.concat([t[f"best, {s}"] - t[f"5 %, {s}"] for t in tables.values() for s in (10, 50)]).dropna()
@@ -275,8 +283,8 @@ def test_ranks_tell_apart_the_last_from_the_first_and_less_than_the_pairs_do(boa
         assert 0 < by_rank.sum() < (mine.p < 0.05).sum()
         if protocol != "miso":  # where one class is normal
             told = set(place.index[place > place.iloc[0] + bar])
-            assert set(place.index[-2:]) == {"ICS: CAE", "CRBND"} < told
-            assert told - {"ICS: CAE", "CRBND", "NLN: AE, error"} == {"OCSVM", "ADe-GAN: R1, l2"}
+            assert set(place.index[-2:]) == {"ICS: CAE", "CRBND: depth 2"} < told
+            assert told - {"ICS: CAE", "CRBND: depth 2", "NLN: AE, error"} == {"OCSVM", "ADe-GAN: R1, l2"}
 
 
 def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
@@ -295,7 +303,7 @@ def test_with_nine_normal_classes_ics_is_behind_nln_and_crbnd_little_better_than
     committed, dataset, behind
 ):
     values = committed["miso"].loc[dataset]
-    assert (values[["ICS", "ICS: CLS", "CRBND", "NLN: AE", "ADe-GAN: R1, l2"]].count() == 10).all()
+    assert (values[["ICS", "ICS: CLS", "CRBND: depth 2", "NLN: AE", "ADe-GAN: R1, l2"]].count() == 10).all()
     place = values.rank(axis=1, ascending=False).mean()
     assert place[["NLN: AE", "NLN: AE-con"]].max() < place["ICS"]
     for baseline in ("k-NN", "LOF"):
@@ -303,7 +311,7 @@ def test_with_nine_normal_classes_ics_is_behind_nln_and_crbnd_little_better_than
     gain = values["ICS"] - values["ICS: CLS"]
     assert 0.015 < gain.mean() < 0.025
     assert gain.mean() < gain.std() / np.sqrt(10) * 2
-    assert 0.5 < values["CRBND"].mean() < 0.56
+    assert 0.5 < values["CRBND: depth 2"].mean() < 0.56
 
 
 def test_with_one_normal_digit_ics_is_first_of_the_networks_by_its_mean(board, committed):
@@ -313,12 +321,13 @@ def test_with_one_normal_digit_ics_is_first_of_the_networks_by_its_mean(board, c
 
 
 def test_crbnd_calls_classes_normal_that_it_never_saw(committed):
-    digits, garments = (committed["miso"].loc[name]["CRBND"] for name in ("mnist", "fashion_mnist"))
+    digits, garments = (committed["miso"].loc[name]["CRBND: depth 2"] for name in ("mnist", "fashion_mnist"))
     assert min(digits["1"], garments["sneaker"]) > 0.85
     assert max(digits.drop("1").max(), garments.drop("sneaker").max()) < 0.8
     assert (digits[["2", "3", "5"]] < 1 / 3).all()
     assert (digits < 0.5).sum() == (garments < 0.5).sum() == 5
     found = [r for r in records.read("crbnd", NOTEBOOKS.parent / "results") if r.parameters["protocol"] == "miso"]
+    found = [r for r in found if r.parameters["depth"] == 2]
     own = [x.value for r in found for x in r.results if x.metric == "auroc;novel=own negatives"]
     assert len(own) == 20
     assert min(own) > 0.9998
@@ -359,11 +368,11 @@ def test_under_one_class_of_4000_all_four_papers_meet(board, committed):
     values = committed["one_class"]
     for dataset, best in (("mnist", "ICS"), ("fashion_mnist", "NLN: AE")):
         here = values.loc[[dataset]]
-        assert (here.notna().sum()[["ICS", "NLN: AE", "CRBND", "ADe-GAN: R1, l2"]] == 10).all()
+        assert (here.notna().sum()[["ICS", "NLN: AE", "CRBND: depth 2", "ADe-GAN: R1, l2"]] == 10).all()
         ranks = board["mean_ranks"](board["common_blocks"](here))
         networks = [name for name in ranks.index if name not in board["BASELINES"]]
         assert networks[0] == best or networks[0].startswith(f"{best}, ")
-        assert "CRBND" in ranks.index[-2:]
+        assert "CRBND: depth 2" in ranks.index[-2:]
         assert ranks["NLN: AE"] < ranks["NLN: AE, error"]
         assert ranks["ADe-GAN: R1, l2"] > ranks["ADe-GAN: error, l2"]
 

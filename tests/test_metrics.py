@@ -106,9 +106,10 @@ def test_the_oracle_stands_halfway_between_the_classes():
     assert metrics.oracle_threshold(np.array([0, 0, 1, 1]), np.array([1.0, 2.0, 4.0, 5.0])) == 3.0
 
 
+@pytest.mark.parametrize("further", [0, 1])  # halfway is rounded to the even one: once down, once up
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_the_oracle_separates_neighbouring_floats(kind):
-    low = kind(0.1)
+def test_the_oracle_separates_neighbouring_floats(kind, further):
+    low = kind(0.1) if not further else np.nextafter(kind(0.1), kind(1))
     scores = np.array([low, np.nextafter(low, kind(1))])  # codes that nearly coincide give such scores
     y = np.array([0, 1])
     assert metrics.balanced_accuracy(y, scores, metrics.oracle_threshold(y, scores)) == 1.0
@@ -285,6 +286,20 @@ def test_iou_does_not_round_the_threshold_to_single_precision():
     maps = np.array([[[low, np.nextafter(low, np.float32(1))]]])
     masks = np.array([[[0, 1]]])
     assert metrics.iou(masks, maps, metrics.oracle_threshold(masks, maps)) == 1.0
+
+
+@pytest.mark.parametrize("further", [0, 1])
+def test_a_threshold_between_neighbouring_scores_in_single_precision_separates_them(further):
+    low = np.float32(0.1) if not further else np.nextafter(np.float32(0.1), np.float32(1))
+    scores = np.array([low, np.nextafter(low, np.float32(1))])
+    between, y = (float(scores[0]) + float(scores[1])) / 2, np.array([0, 1])
+    assert metrics.balanced_accuracy(y, scores, between) == 1.0
+    assert metrics.f1(y, scores, between) == 1.0
+    assert metrics.iou(y[None, None], scores[None, None], between) == 1.0
+
+
+def test_the_best_f1_takes_whole_numbers_without_a_sign():
+    assert metrics.best_f1(np.array([0, 0, 1]), np.array([0, 1, 2], np.uint8)) == 1.0
 
 
 @pytest.mark.parametrize("metric", [metrics.pixel_auroc, lambda masks, maps: metrics.iou(masks, maps, 0.5)])

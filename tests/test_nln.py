@@ -12,7 +12,7 @@ from scipy.stats import wilcoxon
 
 from novelty_utils import records
 
-UNTIL = "trained, histories = {}, {}"
+UNTIL = "trained, histories, fates = "
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -40,6 +40,25 @@ def test_every_model_has_losses_that_teach_the_parts_they_name(arch, protocol, t
         assert taught == {n.split(".")[0] for n, _ in model.named_parameters()}, name
 
 
+def test_the_cross_entropy_is_torchs_and_the_squared_error_is_logged_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = names_after("nln", "def ae_loss", L=5, results=str(tmp_path), loss="bce")
+    X, X_hat = torch.rand(2, 3, 1, 4, 4)
+    fitted, logged = names["reconstruction"](X, X_hat)
+    torch.testing.assert_close(fitted, torch.nn.functional.binary_cross_entropy(X_hat, X))
+    torch.testing.assert_close(logged, (X - X_hat).square().mean())
+
+
+def test_a_smaller_batch_makes_more_steps_in_as_many_epochs(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    few, many = (
+        names_after("nln", 'print(f"{ds.name}, checksum', L=5, results=str(tmp_path), batch=batch)
+        for batch in (128, 32)
+    )
+    k = few["shown"]
+    assert few["epochs"](few["splits"][k]) == many["epochs"](many["splits"][k])
+
+
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
@@ -48,6 +67,9 @@ def test_every_model_has_losses_that_teach_the_parts_they_name(arch, protocol, t
         ("alpha=-0.1", "alpha='-0.1'"),
         ("alpha=nan", "alpha='nan'"),
         ("L=0", "L='0'"),
+        ("batch=0", "batch='0'"),
+        ("loss=l1", "loss='l1'"),
+        ("adversarial=-1", "adversarial='-1'"),
         ("models=AE,BE", "'BE' is not one of AE, VAE, AAE, AE-res, AE-con"),
         ("models=AE,AE", "names a model twice"),
         ("models=", "is not one of"),

@@ -11,7 +11,7 @@ from novelty_utils import published, records, verdicts
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.stem: path for path in [*sorted((ROOT / "notebooks").glob("*.py")), ROOT / "book" / "index.md"]}
-PAGES["claims"] = ROOT / "book" / "claims.md"
+PAGES |= {name: ROOT / "book" / f"{name}.md" for name in ("claims", "peeking", "overturned")}
 BACKED = tomllib.loads((ROOT / "tests" / "prose.toml").read_text(encoding="utf-8"))
 PAPER_OF = {"nln_defects": "nln"}
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?!\d|\.\d)(?: %)?|\d+ %)")
@@ -73,9 +73,16 @@ def best_baseline_of_crbnd() -> float:
     return rows.groupby(["n_inlier", "method"]).value.mean().max()
 
 
+def ics_on_the_pullover() -> float:
+    rows = records.frame(records.read("ics", ROOT / "results"))
+    rows = records.chosen(rows, class_name="pullover", tier="paper", seed=0, method="ICS", metric="auroc", bn="torch")
+    return 100 * records.chosen(rows, protocol="one_class", rho=10.0, beta=1e-5, rec="mean").value.item()
+
+
 LIMITS = verdicts.margins()
 MEASURED = {
     "the best baseline of CRBND on CIFAR (JPEG) stays below": lambda bound: best_baseline_of_crbnd() < bound / 100,
+    "ICS on the pullover at full length": lambda said: round(ics_on_the_pullover(), 1) == said,
     "the assumed deviation between seeds": lambda said: LIMITS.seed_deviation["auroc"] == said,
     "the margin of one class": lambda said: LIMITS.cell["auroc"] == said,
     "half the interval of one class with one seed, at the assumed deviation": lambda said: (

@@ -48,7 +48,10 @@ def test_without_records_every_reading_is_not_run():
     assert (rows.state == NOT_RUN).all()
     assert rows.ours.isna().all()
     assert rows.default.tolist() == [True, False, False, False]
-    assert "is not run under the default, two (depth), longer (depth) and the error (depth)" in readings.sentence(rows)
+    assert readings.sentence(rows) == (
+        "The claim holds under none that was run. "
+        "Not run: the default, two (depth), longer (depth) and the error (depth)."
+    )
 
 
 def test_ours_is_the_mean_over_the_fixed_classes_of_the_means_over_seeds():
@@ -88,6 +91,13 @@ def test_a_short_run_below_the_line_does_not_refute_and_a_long_one_does(tier, re
     assert row(rows, reading)["state"] == state
 
 
+def test_a_dead_training_does_not_refute_however_long_it_was():
+    records = [record({"M": 0.5, "health": 1.0}, "1", tier="paper"), record({"M": 0.5}, "8", tier="paper")]
+    records[0].results[1].metric = "collapsed"
+    found = row(readings.table(claim(), records), "longer")
+    assert (found["state"], found["trained"]) == (SO_FAR, "1 of 2")
+
+
 def test_what_comes_within_the_margin_holds():
     line = row(readings.table(claim(), []), "four")["line"]
     for value, state in ((line - 0.019, HOLDS), (line - 0.021, SO_FAR), (0.999, HOLDS)):
@@ -125,14 +135,15 @@ def test_the_sentence_names_the_default_once_and_each_other_reading_where_it_bel
     records += [record({"M": 0.5, "error of A": 0.4}, name) for name in ("1", "8")]
     records += [record({"M": 0.5}, name, tier="paper") for name in ("1", "8")]
     assert readings.sentence(readings.table(claim(), records)) == (
-        "The claim holds under two (depth); is below so far, in short runs, under the default and the error (depth); "
-        "fails at full length under longer (depth)."
+        "The claim holds under two (depth). Below so far, in short runs: the default and the error (depth). "
+        "It fails, at full length: longer (depth)."
     )
 
 
 def test_the_table_for_a_page_has_words_for_what_is_missing():
     page = readings.shown(readings.table(claim(), [record({"M": 0.5}, name) for name in ("1", "8")]))
-    assert page.ours.tolist() == ["0.500", NOT_RUN, NOT_RUN, NOT_RUN]
+    assert page.ours.tolist() == ["0.500", "", "", ""]
+    assert page.state.tolist() == [SO_FAR, NOT_RUN, NOT_RUN, NOT_RUN]
     assert page.reading.iloc[0] == "four (default)"
     assert not page.astype(str).isin(["nan", "None"]).any().any()
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from novelty_utils import checkpoints, engines, training
+from novelty_utils import batches, checkpoints, engines, training
 from novelty_utils.params import InputError
 from novelty_utils.training import Detector, DivergedError, Step
 
@@ -560,6 +560,17 @@ def test_a_term_that_is_not_finite_or_runs_away_names_detector_term_and_epoch(va
     assert "\n" not in str(found.value)
 
 
+def test_a_term_that_begins_at_nothing_may_grow():
+    step = {0: -1}
+
+    def loss(model, batch):
+        step[0] += 1
+        return {**squared_error(model, batch), "weight": torch.tensor(step[0] / 10)}
+
+    history = fit(detector(), loss)[0]
+    assert history.terms["weight"] == pytest.approx([0.2, 0.7, 1.2])
+
+
 def test_a_learning_rate_that_is_far_too_high_is_noticed():
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -791,6 +802,15 @@ def test_many_second_networks_each_with_its_own_frozen_first_one(stack):
 )
 def test_the_epochs_for_a_number_of_steps(steps, images, batch, epochs):
     assert training.epochs_for(steps, images, batch) == epochs
+
+
+def test_every_image_is_seen_once_before_any_is_seen_again():
+    one = Detector(nn.Identity(), {"all": torch.arange(10)}, seed=3)
+    order = batches.plan(one, epochs=3, batch=4).orders["all"].flatten()  # 24 of 30: the third round is cut short
+    for start in (0, 10):
+        assert sorted(order[start : start + 10].tolist()) == list(range(10))
+    first = torch.randperm(10, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(order[:10].long(), first)
 
 
 def test_an_epoch_has_as_many_steps_as_said(images=45, batch=10):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from novelty_utils import claims, published, verdicts
+from novelty_utils import numbers, published, verdicts
 from novelty_utils.evidence import Sample
-from novelty_utils.verdicts import BETTER, MIXED, NOT_REPRODUCED, REPRODUCED
+from novelty_utils.verdicts import ABOVE, BELOW, BETTER, CONTESTED, MIXED, NOT_REPRODUCED, OPEN, REPRODUCED
 
 
 def sample(value, class_name="0", seed=0, error=0.0) -> Sample:
@@ -98,6 +98,22 @@ def test_an_order_is_reproduced_above_zero_unless_it_does_not_matter(low, high, 
     assert verdicts.greater(low, high, 0.005) == verdict
 
 
+@pytest.mark.parametrize(
+    ("difference", "full", "looked", "disagree", "verdict"),
+    [
+        (-0.1, False, False, False, BELOW), (0.1, False, True, False, ABOVE), (-0.1, True, False, False, OPEN),
+        (-0.1, True, True, False, NOT_REPRODUCED), (-0.1, True, True, True, CONTESTED),
+        (-0.1, False, True, True, CONTESTED),
+    ],
+)  # fmt: skip
+def test_not_reproduced_takes_the_full_length_and_a_second_look_that_agrees(
+    difference, full, looked, disagree, verdict
+):
+    assert verdicts.may_refute(NOT_REPRODUCED, difference, full, looked, disagree) == verdict
+    for other in (REPRODUCED, BETTER, MIXED):
+        assert verdicts.may_refute(other, difference, full, looked, disagree) == other
+
+
 def test_draws_of_classes_are_a_sample_themselves():
     draws = [sample(value, f"draw{n}") for n, value in enumerate((0.7, 0.8, 0.9))]
     ours = verdicts.of_draws(draws, 0.95)
@@ -110,7 +126,7 @@ def test_there_is_a_margin_and_a_deviation_for_every_metric_that_is_compared():
     limits = verdicts.margins()
     for paper in ("ics", "nln", "crbnd", "ade_gan"):
         for printed in published.read(paper).to_dict("records"):
-            if any(claims._about(cells, printed) for cells in published.rules(paper).cells):
+            if any(numbers._about(cells, printed) for cells in published.rules(paper).cells):
                 by_kind = limits.mean if printed["class_name"] == "mean" else limits.cell
                 assert printed["metric"] in by_kind, printed
                 assert printed["metric"] in limits.seed_deviation, printed

@@ -30,6 +30,8 @@ from dask.system import CPU_COUNT
 
 import coverage_page
 import ledger_page
+import peeking_page
+import second_looks_page
 from crossref import ROOT
 from novelty_utils import claims, provenance, records, repeats, runs
 from novelty_utils.params import InputError
@@ -132,7 +134,9 @@ def stage(executed: dict[str, Path]) -> None:
     (STAGE / "book" / "speeds.md").write_text(_speeds(Path("results/bench")), encoding="utf-8")
     (STAGE / "book" / "times.md").write_text(_times(executed), encoding="utf-8")
     coverage_page.write_parts(STAGE / "book", "results")
+    peeking_page.write_parts(STAGE / "book", "results")
     ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed))
+    second_looks_page.write_parts(STAGE / "book", "results", ledger_page.NAMES)
 
 
 def _runtimes(executed: Iterable[Path]) -> str:

@@ -22,8 +22,13 @@ MARKS = {
     verdicts.REPRODUCED: ("#009e73", "o"),
     verdicts.BETTER: ("#0072b2", "^"),
     verdicts.MIXED: ("#8c8c8c", "s"),
+    verdicts.BELOW: ("#e69f00", "v"),
+    verdicts.ABOVE: ("#e69f00", "^"),
+    verdicts.OPEN: ("#cc79a7", "D"),
+    verdicts.CONTESTED: ("#56b4e9", "X"),
     verdicts.NOT_REPRODUCED: ("#d55e00", "v"),
 }
+OUTSIDE = [verdicts.BELOW, verdicts.ABOVE, verdicts.OPEN, verdicts.CONTESTED, verdicts.NOT_REPRODUCED]
 NO_BREAK_SPACE, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
 NO_ROOMS = {"notebook", "images", "parameters", "history missing", "uncommitted code"}  # else a room of the package
 UNIT = {"auroc", "balanced_accuracy", "f1", "pixel_auroc"}  # metrics that share the axes of the figure
@@ -71,29 +76,31 @@ def _reading(table: pd.DataFrame) -> str:
     numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED)]
     if numbers.empty:
         return "No printed number has been attempted yet.\n"
-    about = ["paper", "dataset", "protocol", "class_name", "method", "metric", "ours"]
-    tiers = " and ".join(f"{n} of them in the {tier} tier" for tier, n in numbers.tier.value_counts().items())
-    mixed, missed = (numbers[numbers.verdict == word] for word in (verdicts.MIXED, verdicts.NOT_REPRODUCED))
-    lone, above = mixed.reason.str.contains("one seed cannot tell").sum(), missed[missed.difference > 0]
-    said = f"{len(numbers)} printed numbers were attempted, {tiers}; they rest on "
-    said += f"{len(numbers.drop_duplicates(about))} results, as some are printed more than once. "
-    said += f"Of the {len(mixed)} mixed ones {lone} rest on one seed and could not have been reproduced, wherever they "
-    said += f"lie. Of the {len(missed)} that were not reproduced, {len(missed) - len(above)} of ours lie below the "
-    said += f"printed number and {len(above)} above it"
-    if len(above):
-        most = above.method.value_counts()
-        said += f", {most.iloc[0]} of these of {most.index[0]}"
-    return said + ".\n"
+    once = numbers[numbers.same_as == ""]
+    trained, mixed = once[once.trained.astype(bool)], once[once.verdict == verdicts.MIXED]
+    reproduced, of_trained = ((rows.verdict == verdicts.REPRODUCED).sum() for rows in (once, trained))
+    lone = mixed.reason.str.contains("one seed cannot tell").sum()
+    outside = once[once.verdict.isin(OUTSIDE)]
+    above = (outside.difference > 0).sum()
+    said = f"**{len(once)} different printed numbers were attempted, and {reproduced} are reproduced.** "
+    said += f"Of the {len(trained)} that belong to a trained method, {of_trained} are. "
+    said += f"{len(outside) - above} of ours lie below the printed number and {above} above it, beyond the margin. "
+    said += (
+        f"Of the {len(mixed)} mixed ones {lone} rest on one seed, which can never show that a number is the printed "
+    )
+    said += f"one. {len(numbers) - len(once)} more rows repeat one of these numbers or show another recipe beside it.\n"
+    return said
 
 
 def _seeds(table: pd.DataFrame) -> str:
     """How many rows rest on one seed, and how far seeds lie apart where there are several, in Markdown."""
-    numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED)]
+    numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED) & (table.same_as == "")]
     if numbers.empty:
         return "No printed number has been attempted yet.\n"
     said = f"{(numbers.seeds == 1).sum()} of {len(numbers)} attempted printed numbers rest on a single seed, and "
-    said += f"{numbers.reason.str.contains('assumed').sum()} intervals on an assumed deviation, of an AUROC at least "
-    said += f"{verdicts.margins().seed_deviation['auroc']:g}. Where seeds were repeated, this was measured:\n\n"
+    said += f"{numbers.reason.str.contains('seeds assumed').sum()} intervals on an assumed deviation, of an AUROC "
+    said += f"{verdicts.margins().seed_deviation['auroc']:g}. {numbers.reason.str.contains('transferred').sum()} take "
+    said += "one that was measured on other images. Where seeds were repeated, this was measured:\n\n"
     lines = ["| paper | method | metric | classes | pooled deviation | a single class moved by up to |"]
     lines += ["| --- | --- | --- | --: | --: | --: |"]
     for one in table.attrs["repeated"]:
@@ -148,7 +155,7 @@ def _repeats(repeated: list[Repeat]) -> str:
 
 def _datatable(table: pd.DataFrame, name: str) -> str:
     """A searchable table, each column with a filter of its own; it needs no network."""
-    wide = [number for number, column in enumerate(table.columns) if column in ("claim", "why")]
+    wide = [number for number, column in enumerate(table.columns) if column in ("claim", "why", "recipe")]
     classes = [{"className": "dt-left wide", "targets": wide}, {"className": "dt-left", "targets": "_all"}]
     return f'<div class="full-width">{to_html_datatable(table, table_id=name, columnDefs=classes, **LAYOUT)}</div>'
 
@@ -174,10 +181,11 @@ def _numbers(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _common(table: pd.DataFrame) -> dict[str, pd.Series]:
-    empty = table[["tier", "stale", "command"]].astype(object).fillna("")
+    empty = table[["tier", "recipe", "same_as", "stale", "command"]].astype(object).fillna("")
     return {
-        "why": table.reason,
+        "why": table.reason + empty.same_as.map(lambda text: f"; counted once: {text}" if text else ""),
         "tier": empty.tier,
+        "recipe": empty.recipe,
         "seeds": table.seeds.map(lambda n: "" if pd.isna(n) else f"{n:.0f}"),
         "changed since": empty.stale.map(_changes),
         "command": empty.command.map(_command),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -64,15 +66,36 @@ class Orders(_Strict):
     printed: dict[str, str] = {}
 
 
+class Recipe(_Strict):
+    """How long and how large was trained: the words of a verdict, and whether a run of it can refute a number."""
+
+    tier: str
+    says: str  # {batch} and the like are filled in from the record
+    full: bool  # as much training as the paper printed, or as our best guess where it did not
+    notebook: str = ""
+    parameters: dict[str, Any] = {}  # only records with these
+
+
 class Rules(_Strict):
     """What published/PAPER.toml holds."""
 
     cells: list[Cells]
     orders: list[Orders]
     own: list[str]  # the methods that the paper proposes: only a number of theirs can be better than printed
+    recipes: list[Recipe]  # the first that fits a record is its
+    untrained: list[str] = []  # printed methods without a training
     reasons: dict[str, str] = {}
 
+    def recipe(self, notebook: str, parameters: Mapping[str, Any]) -> Recipe:
+        """The recipe of a record with these parameters, its words filled in."""
+        for one in self.recipes:
+            fits = all(parameters.get(name) == value for name, value in ({"tier": one.tier} | one.parameters).items())
+            if fits and one.notebook in ("", notebook):
+                return one.model_copy(update={"says": one.says.format_map(parameters)})
+        raise ValueError(f"no recipe of {notebook} fits tier={parameters.get('tier')}: add one to its [[recipes]]")
 
+
+@lru_cache
 def rules(paper: str) -> Rules:
     """The comparisons of one paper."""
     return Rules.model_validate(tomllib.loads(files(__name__).joinpath(f"{paper}.toml").read_text(encoding="utf-8")))
