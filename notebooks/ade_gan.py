@@ -1378,7 +1378,7 @@ plt.show()
 # What follows is read from the records of finished runs, committed with the book under `results/`, each with its seed, data checksum, commit, hardware and
 # seconds. Runs of the smoke tier are left out, and tiers are never averaged. A run that collapsed stays in every table and every mean, and is counted beside it.
 #
-# **What full length is.** The paper prints no epochs, no steps, no batch and no widths. Our full length is 50 epochs, 84,000 steps of 32 images; the ground is a guess, that such networks have stopped to improve by then. The demo tier makes 4500 steps. So a number below the printed one is "below so far". The width is a reading, too: these tables are about 16 channels, and runs of another width count under their own recipe.
+# **What full length is.** The paper prints no epochs, no steps, no batch and no widths. Our full length is 50 epochs, 84,000 steps of 32 images, a guess at where such networks stop improving. The demo tier makes 4500 steps. So a number below the printed one is "below so far". The width is a reading, too: these tables are about 16 channels, and runs of another width count under their own recipe.
 
 # %% tags=["hide-input"]
 AS_SET = {"recon_norm": "l2", "alpha": 1.0, "gamma": 10.0, "variant": "default"}
