@@ -38,6 +38,17 @@ def _up_to(name: str, until: str) -> list[tuple[str, list[str]]]:
     raise AssertionError(f"{name} has no {until!r} any more")
 
 
+def names_of(name: str, *parts: str, given: dict | None = None, **parameters) -> dict:
+    """The names of those cells that hold one of these texts, and of the parameters; `given` is there before them."""
+    names = {"__name__": "notebook"} | (given or {})
+    for cell in json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]:
+        source, tagged = "".join(cell["source"]), "parameters" in cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code" and (tagged or any(part in source for part in parts)):
+            exec(compile(source, "notebook", "exec"), names)
+            names |= parameters if tagged else {}
+    return names
+
+
 def refused(name: str, arguments: list[str], capsys) -> str:
     """The line with which a run is refused: exit code 2, nothing before it but a progress bar, nothing written."""
     before = sorted(Path().rglob("*"))
