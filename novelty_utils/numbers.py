@@ -126,8 +126,18 @@ def _found(
 ) -> list[Found]:
     """Our number for a printed one from every tier that has all it needs, the paper's first."""
     finder = _increase if rule.kind == "increase" else _value
-    every = (finder(rule, printed, source, dataset, tier, untrained) for tier in TIERS)
-    return [found for found in every if found]
+    found = []
+    for tier in TIERS:
+        of_tier = (finder(sized, printed, source, dataset, tier, untrained) for sized in _sized(rule, source))
+        found.append(next(filter(None, of_tier), None))
+    return [one for one in found if one]
+
+
+def _sized(rule: Cells, source: Evidence) -> list[Cells]:
+    """The rule, and the same for networks of every other recorded size, the largest first."""
+    sizes = {tuple(record.parameters.get(name) for name in rule.sizes) for record in source.records if rule.sizes}
+    others = [dict(zip(rule.sizes, values, strict=True)) for values in sorted(sizes, reverse=True)]
+    return [rule, *(rule.model_copy(update={"parameters": rule.parameters | other}) for other in others)]
 
 
 def _best_trained(rule: Cells, printed: Mapping[str, Any], found: Sequence[Found]) -> list[Found]:

@@ -90,6 +90,13 @@ def test_most_squares_that_float32_cannot_hold():
     same(neighbours.nearest(queries, bank, 5), reference(queries, bank, 5))
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_squares_that_float32_cannot_hold_where_every_code_is_a_candidate(k):
+    bank = torch.tensor([[1e30], [3e30], [2e30]])
+    queries = bank + 1e29
+    same(neighbours.nearest(queries, bank, k), reference(queries, bank, k))
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_ordinary_codes_need_no_second_look(offset, monkeypatch):
     monkeypatch.setattr(neighbours, "_within", lambda *_: pytest.fail("looked twice"))
@@ -130,6 +137,16 @@ def test_codes_that_float32_products_cannot_tell_apart():
 def test_as_many_neighbours_as_the_bank_has_codes(m):
     queries, bank = normal(9, 3, seed=1), normal(m, 3, seed=2)
     same(neighbours.nearest(queries, bank, m, block=4), reference(queries, bank, m))
+
+
+def test_the_precision_of_other_products_is_left_as_it_was():
+    torch.set_float32_matmul_precision("medium")
+    try:
+        before = neighbours._precision()
+        neighbours.nearest(normal(5, 4, seed=1), normal(9, 4, seed=2), 2)
+        assert neighbours._precision() == before != ["ieee", "ieee"]
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_a_result_does_not_depend_on_what_the_training_allowed_itself(monkeypatch):

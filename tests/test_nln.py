@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from notebook_cells import NOTEBOOKS, names_after, refused
+from notebook_cells import NOTEBOOKS, names_after, names_of, refused
 from PIL import Image
 from scipy.stats import wilcoxon
 
-from novelty_utils import records
+from novelty_utils import collapse, readings, records, training
 
 UNTIL = "trained, histories, fates = "
 
@@ -131,6 +131,55 @@ def test_codes_alone_gain_more_than_decoded_neighbours_alone(gains):
     assert gains["AE", "fashion_mnist", 0.0] == pytest.approx(7, abs=0.6)
 
 
+# --- how many trained, and how -------------------------------------------------------------------------------------
+
+TABLES = ("class Parameters(", "import shutil", "def parsed(", "printed = published.read(", "best_configurations()")
+TABLES += ("def recipes", "def increases", "def table6")
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict:
+    """The notebook's tables on the committed records, without a training."""
+    given = {"OWN": {"AE-res": "res", "AE-con": "con"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLBACKEND", "Agg")
+        return names_of("nln", *TABLES, given=given, results=str(NOTEBOOKS.parent / "results"))
+
+
+def test_a_table_says_how_many_trained_and_gives_the_mean_without_the_others(tables, monkeypatch):
+    ours = tables["ours"].copy()
+    place = {"dataset": "fashion_mnist", "protocol": "miso", "method": "AE-con"}
+    died = (ours[list(place)] == pd.Series(place)).all(axis=1) & (ours.class_name == "bag")
+    assert died.any()
+    ours["collapsed"] = ours.collapsed.astype(object).where(~died, True)
+    monkeypatch.setitem(tables, "ours", ours)
+    table = tables["table6"]()
+    nine, alone = (
+        table[(table.data == f"Fashion{words}") & (table.score == "con")].iloc[0]
+        for words in (", 9 of 10 trained", ", the trained alone")
+    )
+    assert (nine.n, alone.n) == ("10", "9")
+    rows = ours[(ours[list(place)] == pd.Series(place)).all(axis=1) & (ours.score == "con") & (ours.at_K == 2)]
+    rows = rows[(rows.at_alpha == 1.0) & (rows["scale"] == "held out")]
+    assert nine.ours == pytest.approx(100 * rows.groupby("class_name").value.mean().mean())
+    assert alone.ours == pytest.approx(100 * rows[rows.class_name != "bag"].groupby("class_name").value.mean().mean())
+    for name, column in (("score_table", "model"), ("increases", "model"), ("best_configurations", "n")):
+        found = tables[name](*(("miso",) if name == "score_table" else ()))[column].dropna()
+        shown = found.str.contains("9 of 10 trained").sum()
+        assert shown == (name != "best_configurations")  # the paper's choice there is another model
+
+
+def test_the_recipes_are_compared_on_the_same_classes(tables):
+    table = tables["recipes"]()
+    vae = table[(table.data == "Fashion") & (table.model == "VAE, 32")]
+    assert list(zip(vae.recipe, vae.n, strict=True)) == [("short", "3"), ("printed", "3"), ("printed", "10")]
+    short, printed, every = vae.to_dict("records")
+    assert (short["steps"], printed["steps"]) == ("1,008", "2,100")
+    assert round(every["NLN"]) == 89
+    assert 0 < printed["NLN"] - short["NLN"] < 1
+    assert set(table.recipe) >= {"short", "printed", "printed, layers of the code"}
+
+
 @pytest.fixture(scope="module")
 def tiers() -> pd.DataFrame:
     """MNIST, seed 0: what was trained in both tiers with the same L, a row per protocol, model and class."""
@@ -166,6 +215,64 @@ def test_what_copies_better_has_the_worse_reconstruction_and_the_better_codes(ti
     few = tiers.loc[("simo", "AE")]
     assert (few.codes_paper < few.codes).all()
     assert few.class_name[few.recon_paper <= few.recon].tolist() == ["1"]
+
+
+def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_the_layers_of_the_code_worse_still(tables):
+    trainings = tables["trained_how"]()
+    trainings = trainings[(trainings.batch == 128) & (trainings.loss == "squared")]
+    key = ["dataset", "protocol", "method", "L", "class_name", "seed"]
+    short, printed = (trainings[(trainings.arch == "paper") & (trainings.tier == t)] for t in ("demo", "paper"))
+    both = short.merge(printed, on=key, suffixes=("", "_printed"))
+    simo = both[both.protocol == "simo"]
+    assert len(simo) >= 16
+    assert (simo.held_out_printed > simo.held_out).all()
+    assert (both[both.protocol == "miso"].held_out_printed < both[both.protocol == "miso"].held_out).all()
+    of_code = trainings[trainings.arch == "code"].merge(
+        trainings[trainings.arch == "paper"], on=key, suffixes=("", "_ours")
+    )
+    assert len(of_code) >= 2
+    assert (of_code.held_out > of_code.held_out_ours).all()
+
+
+def test_the_two_headlines_as_the_page_tells_them():
+    found = records.read("nln", NOTEBOOKS.parent / "results")
+    alive = [record for record in found if not records.collapsed(record, "AE-con")]
+    default = readings.table(readings.claims()["nln-mnist"], alive).iloc[0]
+    assert round(100 * (default.line - default.every)) == 6
+    assert round(100 * default.every) in (86, 87)
+    rows = readings.table(readings.claims()["nln-mnist-simo"], found).set_index("reading")
+    assert rows.line.iloc[0] - rows.every["AE-res"] > 0.1
+    assert rows.line.iloc[0] - rows.every["AE-con"] < 0.02
+
+
+# --- why a training dies -------------------------------------------------------------------------------------------
+
+
+def test_black_pictures_drive_the_sigmoid_to_where_it_is_flat_and_a_bias_at_the_mean_gray_prevents_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    names = names_after("nln", "BUILDS = {", L=32, results=str(tmp_path))
+    X = torch.zeros(64, 1, 28, 28)
+    for n in range(64):  # thin bars, each at its own place
+        X[n, 0, 4:24, 8 + n % 12 : 10 + n % 12] = 0.8
+    seen = {}
+    for start in ("half", "mean"):
+        model = training.build(names["Autoencoder"], 1)
+        if start == "mean":
+            torch.nn.init.constant_(model.decoder[-2].bias, float(torch.logit(X.mean())))
+        adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(60):
+            adam.zero_grad()
+            names["ae_loss"](model, {"all": X})["loss"].backward()
+            adam.step()
+        with torch.no_grad():
+            before = model.decoder[:-1](model.encoder(X))
+        seen[start] = float(before.amax()), collapse.judge(before.sigmoid(), X)
+    highest, judged = seen["half"]
+    assert judged["collapsed"]
+    assert not seen["mean"][1]["collapsed"]
+    assert highest < -20
 
 
 def test_the_printed_value_of_aeres_is_not_reached_and_one_digit_is_below_chance(tiers):

@@ -43,6 +43,26 @@ def test_the_words_of_a_recipe_are_those_of_the_record():
     assert "width 24, batches of 48" in recipe.says
 
 
+def test_networks_of_another_size_count_where_the_named_one_has_no_run_and_are_not_mixed_with_it(tmp_path):
+    def ade_gan(value, digit, **changes):
+        put(tmp_path, {("R1", "auroc"): value}, digit, paper="ade_gan", **changes)
+
+    def told(digit):
+        row = number(claims.ledger(tmp_path), "Table 1", digit, "ADe-GAN", paper="ade_gan")
+        return (row["ours"], row["recipe"]) if row["ours"] == row["ours"] else None
+
+    for digit in DIGITS[:9]:
+        ade_gan(0.6, digit, width=64)
+    assert told("mean") is None
+    ade_gan(0.5, "9")
+    assert told("mean") is None  # nine of one size and one of another are no mean over ten
+    assert told("3") == (0.6, "short: 4500 steps, width 64, batches of 32")
+    ade_gan(0.7, "3", day=1)
+    assert told("3") == (0.7, "short: 4500 steps, width 16, batches of 32")
+    ade_gan(0.6, "9", width=64)
+    assert told("mean") == (pytest.approx(0.6), "short: 4500 steps, width 64, batches of 32")
+
+
 def test_a_short_shortfall_is_below_so_far_and_a_long_one_not_reproduced_where_a_second_look_is_on_file(tmp_path):
     for digit in DIGITS:
         nln(tmp_path, 0.5, 0.1, digit)

@@ -76,6 +76,12 @@ def test_simo_and_miso_use_every_image_of_their_classes_once(digits, protocol):
     assert {part.dtype for part in (split.train, split.held_out, split.test)} == {torch.int64}
 
 
+def test_a_tenth_is_rounded_down_but_never_to_nothing():
+    for images, tenth in ((19, 1), (20, 2), (9, 1)):
+        split = protocols.simo(shelter(cat=(images, 1), dog=(3, 1)), 0, seed=0)
+        assert (len(split.held_out), len(split.train)) == (tenth, images - tenth)
+
+
 def test_simo_and_miso_are_opposites(digits):
     one, others = protocols.simo(digits, 3, seed=0), protocols.miso(digits, 3, seed=0)
     assert (one.protocol, others.protocol) == ("simo", "miso")

@@ -42,6 +42,7 @@ class Cells(_Strict):
     baseline: str = ""
     parameters: dict[str, Any] = {}
     varies: list[str] = []
+    sizes: list[str] = []  # parameters of which another value counts, too, where this one has no run: it is named
     row: list[dict[str, Any]] = []  # a mean or deviation over these
     own: bool = True  # false for a baseline that is printed under the name of the paper's own method
 
