@@ -23,6 +23,7 @@ from novelty_utils.records import Record, collapsed
 
 HOLDS, FAILS, SO_FAR, PART, NOT_RUN = "holds", "fails", "below so far", "not all classes run", "not run"
 STATES = (HOLDS, SO_FAR, FAILS, PART, NOT_RUN)
+JUDGED = (HOLDS, SO_FAR, FAILS)
 FULL = "paper"  # the tier that may refute
 
 

@@ -42,6 +42,7 @@ class Look(_Strict):
     """What stands behind the verdict about one headline claim."""
 
     claim: str  # its name in readings.toml
+    before: str  # what the book said until then
     rows: list[dict[str, str]]  # the rows of the ledger that it is about: columns and their values
     score: str  # the AUROC of the second implementation that stands for the method
     tried: list[Tried]

@@ -135,8 +135,9 @@ def stage(executed: dict[str, Path]) -> None:
     (STAGE / "book" / "times.md").write_text(_times(executed), encoding="utf-8")
     coverage_page.write_parts(STAGE / "book", "results")
     peeking_page.write_parts(STAGE / "book", "results")
-    ledger_page.write_parts(STAGE / "book", claims.ledger("results"), repeats.read("results", *executed))
-    second_looks_page.write_parts(STAGE / "book", "results", ledger_page.NAMES)
+    table = claims.ledger("results")
+    ledger_page.write_parts(STAGE / "book", table, repeats.read("results", *executed))
+    second_looks_page.write_parts(STAGE / "book", table, "results", ledger_page.NAMES)
 
 
 def _runtimes(executed: Iterable[Path]) -> str:
