@@ -436,6 +436,23 @@ def test_with_four_poolings_the_error_finds_novel_images_that_it_does_not_with_t
             assert means == sorted(means)
 
 
+def test_what_the_page_says_of_the_digit_8_with_four_poolings():
+    where = {"dataset": "mnist", "protocol": "outlier_share", "arch": "paper", "tier": "demo", "class_name": "8"}
+    (one,) = aurocs(**where, depth=4, seed=0, ablations=True)
+    for other, points in (("λ = 0", 11), ("λ = 0.75", 5), ("no A", 40), ("error of A", 13), ("pixels", 5)):
+        assert one["CRBND"] - one[other] == pytest.approx(points, abs=0.8), other
+    assert 0 < one["CRBND"] - one["λ = 0.25"] < 1
+    every = records.read("crbnd", NOTEBOOKS.parent / "results")
+    halves = [
+        result.value
+        for r in every
+        if (r.class_name, r.parameters["depth"], r.parameters["arch"]) == ("8", 4, "paper") and r.tier == "demo"
+        for result in r.results
+        if (result.method, result.metric) == ("CRBND", "f1;rule=half;share=50")
+    ]
+    assert halves[0] - metrics.trivial_f1(0.5) < 0.01
+
+
 def test_every_network_of_the_public_code_is_dead_and_one_narrow_one_is():
     every = [r for r in records.read("crbnd", NOTEBOOKS.parent / "results") if r.tier == "demo"]
     dead = {(r.parameters["arch"], r.parameters["depth"], r.class_name) for r in every if records.collapsed(r, "CRBND")}
