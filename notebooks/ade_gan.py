@@ -33,7 +33,7 @@
 # **In short** (short training, narrow networks; **R1** is the reading of the score that this page settles on, a sum of an error half and a pattern half).
 #
 # * The paper prints neither the length $d$ of the feature nor the unit of eq. 7. So our verdict is over both: the sentence above {numref}`fig-ade-readings` says under which values the printed level is reached.
-# * The error half is an autoencoder, and what it finds hangs on the length of its code. {numref}`fig-ade-length` shows how much, with no GAN at all.
+# * The error half is an autoencoder, and what it finds hangs on the length of its code. Without any GAN, it finds a novel 0 with an AUROC of about 93 through 8 numbers, and of about 79 through 40 ({numref}`fig-ade-length`).
 # * Only the digit 1 is a question to the method. An autoencoder redraws it better than the digits it has learned. If the 1 is found, the pattern finds it.
 # * With 30 numbers and the printed norm, the pattern adds nothing: R1 ranks worse than its error half on eight of ten digits.
 # * Per pixel, with 30 numbers, the pattern wakes up. On the 1 it lifts R1 clearly above the error, though not above chance.
@@ -1588,12 +1588,11 @@ def longer(rows):
 
 
 longer_table = longer(alone_at)
-worse = (longer_table["AUROC, all"] < longer_table["AUROC, a third"]).sum()
-better = longer_table["held-out error, all"] < longer_table["held-out error, a third"]
-print(
-    f"Autoencoders: {len(longer_table)}. With three times the training normal digits are "
-    f"redrawn better by {better.sum()}, and the novel digit is found worse by {worse}."
-)
+for numbers, rows in longer_table.groupby("numbers"):
+    worse = (rows["AUROC, all"] < rows["AUROC, a third"]).sum()
+    print(
+        f"{numbers} numbers: three times the training finds {worse} of {len(rows)} digits worse"
+    )
 longer_table.style.hide(axis="index").format(precision=2)
 
 # %% [markdown]

@@ -513,6 +513,14 @@ def test_no_error_takes_the_1_for_novel_whatever_the_length_of_the_code():
     assert len(rows) and (rows.value < 0.5).all()
 
 
+def test_an_autoencoder_finds_the_0_through_8_numbers_far_better_than_through_40():
+    rows = records.frame(records.read("ade_gan", RESULTS))
+    rows = records.chosen(rows, variant="autoencoder", dataset="mnist", tier="demo", recon_norm="l2", width=16)
+    rows = records.chosen(rows, protocol="miso", class_name="0", method="error", metric="auroc")
+    of = 100 * rows.groupby("d").value.mean()
+    assert (of[8], of[40]) == (pytest.approx(93, abs=1.5), pytest.approx(79, abs=1.5))
+
+
 def test_with_30_numbers_generated_images_differ_as_real_ones_do():
     rows = records.frame(records.read("ade_gan", RESULTS))
     rows = records.chosen(rows, dataset="mnist", protocol="miso", d=30, recon_norm="l2", method="health", n_c=10)
