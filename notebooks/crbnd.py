@@ -1589,7 +1589,7 @@ print(runs_of(shared))
 
 # %% [markdown]
 # In numbers, means over classes in percent: AUROC over the whole test part with twice the standard error over classes and the median, and the best F1 at each share of outliers (**10** to **50**); then, at a share of 50 %, the F1 of the two thresholds that need no
-# labelled outlier: probability **½**, and **5 %** of held-out normals rejected. **n** is the number of classes, **trained** says how many runs rest on networks that did not die, and **alive** is the mean AUROC of these. Seeds of a class are averaged first: they are no further classes. **seeds** says how many each class has, and **σ seeds** is the standard deviation of AUROC over seeds, averaged over classes.
+# labelled outlier: probability **½**, and **5 %** of held-out normals rejected. **n** is the number of classes (rows over different classes are not to be compared; the lines below the tables compare on the same ones), **trained** says how many runs rest on networks that did not die, and **alive** is the mean AUROC of these. Seeds of a class are averaged first: they are no further classes. **seeds** says how many each class has, and **σ seeds** is the standard deviation of AUROC over seeds, averaged over classes.
 
 
 # %% tags=["hide-input"]
