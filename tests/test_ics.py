@@ -1,5 +1,7 @@
 """The parameters of the ICS notebook that cannot be; the split of its training images."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +70,17 @@ def test_the_pullover_at_full_length_has_contracted_and_its_short_run_had_not():
     first = min((r for r in one_class("fashion_mnist") if r.class_name == "pullover"), key=lambda r: r.created)
     assert values(full)["ICS", "code_spread"] < 1e-3 < values(first)["ICS", "code_spread"]
     assert values(first)["ICS", "auroc"] < 0.5
+
+
+def test_with_the_sum_over_pixels_the_codes_of_the_second_implementation_do_not_contract():
+    looks = json.loads((RESULTS / "second_look" / "ics.json").read_text(encoding="utf-8"))
+    spreads = [
+        {method: look["losses"][method]["held_out_deviation_of_codes"] for method in ("CAE", "CLS", "ICS")}
+        for look in looks
+        if look["reconstruction"] == "sum"
+    ]
+    assert spreads
+    assert all(min(one["CLS"], one["ICS"]) > one["CAE"] / 2 for one in spreads)
 
 
 def test_what_the_page_says_of_mnist_is_in_the_records():
