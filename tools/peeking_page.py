@@ -18,6 +18,7 @@ ICS = {"protocol": "one_class", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": 
 ICS |= {"bn": "torch", "ssim": "gaussian"}
 CRBND = {"protocol": "outlier_share", "arch": "paper", "lam": 0.5, "x_d": "rec", "x_prime": "clean", "side": 32}
 CRBND |= {"blur": 7, "noise": 0.25}
+AUTOENCODERS = {"arch": "paper", "batch": 128, "loss": "squared", "adversarial": 1.0}
 ADE = {"protocol": "miso", "n_c": 10, "alpha": 1.0, "beta": 1.0, "gamma": 10.0, "recon_norm": "l2", "width": 16}
 ADE |= {"batch": 32, "variant": "default"}
 
@@ -49,7 +50,7 @@ def _nln(name: str, model: str, score: str, datasets: tuple[str, ...], **at: Any
     grid = f"auroc;score={score};K=*;alpha=*;scale=held out"
     fixed = f"auroc;score={score};K=2;alpha=0.9;scale=held out"
     what = f"K and α, {model}, {name}"
-    return Peek("NLN", "nln", what, (Result(model, grid),), Result(model, fixed), datasets, {"arch": "paper"} | at)
+    return Peek("NLN", "nln", what, (Result(model, grid),), Result(model, fixed), datasets, AUTOENCODERS | at)
 
 
 SHARES = (10, 50)  # the fewest and the most outliers of the paper
