@@ -49,6 +49,7 @@ from torch import nn
 from torchvision import datasets
 
 LAMBDA, SIGMA, EPSILON, BATCH = 0.5, 0.2, 1e-3, 128
+WIDTHS = (16, 32, 64, 128, 256)  # one for each level, so one halving fewer than numbers
 SETS = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 
 
@@ -64,7 +65,7 @@ class Residual(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    def __init__(self, widths=(16, 32, 64, 128, 256)):
+    def __init__(self, widths):
         super().__init__()
         layers, before = [], 1
         for c in widths:
@@ -192,13 +193,13 @@ def spread(values):
     return float(values.flatten(1).std(0).mean())
 
 
-def run(images, tests, labels, name, epochs, seed):
+def run(images, tests, labels, name, epochs, seed, widths=WIDTHS):
     """`images`: normal training images; `tests`, `labels`: test images with their class; all uint8, n x 28 x 28."""
     torch.manual_seed(seed)
     images, test = images[:, None].float() / 255, tests[:, None].float() / 255
     order = torch.randperm(len(images))
     hold, x = images[order[: len(order) // 10]], images[order[len(order) // 10 :]]
-    autoencoder = Autoencoder()
+    autoencoder = Autoencoder(widths)
     rebuild, steps = fit(autoencoder, rebuild_loss, [x], epochs, BATCH, "autoencoder")
     x_, hold_, test_ = (apply(autoencoder, part) for part in (x, hold, test))
     network = classifier()
@@ -228,9 +229,9 @@ def run(images, tests, labels, name, epochs, seed):
 
 def add(path, entry):
     """Put the entry into the list at `path`, in place of one of the same run; written whole or not at all."""
-    same = ("paper", "dataset", "class", "seed", "epochs")
+    same = ("paper", "dataset", "class", "seed", "epochs", "widths")
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    entries = [e for e in old if [e[k] for k in same] != [entry[k] for k in same]] + [entry]
+    entries = [e for e in old if [e.get(k) for k in same] != [entry.get(k) for k in same]] + [entry]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
@@ -256,6 +257,7 @@ def main():
     parser.add_argument("--class", dest="name", required=True, help="the normal class, as the data set calls it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--widths", help="channels at each level, such as 16,32,16: other depths, kept in a file apart")
     parser.add_argument("--output", type=Path, default=Path("results/second_look/crbnd.json"))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -263,9 +265,14 @@ def main():
     train, test = (SETS[args.dataset](root, train=part) for part in (True, False))
     number = next(i for i, name in enumerate(train.classes) if args.name in (str(i), name))
     entry = {"paper": "crbnd", "dataset": args.dataset, "class": args.name, "seed": args.seed, "epochs": args.epochs}
+    widths = tuple(map(int, args.widths.split(","))) if args.widths else WIDTHS
+    if args.widths:
+        narrowest = widths[-1] * (32 >> (len(widths) - 1)) ** 2
+        entry |= {"widths": list(widths), "halvings": len(widths) - 1, "narrowest": narrowest}
+        args.output = args.output.with_name(f"{args.output.stem}_depth.json")
     entry |= provenance(train)
     start = time.time()
-    entry |= run(train.data[train.targets == number], test.data, test.targets, number, args.epochs, args.seed)
+    entry |= run(train.data[train.targets == number], test.data, test.targets, number, args.epochs, args.seed, widths)
     entry["seconds"] = round(time.time() - start, 1)
     entry["cpu_seconds"] = round(time.process_time(), 1)
     add(args.output, entry)
