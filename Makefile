@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup book test bench reproduce assignments pair lint requirements clean
+.PHONY: help setup book check test bench reproduce assignments pair lint requirements clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ setup: .venv/.installed  ## create .venv from the pinned requirements
 
 book: setup  ## run the notebooks in their smallest tier and build the book into _build/html
 	@$(BIN)/python tools/book.py
+
+check: lint  ## lint, pairing and the tests that need no training and no records
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/book -m "not slow and not prose" -n logical --maxprocesses 4 --dist loadfile
 
 test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the browser check
 	@$(BIN)/python tools/browser.py

@@ -12,6 +12,8 @@ from scipy.stats import entropy, norm
 
 from novelty_utils import published, records, training
 
+pytestmark = pytest.mark.slow
+
 BEFORE_TRAINING = "models, histories = fit(epochs())\n"
 BEFORE_TABLES = "AS_SET = {"
 RESULTS = NOTEBOOKS.parent / "results"

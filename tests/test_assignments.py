@@ -24,6 +24,8 @@ from nbgrader.api import Gradebook
 import assignments
 from crossref import ROOT
 
+pytestmark = pytest.mark.slow
+
 SHORT, LONG = 30, 600  # seconds for a cell: of submissions that never end, and of others, however busy the machine is
 NAMES = assignments.names()
 PAGE = (ROOT / "book" / "course.md").read_text(encoding="utf-8")

@@ -13,6 +13,8 @@ import bench
 import bench_neighbours
 from novelty_utils.params import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):

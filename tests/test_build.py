@@ -10,6 +10,8 @@ import pytest
 import book
 from novelty_utils import records, runs
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = """# %% [markdown]
 # # Title with {eq}`eq-x`
 
@@ -168,6 +170,7 @@ def test_the_times_of_records_become_a_table_for_each_hardware(clone):
     ]  # fmt: skip
 
 
+@pytest.mark.prose
 def test_every_committed_record_is_counted_in_the_table_of_times(monkeypatch):
     monkeypatch.chdir(book.ROOT)
     for paper in sorted(path.stem for path in Path("notebooks").glob("*.py")):

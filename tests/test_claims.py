@@ -17,6 +17,8 @@ from novelty_utils import claims, cli, evidence, grids, numbers, orders, publish
 from novelty_utils.params import DEFECT_CLASSES, RunParameters
 from novelty_utils.records import Record, Result
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(claims.__file__).parents[1]
 SETTINGS = {
     "ics": {"methods": "CAE,CLS,ICS", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"},
@@ -506,6 +508,7 @@ def committed() -> pd.DataFrame:
     return claims.ledger(ROOT / "results")
 
 
+@pytest.mark.prose
 def test_every_point_of_the_ledger_s_figure_lies_within_its_axes(committed, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     figure = ledger_page._figure(committed)
@@ -517,11 +520,13 @@ def test_every_point_of_the_ledger_s_figure_lies_within_its_axes(committed, monk
         assert axis.get_ylim()[0] < y < axis.get_ylim()[1]
 
 
+@pytest.mark.prose
 def test_no_smoke_record_is_committed(committed):
     assert committed.attrs["left_out"] == 0
     assert set(committed.tier.dropna()) <= {"demo", "paper"}
 
 
+@pytest.mark.prose
 def test_each_verdict_has_its_reason_and_what_is_attempted_its_source(committed):
     assert committed.reason.str.len().gt(3).all()
     attempted = committed[committed.verdict != "not attempted"]
@@ -546,6 +551,7 @@ def unrolled(command: str) -> list[str]:
     return [one for value in values.split() for one in unrolled(inside.replace(f"${letter}", value))]
 
 
+@pytest.mark.prose
 def test_the_commands_are_ones_that_the_command_line_takes(committed):
     seen = set()
     for words in map(shlex.split, sorted(commands(committed))):
@@ -578,6 +584,7 @@ def test_a_sweep_that_is_named_makes_what_its_rule_looks_for():
             assert fits, (paper, rule.command)
 
 
+@pytest.mark.prose
 def test_a_control_of_ours_is_counted_apart(committed):
     ours = committed[committed.kind == "control"]
     assert ours["where"].str.contains("the control is ours").all()
@@ -586,12 +593,14 @@ def test_a_control_of_ours_is_counted_apart(committed):
     assert counts.loc["crbnd", "our controls"].sum() == (ours.paper == "crbnd").sum() == 4
 
 
+@pytest.mark.prose
 def test_the_setting_of_an_increase_is_told(committed):
     judged = committed[(committed.metric == "relative_auroc_increase") & committed.ours.notna()]
     assert len(judged) > 5
     assert judged.reason.str.contains(r"our best score is at L=\d+, K=\d+, alpha=[01]\.\d").all()
 
 
+@pytest.mark.prose
 def test_a_difference_too_small_to_matter_says_so(committed):
     orders = committed[
         (committed.kind != "number") & committed.verdict.ne("not attempted") & committed.margin.eq(0.005)

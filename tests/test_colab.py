@@ -12,6 +12,8 @@ import pytest
 
 from crossref import ROOT
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = ROOT / "notebooks" / "ics.ipynb"
 CONFIGURED = {"COLAB_RELEASE_TAG", "NOVELTY_UTILS_SOURCE", "PYTHONPATH"}
 

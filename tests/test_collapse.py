@@ -6,6 +6,8 @@ from torch import nn
 
 from novelty_utils import collapse
 
+pytestmark = pytest.mark.slow
+
 # four images of two pixels: the first is black in three of them, the second varies
 X = torch.tensor([[0.0, 0.0], [0.0, 0.2], [0.0, 0.4], [0.8, 0.6]])
 BLACK = torch.zeros(4, 2)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from novelty_utils import data, metrics, neighbours, protocols, scoring, training
 
+pytestmark = pytest.mark.slow
+
 Score = Callable[[Tensor], np.ndarray]  # index int64 (m,) -> scores float (m,), higher = more anomalous
 
 DIGITS = data.load("digits")

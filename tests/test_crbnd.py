@@ -13,6 +13,8 @@ from test_caltech import IMAGES, write_layout
 
 from novelty_utils import caltech, metrics, records, training
 
+pytestmark = pytest.mark.slow
+
 BEFORE_CLASSIFIERS = "classifiers = {}\n"
 BEFORE_TABLES = "SETTINGS = ["
 QUICK = {'"smoke": (100, 100)': '"smoke": (2, 2)'}

@@ -5,6 +5,8 @@ from notebook_cells import names_after
 
 from novelty_utils import records
 
+pytestmark = pytest.mark.slow
+
 # The last code of each notebook, a training of a few steps, and fewer networks where there are many.
 NOTEBOOKS = {
     "ics": (

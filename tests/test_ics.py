@@ -10,6 +10,8 @@ from notebook_cells import NOTEBOOKS, names_after, refused
 
 from novelty_utils import published, records, schema
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("pair", "message"),

@@ -17,6 +17,8 @@ from novelty_utils.data import Dataset
 from novelty_utils.params import RunParameters
 from novelty_utils.records import Record, Result
 
+pytestmark = pytest.mark.slow
+
 BEFORE_RECORDS = "PAPERS = ("
 DATA = Dataset("mnist", torch.zeros(5, 1, 2, 2), torch.zeros(5), torch.zeros(5), tuple("0123456789"), "abc")
 
@@ -143,6 +145,7 @@ def test_outlier_share_counts_as_simo_and_a_run_of_both_once(board):
     assert not len(board["collected"]([baseline(protocol="inlier_categories")]))
 
 
+@pytest.mark.prose
 def test_every_contestant_of_the_papers_is_found_in_the_committed_records(board):
     root = records.Path(records.__file__).parents[1] / "results"
     every = [r for paper in ("ics", "nln", "crbnd", "ade_gan") for r in records.read(paper, root)]
@@ -250,12 +253,14 @@ def pairs(board, committed) -> pd.DataFrame:
     return pd.concat([board["duels"](values).assign(protocol=name) for name, values in committed.items()])
 
 
+@pytest.mark.prose
 def test_no_network_is_ahead_of_pixel_neighbours_or_lof_beyond_chance(pairs):
     theirs = pairs[pairs.baseline.isin(["k-NN", "LOF"]) & (pairs.p < 0.05)]
     assert len(theirs) > 4, "the page says that several are behind"
     assert (theirs.gain < 0).all(), "the sentence after the table of pairs no longer holds"
 
 
+@pytest.mark.prose
 def test_at_another_share_the_auroc_stays_and_f1_does_not(board, rows):
     simo = rows[rows.protocol == "simo"]
     tables = {name: board["share_table"](simo[simo.dataset == name]).set_index("") for name in board["SHORT"]}
@@ -274,6 +279,7 @@ def test_at_another_share_the_auroc_stays_and_f1_does_not(board, rows):
     assert lost.round().between(1, 3).all()
 
 
+@pytest.mark.prose
 def test_ranks_tell_apart_the_last_from_the_first_and_less_than_the_pairs_do(board, committed, pairs):
     for protocol, values in committed.items():
         common = board["common_blocks"](values)
@@ -287,6 +293,7 @@ def test_ranks_tell_apart_the_last_from_the_first_and_less_than_the_pairs_do(boa
             assert told - {"ICS: CAE", "CRBND: depth 2", "NLN: AE, error"} == {"OCSVM", "ADe-GAN: R1, l2"}
 
 
+@pytest.mark.prose
 def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
     others = pairs[(pairs.protocol == "miso") & ~pairs.baseline.isin(["k-NN", "LOF"])].set_index(
         ["network", "baseline"]
@@ -299,6 +306,7 @@ def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
 
 
 @pytest.mark.parametrize(("dataset", "behind"), [("mnist", 8), ("fashion_mnist", 7)])
+@pytest.mark.prose
 def test_with_nine_normal_classes_ics_is_behind_nln_and_crbnd_little_better_than_a_coin_toss(
     committed, dataset, behind
 ):
@@ -314,12 +322,14 @@ def test_with_nine_normal_classes_ics_is_behind_nln_and_crbnd_little_better_than
     assert 0.5 < values["CRBND: depth 2"].mean() < 0.56
 
 
+@pytest.mark.prose
 def test_with_one_normal_digit_ics_is_first_of_the_networks_by_its_mean(board, committed):
     for protocol in ("one_class", "simo"):
         means = committed[protocol].loc["mnist"].drop(columns=board["BASELINES"]).mean()
         assert means.idxmax() == "ICS"
 
 
+@pytest.mark.prose
 def test_crbnd_calls_classes_normal_that_it_never_saw(committed):
     digits, garments = (committed["miso"].loc[name]["CRBND: depth 2"] for name in ("mnist", "fashion_mnist"))
     assert min(digits["1"], garments["sneaker"]) > 0.85
@@ -333,6 +343,7 @@ def test_crbnd_calls_classes_normal_that_it_never_saw(committed):
     assert min(own) > 0.9998
 
 
+@pytest.mark.prose
 def test_codes_against_pixels(pairs):
     codes = pairs[(pairs.network == "NLN: AE, codes") & (pairs.baseline == "k-NN")].set_index("protocol")
     assert (codes.n == 20).all()
@@ -356,6 +367,7 @@ def test_by_one_rule_the_codes_lead_on_mnist_alone_where_nine_classes_are_normal
     assert board["by_one_rule"]([]).empty
 
 
+@pytest.mark.prose
 def test_codes_alone_do_better_than_nln_on_both_data_sets_under_every_protocol(committed):
     for values in committed.values():
         both = values[["NLN: AE, codes", "NLN: AE", "NLN: AE, error"]].groupby("dataset").mean()
@@ -364,6 +376,7 @@ def test_codes_alone_do_better_than_nln_on_both_data_sets_under_every_protocol(c
         assert (both["NLN: AE"] > both["NLN: AE, error"]).all()
 
 
+@pytest.mark.prose
 def test_under_one_class_of_4000_all_four_papers_meet(board, committed):
     values = committed["one_class"]
     for dataset, best in (("mnist", "ICS"), ("fashion_mnist", "NLN: AE")):
@@ -385,6 +398,7 @@ def test_on_natural_photographs_all_baselines_are_little_better_than_chance(boar
     assert means.between(0.5, 0.61).all()
 
 
+@pytest.mark.prose
 def test_the_best_baseline_is_pixel_neighbours_or_lof(board, committed):
     for values in committed.values():
         ranks = board["mean_ranks"](board["common_blocks"](values))

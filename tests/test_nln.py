@@ -12,6 +12,8 @@ from scipy.stats import wilcoxon
 
 from novelty_utils import collapse, readings, records, training
 
+pytestmark = pytest.mark.slow
+
 UNTIL = "trained, histories, fates = "
 
 

@@ -6,6 +6,8 @@ from test_claims import DIGITS, number, put
 from novelty_utils import claims, evidence, numbers, published
 from novelty_utils.params import CLASSES
 
+pytestmark = pytest.mark.slow
+
 HELD_OUT = "error;held_out"
 TABLE_3 = "auroc;score=con;K=2;alpha=1.0;scale=held out"
 

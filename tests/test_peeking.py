@@ -72,6 +72,7 @@ def test_without_records_the_page_says_so_and_its_figure_is_drawn(tmp_path):
     assert "No choice" in (tmp_path / "out" / "peeking_answer.md").read_text()
 
 
+@pytest.mark.prose
 def test_the_committed_records_price_every_paper_and_no_best_of_several_is_a_loss(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     found = peeking_page.prices(RESULTS)

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from novelty_utils import published, records, verdicts
 
+pytestmark = pytest.mark.prose
 ROOT = Path(__file__).parents[1]
 PAGES = {path.stem: path for path in [*sorted((ROOT / "notebooks").glob("*.py")), ROOT / "book" / "index.md"]}
 PAGES |= {name: ROOT / "book" / f"{name}.md" for name in ("claims", "peeking", "overturned")}

@@ -9,6 +9,8 @@ from novelty_utils.params import CLASSES
 from novelty_utils.readings import FAILS, HOLDS, NOT_RUN, PART, SO_FAR, Claim
 from novelty_utils.schema import Record, Result
 
+pytestmark = pytest.mark.slow
+
 AWAITED = {"crbnd": {"depth"}, "nln": {"batch"}, "ics": {"bn"}}  # parameters that are being added
 DEFAULT = {"tier": "demo", "depth": 4, "noise": 0.25}
 DEPTH = {

@@ -414,6 +414,7 @@ def test_tiers_are_never_mixed():
 # --- parameters that came later ------------------------------------------------------------------------------------
 
 
+@pytest.mark.prose
 def test_the_committed_records_are_found_again_by_the_parameters_they_were_made_with():
     files = sorted((ROOT / "results").glob("*/*/*.json"))
     assert len(files) > 200

@@ -83,6 +83,7 @@ def test_a_repeat_of_nothing_is_an_error(folder, values, parameters, message):
         repeats.read(folder, "nln")
 
 
+@pytest.mark.prose
 def test_every_committed_repeat_has_its_first_record():
     folder = Path(records.__file__).parents[1] / "results"
     papers = [path.name for path in (folder / "repeats").iterdir()]

@@ -15,6 +15,8 @@ from novelty_utils import records, runs
 from novelty_utils.params import InputError
 from novelty_utils.schema import NOT_THE_EXPERIMENT, Record, Result
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = """\
 dataset = "digits"  # a data set
 class_name = "0"

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 FILES = sorted(Path(__file__).parents[1].glob("tools/second_look/*.py"))
 FIELDS = {
     "paper",

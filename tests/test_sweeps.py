@@ -23,6 +23,8 @@ import pytest
 from novelty_utils import cli, grids, jobs, params, plans, provenance, records, runs, sweeps
 from novelty_utils.params import InputError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120  # seconds until a test gives up on something that has to happen
 PARAMETERS = """\

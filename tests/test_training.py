@@ -19,6 +19,8 @@ from novelty_utils import batches, checkpoints, engines, training
 from novelty_utils.params import InputError
 from novelty_utils.training import Detector, DivergedError, Step
 
+pytestmark = pytest.mark.slow
+
 L = 6
 IMAGES = torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
