@@ -61,7 +61,7 @@ class Second(NamedTuple):
     seeds: int
     theirs: float
     ours: float | None
-    line: float | None  # what is printed for the classes of the claim, or what it is held against
+    line: float | None  # what is printed for these classes, or what it is held against
     disagree: bool
 
 
@@ -82,15 +82,17 @@ def of_row(line: Mapping[str, Any]) -> Look | None:
 
 
 def second(look: Look, ours: Sequence[Record], folder: str | Path) -> Second | None:
-    """What the independent implementation measured, beside ours; None where it has not been run on all classes."""
-    about, theirs = look.about, _theirs(look, folder)
-    if not set(about.classes) <= set(theirs):
+    """What the independent implementation measured, beside ours on the same classes; None where it has not been run."""
+    theirs = _theirs(look, folder)
+    classes = [name for name in look.about.classes if name in theirs]
+    if not classes:
         return None
+    about = look.about.model_copy(update={"classes": classes})
     default = readings.table(about, ours).iloc[0]
     few, judged, line = (None if pd.isna(default[name]) else default[name] for name in ("ours", "judged", "line"))
-    mean = statistics.fmean(statistics.fmean(theirs[name]) for name in about.classes)
-    seeds = min(len(theirs[name]) for name in about.classes)
-    return Second(about.classes, seeds, mean, few, line, _disagree(about, mean, few, judged, line))
+    mean = statistics.fmean(statistics.fmean(theirs[name]) for name in classes)
+    seeds = min(len(theirs[name]) for name in classes)
+    return Second(classes, seeds, mean, few, line, _disagree(about, mean, few, judged, line))
 
 
 def _theirs(look: Look, folder: str | Path) -> dict[str, list[float]]:
@@ -100,7 +102,7 @@ def _theirs(look: Look, folder: str | Path) -> dict[str, list[float]]:
     for entry in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
         fits = {"dataset": look.about.dataset} | look.entry
         value = entry["auroc"].get(look.score)
-        if value is not None and not _dead(entry["dead"]) and all(entry[name] == fits[name] for name in fits):
+        if value is not None and not _dead(entry["dead"]) and all(entry.get(name) == fits[name] for name in fits):
             key = entry["class"], entry["seed"]
             longest[key] = max(longest.get(key, (0.0, 0.0)), (entry["seconds"], value))
     found: dict[str, list[float]] = {}

@@ -18,7 +18,7 @@ PINNED = readings.claims()["ics-fashion"].parameters
 
 
 def theirs(folder, **values) -> None:
-    entries = [ICS | {"class": name, "reconstruction": "mean", "auroc": {"ICS": v}} for name, v in values.items()]
+    entries = [ICS | {"class": name, "reconstruction": "sum", "auroc": {"ICS": v}} for name, v in values.items()]
     write(folder, entries)
 
 
@@ -61,18 +61,22 @@ def test_a_row_of_the_ledger_finds_its_look():
         assert second_looks.of_row(line | other) is None
 
 
-def test_another_implementation_on_part_of_the_classes_says_nothing_yet(tmp_path):
-    theirs(tmp_path, pullover=0.9)
-    assert second_looks.second(LOOK["ics-fashion"], [], tmp_path) is None
-    assert second_looks.second(LOOK["ics-fashion"], [], tmp_path / "nowhere") is None
+def test_another_implementation_on_part_of_the_classes_is_compared_on_these(tmp_path):
+    made = ours(tmp_path, 0.8)
+    theirs(tmp_path, pullover=0.89)
+    found = second_looks.second(LOOK["ics-fashion"], made, tmp_path)
+    assert (found.classes, found.theirs, found.ours, found.line) == (["pullover"], 0.89, 0.8, 0.899)
+    assert found.disagree
+    assert second_looks_page._theirs(LOOK["ics-fashion"], found) == "0.890 (pullover)"
+    assert second_looks.second(LOOK["ics-fashion"], made, tmp_path / "nowhere") is None
 
 
 def test_theirs_is_the_mean_over_the_fixed_classes_of_the_longest_living_trainings(tmp_path):
-    one = ICS | {"reconstruction": "mean"}
+    one = ICS | {"reconstruction": "sum"}
     values = [("pullover", 1.0, 0.5), ("pullover", 9.0, 0.8), ("t-shirt", 1.0, 0.6), ("coat", 1.0, 0.0)]
     entries = [one | {"class": name, "seconds": s, "auroc": {"ICS": v}} for name, s, v in values]
     entries += [one | {"class": "t-shirt", "seconds": 9.0, "auroc": {"ICS": 0.1}, "dead": {"ICS": True}}]
-    entries += [one | {"class": "t-shirt", "seconds": 9.0, "auroc": {"ICS": 0.2}, "reconstruction": "sum"}]
+    entries += [one | {"class": "t-shirt", "seconds": 9.0, "auroc": {"ICS": 0.2}, "reconstruction": "mean"}]
     write(tmp_path, entries)
     found = second_looks.second(LOOK["ics-fashion"], [], tmp_path)
     assert found.theirs == pytest.approx(0.7)
@@ -123,7 +127,7 @@ def test_the_page_has_the_numbers_of_the_records_and_of_the_second_implementatio
     ours(tmp_path, 0.8123)
     theirs(tmp_path, **{"pullover": 0.9511, "t-shirt": 0.9513})
     page = second_looks_page.text(tmp_path, names)
-    assert "1 seed. It reaches what ours does not. | 0.951 | 0.915 |" in page
+    assert "class pullover and t-shirt, 1 seed. It reaches what ours does not. | 0.951 | 0.915 |" in page
     assert second_looks_page.today("ics-fashion", tmp_path).splitlines()[2] == "| 0.812 | 0.812 | 0.915 | 0.951 |"
 
 

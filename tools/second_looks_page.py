@@ -35,7 +35,7 @@ def headlines(table: pd.DataFrame, results: str | Path, names: dict[str, str]) -
         hold = f"{(run.state == readings.HOLDS).sum()} of {len(run)} run"
         name = names[look.about.paper].replace("-", "\N{NON-BREAKING HYPHEN}")
         about = f"**{name}**, {look.about.dataset.replace('_', ' ')}, {look.about.where.split(',')[0]}"
-        numbers = [_number(default.line), _number(default.ours) + _of_all(default), _number(found and found.theirs)]
+        numbers = [_number(default.line), _number(default.ours) + _of_all(default), _theirs(look, found)]
         lines.append([about, look.before, *numbers, hold, _verdict(look, table)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -82,7 +82,7 @@ def today(claim: str, results: str | Path) -> str:
     ours = records.read(look.about.paper, results)
     rows = readings.table(look.about, ours)
     default, found = rows.iloc[0], second_looks.second(look, ours, results)
-    cells = [_number(default[name]) for name in ("ours", "every", "line")] + [_number(found and found.theirs)]
+    cells = [_number(default[name]) for name in ("ours", "every", "line")] + [_theirs(look, found)]
     head = f"our default on {' and '.join(look.about.classes)} | on all classes | to reach | independent implementation"
     return f"| {head} |\n| --: | --: | --: | --: |\n| {' | '.join(cells)} |\n\n{readings.sentence(rows)}\n"
 
@@ -103,7 +103,7 @@ def _independent(look: Look, found: Second | None) -> list[str]:
     what = f"Written from the paper alone, by somebody who had not read ours (tools/second_look/{look.about.paper}.py)."
     if found is None:
         return ["", "independent implementation", what, "not run yet", ""]
-    seeds = f"{found.seeds} seed{'s' * (found.seeds > 1)}"
+    seeds = f"class {' and '.join(found.classes)}, {found.seeds} seed{'s' * (found.seeds > 1)}"
     verdict = " It reaches what ours does not." if found.disagree else ""
     return [
         "",
@@ -112,6 +112,12 @@ def _independent(look: Look, found: Second | None) -> list[str]:
         _number(found.theirs),
         _number(found.line),
     ]
+
+
+def _theirs(look: Look, found: Second | None) -> str:
+    """Theirs, with the classes where it was not run on all."""
+    part = f" ({', '.join(found.classes)})" if found and found.classes != look.about.classes else ""
+    return _number(found and found.theirs) + part
 
 
 def _number(value: float | None) -> str:
