@@ -42,7 +42,7 @@ def find_notebook(name: str) -> Path:
             if first_there(path) == path and path.is_file():
                 return path
         raise InputError(f"notebook {name!r} is not a file: give the path of an .ipynb, or a name such as ics")
-    found = {}
+    found: dict[str, Path] = {}
     for folder in (Path.cwd(), *Path.cwd().parents):
         for path in sorted((folder / "notebooks").glob("*.ipynb")):
             found.setdefault(path.stem, path)

@@ -60,7 +60,7 @@ def reasons(record: Record, newest: Record) -> list[str]:
 def _code(notebook: str, commit: str | None) -> tuple[str, ...]:
     path = f"notebooks/{notebook}.ipynb"
     now, then = _read(path, TODAY), _before(path, commit)
-    if now is None or then is None:
+    if commit is None or now is None or then is None:
         return ("history missing",)
     changed = [] if now == then or _executed(now, TODAY) == _executed(then, commit) else ["notebook"]
     return (*changed, *(_name(room) for room in sorted(_rooms(now)) if _differs(room, commit)))
@@ -163,9 +163,9 @@ def _parsed(source: str) -> tuple[str, frozenset[Import]]:
     tree = ast.parse(source)
     taken_out = _OurImports()
     taken_out.visit(tree)
-    for node in ast.walk(tree):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        if documented and ast.get_docstring(node, clean=False) is not None:
+    documented = (node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    for node in documented:
+        if ast.get_docstring(node, clean=False) is not None:
             node.body[0] = ast.Pass()
     return ast.dump(tree), frozenset(taken_out.found)
 
@@ -187,9 +187,10 @@ class _OurImports(ast.NodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
         if node.module == "tqdm":  # where the progress bar came from before it was a room
             return None
-        if not _is_ours(node.module or ""):
+        module = node.module or ""
+        if not _is_ours(module):
             return node
-        self.found |= {Import(node.module, alias.name, alias.asname or alias.name) for alias in node.names}
+        self.found |= {Import(module, alias.name, alias.asname or alias.name) for alias in node.names}
         return None
 
 
