@@ -12,10 +12,16 @@ def test_the_numbers_are_the_committed_ones(name):
     unmoved(name)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", golden.NOTEBOOKS)
+def test_the_results_of_a_notebook_are_the_committed_ones(name):
+    unmoved(name)
+
+
 def unmoved(name: str) -> None:
     old, new = golden.kept(name), golden.compute(name)
     assert old, f"tests/golden/{name}.json is missing"
-    lines = golden.moved(old, new, golden.TOLERANCE.get(name, 0.0))
+    lines = golden.moved(name, old, new)
     told = "\n  ".join([f"{len(lines)} of {len(old)} values of tests/golden/{name}.json moved:", *lines[:20]])
     assert not lines, (
         f"{told}\nOld records may not say any more what this code does. Where that is meant, "
@@ -25,14 +31,19 @@ def unmoved(name: str) -> None:
 
 def test_what_moved_is_told():
     old, new = {"a": 1.0, "b": "2, xy", "c": None, "d": 5.0}, {"a": 1.01, "b": "2, xz", "c": None, "e": 6.0}
-    assert golden.moved(old, new, 0.001) == [
-        "d: 5.0 is gone",
-        "e: 6.0 is new",
-        "a: was 1.0, is 1.01",
-        "b: was 2, xy, is 2, xz",
-    ]
-    assert golden.moved(old, new, 0.02)[2:] == ["b: was 2, xy, is 2, xz"]
-    assert golden.moved({"a": 1.0}, {"a": None}, 0.5) == ["a: was 1.0, is None"]
+    told = ["d: 5.0 is gone", "e: 6.0 is new", "a: was 1.0, is 1.01", "b: was 2, xy, is 2, xz"]
+    assert golden.moved("training", old, new) == golden.moved("draws", old, new) == told
+    assert golden.moved("draws", {"a": 1.0}, {"a": None}) == ["a: was 1.0, is None"]
+
+
+def test_another_machine_may_compute_a_little_differently():
+    here, there = {golden.MACHINE: "this"}, {golden.MACHINE: "that"}
+    for key, little, much in (("CLS, auroc", 0.01, 0.03), ("CLS, held_out_rejected", 0.08, 0.2)):
+        old = {key: 0.5, **here}
+        assert golden.moved("ics", old, {key: 0.5 + 1e-9, **here}) == []
+        assert golden.moved("ics", old, {key: 0.5 + little, **here}) == [f"{key}: was 0.5, is {0.5 + little}"]
+        assert golden.moved("ics", old, {key: 0.5 + little, **there}) == []
+        assert golden.moved("ics", old, {key: 0.5 + much, **there}) == [f"{key}: was 0.5, is {0.5 + much}"]
 
 
 def test_a_file_is_written_anew_only_by_its_name(tmp_path, monkeypatch, capsys):
