@@ -41,7 +41,8 @@ class Row(NamedTuple):
 def write_parts(folder: Path, results: str | Path) -> None:
     """Into `folder`: coverage_there.md and coverage_missing.md, for book/coverage.md."""
     _write(folder / "coverage_there.md", there(results))
-    _write(folder / "coverage_missing.md", missing(grids.read(FULL, {"results": str(results)})))
+    listed = grids.read(FULL, {"results": str(results)}) if FULL.exists() else None
+    _write(folder / "coverage_missing.md", "There is no list of runs here.\n" if listed is None else missing(listed))
 
 
 def _write(path: Path, text: str) -> None:
