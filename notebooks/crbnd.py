@@ -1750,6 +1750,12 @@ second = [
 ]
 columns = ["poolings", "numbers", "trained", "CRBND", "error of A", "commit"]
 by_count = pd.DataFrame(second, columns=columns).sort_values(columns[:2])
+for score in ("error of A", "CRBND"):
+    ranges = by_count.groupby("poolings")[score].agg(["min", "max"])
+    said = [
+        f"{d} poolings {low:.2f} to {high:.2f}" for d, low, high in ranges.itertuples()
+    ]
+    print(f"{score}: {', '.join(said)}")
 by_count.set_index(["poolings", "numbers"]).style.format(precision=3)
 
 # %% [markdown]

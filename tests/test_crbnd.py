@@ -497,3 +497,16 @@ def test_the_seeds_of_the_u_net_differ_by_six_points_which_few_changes_exceed():
         lead |= {(digit, other): narrow["CRBND"] - narrow[f"λ = {other}"] for other in ("0", "0.25", "0.75")}
     assert all(gain > 0 for gain in lead.values())
     assert [at for at, gain in lead.items() if gain > 6] == [("8", "0")]
+
+
+def test_in_the_second_implementation_depth_decides_about_the_error_of_a_and_the_count_hardly():
+    folder = NOTEBOOKS.parent / "results" / "second_look"
+    found = [entry for name in ("crbnd", "crbnd_depth") for entry in json.loads((folder / f"{name}.json").read_text())]
+    found = [entry for entry in found if (entry["class"], entry["seed"]) == ("8", 0)]
+    error, method = (
+        {depth: [e["auroc"][name] for e in found if e.get("halvings", 4) == depth] for depth in (2, 4)}
+        for name in ("autoencoder", "classifier")
+    )
+    assert min(error[4]) > max(error[2]) + 0.1
+    assert all(max(values) - min(values) < 0.05 for values in error.values())  # whatever the count
+    assert max(method[4]) > max(method[2]) and abs(min(method[4]) - max(method[2])) < 0.02
