@@ -36,7 +36,7 @@
 #
 # The short answer, from short training and one to three seeds:
 #
-# * The printed levels are not reached so far. With nine digits normal AE-con ends near 87, the paper prints 92; our runs are short, so this refutes nothing. What the paper leaves
+# * The printed levels are not reached so far. With nine digits normal AE-con ends nearly six points below the printed 92; our runs are short, so this refutes nothing. What the paper leaves
 #   open, and what each reading of it gives, stands under "Under every reading".
 # * "50 epochs" is no length as long as the size of a batch is missing. With ours it is a long training where nine classes are normal, and a shorter one than our demo tier where one is.
 # * The reconstruction error gets worse as a detector when the network is trained longer, while the codes get better.
@@ -1766,7 +1766,7 @@ show(recipes())
 #
 # **The VAE on Fashion-MNIST** has all ten garments in the printed recipe: 89, where the paper prints 94. On the three garments that were run in both ways it is ahead of the short training by less than a point in the mean.
 #
-# **The layers of the public code** redraw worse than those of the paper in every run that we have of them. These are few digits of one seed, and decide nothing yet.
+# **The layers of the public code** redraw worse than those of the paper in both runs that we have of them. That decides nothing yet.
 #
 # ### Tables 1 and 2: the increase
 #

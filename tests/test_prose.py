@@ -1,5 +1,6 @@
 """No number in the prose without something that backs it: tests/prose.toml lists each, and each is looked up again."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -80,8 +81,40 @@ def ics_on_the_pullover() -> float:
     return 100 * records.chosen(rows, protocol="one_class", rho=10.0, beta=1e-5, rec="mean").value.item()
 
 
+def short_ics(class_name: str, seed: int, folder: str = "") -> float:
+    rows = records.frame(records.read("ics", ROOT / "results" / folder))
+    rows = records.chosen(rows, dataset="fashion_mnist", class_name=class_name, tier="demo", seed=seed, method="ICS")
+    return records.chosen(rows, metric="auroc", protocol="one_class", rec="mean", bn="torch").value.item()
+
+
+def second_error(halvings: int) -> float:
+    """Of A on the 8, with 1024 numbers at the narrowest place."""
+    name = "crbnd" if halvings == 4 else "crbnd_depth"
+    entries = json.loads((ROOT / "results" / "second_look" / f"{name}.json").read_text(encoding="utf-8"))
+    (entry,) = (e for e in entries if e["class"] == "8" and e["seed"] == 0 and e.get("narrowest", 1024) == 1024)
+    assert entry.get("halvings", 4) == halvings
+    return entry["auroc"]["autoencoder"]
+
+
+def autoencoder(d: int) -> float:
+    rows = records.frame(records.read("ade_gan", ROOT / "results"))
+    rows = records.chosen(rows, variant="autoencoder", class_name="0", d=d, metric="auroc", method="error", seed=0)
+    return rows.value.item()
+
+
 LIMITS = verdicts.margins()
 MEASURED = {
+    "ICS on the pullover, seed 0, as first recorded": lambda said: round(short_ics("pullover", 0), 3) == said,
+    "ICS on the pullover, seed 0, made again on another processor": lambda said: (
+        round(short_ics("pullover", 0, "repeats"), 3) == said
+    ),
+    "ICS on the pullover, seed 1": lambda said: round(short_ics("pullover", 1), 2) == said,
+    "four poolings in the second implementation, and ICS on the T-shirt, seed 1": lambda said: (
+        round(second_error(4), 2) == said == round(short_ics("t-shirt", 1), 2)
+    ),
+    "two poolings in the second implementation, with as many numbers": lambda said: round(second_error(2), 2) == said,
+    "an autoencoder of 8 numbers, novel 0": lambda said: round(autoencoder(8), 2) == said,
+    "an autoencoder of 40 numbers, novel 0": lambda said: round(autoencoder(40), 2) == said,
     "the best baseline of CRBND on CIFAR (JPEG) stays below": lambda bound: best_baseline_of_crbnd() < bound / 100,
     "ICS on the pullover at full length": lambda said: round(ics_on_the_pullover(), 1) == said,
     "the assumed deviation between seeds": lambda said: LIMITS.seed_deviation["auroc"] == said,
