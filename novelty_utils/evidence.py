@@ -134,7 +134,7 @@ def normal_error(samples: Iterable[Sample], method: str) -> float | None:
 
 def _normal_error(record: Record, method: str) -> float | None:
     said = [r.value for r in record.results if (r.method, r.metric) == (method, "error;held_out")]
-    of_training = record.training.get("A" if record.paper == "crbnd" else method, {})
+    of_training = record.training.get({"crbnd": "A", "ade_gan": "stage 1"}.get(record.paper, method), {})
     return said[0] if said else of_training.get("collapse", {}).get("error")
 
 

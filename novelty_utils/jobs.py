@@ -78,11 +78,11 @@ def run(
         code = _execute(["run", str(file), "--headless", *pairs], log, environment, _wanted(key, limit))
         said = log.read_text(encoding="utf-8", errors="replace")[-LONGEST_LOG:]
         said = said.replace(str(results), text.get("results", "results"))  # where its records will be in the end
+        made = {str(path.relative_to(results)): path.read_text("utf-8") for path in _records(results)}
         if code < 0 and limit and time.time() > limit.until:
-            return Outcome(LATER, said, {})
+            return Outcome(LATER, said, made)
         if code not in (0, 2):
             raise JobError(f"exit code {code}" if code > 0 else f"killed by signal {-code}", said)
-        made = {str(path.relative_to(results)): path.read_text("utf-8") for path in _records(results)}
         return Outcome(code, said, made)
 
 
@@ -94,7 +94,7 @@ def _environment(worker: int | str, gpus: Sequence[str], checkpoints: str | None
     """One thread for each run unless the user says otherwise, and its worker's own GPU if they are divided."""
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     if checkpoints:
-        environment["NOVELTY_CHECKPOINTS"] = checkpoints
+        environment.setdefault("NOVELTY_CHECKPOINTS", checkpoints)
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = gpus[int(worker) % len(gpus)]
     return environment

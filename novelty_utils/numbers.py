@@ -164,7 +164,8 @@ def _value(
         _, metric, _ = _place(rule, printed)
         method = rule.methods[printed["method"]]
         assumed, said = _deviation(source, method, metric, assumed, printed["method"] not in untrained)
-    return Found(verdicts.estimate(used, like, assumed, limits.confidence), used, deviation=said)
+    alive = [s for s in like if not s.dead]  # how far a dead one lies off is no deviation between seeds
+    return Found(verdicts.estimate(used, alive, assumed, limits.confidence), used, deviation=said)
 
 
 def _place(rule: Cells, printed: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
@@ -238,7 +239,7 @@ def _deviation(source: Evidence, method: str, metric: str, assumed: float, train
     Of a method without training what other records of it say; of a trained one the fixed deviation or, if larger,
     that of other records: how far networks move from seed to seed on other images says little about these.
     """
-    samples = source.repetitions(method, metric)
+    samples = [s for s in source.repetitions(method, metric) if not s.dead]
     known = verdicts.seed_deviation(samples)
     if known is None or (trained and known[0] <= assumed):
         return assumed, ASSUMED

@@ -63,6 +63,8 @@ def _nln(record: Record, name: str) -> bool | None:
 
 
 def _crbnd(record: Record, name: str) -> bool | None:
+    if name == "λ = 1":  # positives and negatives are the same images: there is nothing to tell apart
+        return False
     if name != "A":  # a classifier, of two halves of equal size
         bce = _term(record, name, "bce")
         return None if bce is None else bce >= LEARNED * log(2)

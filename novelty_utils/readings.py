@@ -140,7 +140,9 @@ def _found(claim: Claim, at: dict[str, Any], reading: Reading, records: Sequence
             if (result.method, result.metric, result.note) == wanted and result.value is not None:
                 key = record.class_name, record.seed
                 dead = bool(collapsed(record, wanted[0]))
-                newest[key] = max(newest.get(key, ("", 0.0, False)), (record.created, result.value, dead))
+                newest[key] = max(
+                    newest.get(key, ("", 0.0, False)), (record.created, result.value, dead), key=lambda one: one[0]
+                )
     by_class: dict[str, list[float]] = {}
     for (class_name, _), (_, value, _) in newest.items():
         by_class.setdefault(class_name, []).append(value)

@@ -168,7 +168,7 @@ def collapsed(record: Record, method: str) -> bool | None:
     A method without a network rests on nothing, and is False. See `collapse` for the rule.
     """
     if record.paper == "ade_gan" and method != "pixels":  # by measures of its own, of generated images
-        return any(r.value == 1 for r in record.results if (r.method, r.metric) == ("health", "collapsed"))
+        return any(r.value for r in record.results if (r.method, r.metric) == ("health", "collapsed"))
     dead = [_dead(record, name) for name in _rests_on(record, method)]
     return True if True in dead else None if None in dead else False
 

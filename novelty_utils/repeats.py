@@ -67,6 +67,8 @@ def _elsewhere(first: Record, again: Sequence[Record]) -> list[Record]:
 
 
 def _mean(runs: Sequence[Record]) -> Record:
+    """Of the runs that trained, if any did: the mean of a dead and a living network is neither."""
+    runs = [run for run in runs if not _died(run)] or runs[:1]
     first = runs[0]
     if len(runs) == 1:
         return first
@@ -78,7 +80,13 @@ def _mean(runs: Sequence[Record]) -> Record:
     return first.model_copy(update=changed)
 
 
+def _died(run: Record) -> bool:
+    return any(records.collapsed(run, method) for method in {result.method for result in run.results})
+
+
 def _mean_result(some: Sequence[Result]) -> Result:
+    some = [one for one in some if one.value is not None] or some
+
     def mean(name: str) -> float | None:
         values = [getattr(one, name) for one in some]
         return None if None in values else statistics.fmean(values)
@@ -89,6 +97,7 @@ def _mean_result(some: Sequence[Result]) -> Result:
 def _same_run(first: Record, again: Record) -> bool:
     """Asked for alike; `again` may have parameters that are younger than `first`."""
     alike = (first.dataset, first.class_name) == (again.dataset, again.class_name)
+    alike &= first.data["checksum"] == again.data["checksum"]
     return alike and first.parameters.items() <= again.parameters.items()
 
 

@@ -88,31 +88,52 @@ def second(look: Look, ours: Sequence[Record], folder: str | Path) -> Second | N
     if not classes:
         return None
     about = look.about.model_copy(update={"classes": classes})
-    default = readings.table(about, ours).iloc[0]
-    few, judged, line = (None if pd.isna(default[name]) else default[name] for name in ("ours", "judged", "line"))
+    rows = readings.table(about, ours)
     mean = statistics.fmean(statistics.fmean(theirs[name]) for name in classes)
+    # Ours may be judged by the short run of the default or by the long one.
+    held = [_numbers(row) for _, row in rows[rows.default | (rows.tier == readings.FULL)].iterrows()]
+    disagree = any(_disagree(about, mean, *numbers) for numbers in held)
+    few, _, line = _numbers(rows.iloc[0])
     seeds = min(len(theirs[name]) for name in classes)
-    return Second(classes, seeds, mean, few, line, _disagree(about, mean, few, judged, line))
+    return Second(classes, seeds, mean, few, line, disagree)
+
+
+def _numbers(row: pd.Series) -> list[float | None]:
+    return [None if pd.isna(row[name]) else row[name] for name in ("ours", "judged", "line")]
 
 
 def _theirs(look: Look, folder: str | Path) -> dict[str, list[float]]:
     """By class, one value per seed: of several trainings the longest, of dead ones none."""
     path = Path(folder, FOLDER, f"{look.about.paper}.json")
-    longest: dict[tuple[str, int], tuple[float, float]] = {}
+    longest: dict[tuple[str, int], tuple[tuple[int, int], float]] = {}
     for entry in json.loads(path.read_text(encoding="utf-8")) if path.exists() else []:
         fits = {"dataset": look.about.dataset} | look.entry
         value = entry["auroc"].get(look.score)
-        if value is not None and not _dead(entry["dead"]) and all(entry.get(name) == fits[name] for name in fits):
-            key = entry["class"], entry["seed"]
-            longest[key] = max(longest.get(key, (0.0, 0.0)), (entry["seconds"], value))
+        if (
+            value is not None
+            and not _dead(entry["dead"], look.score)
+            and all(entry.get(name) == fits[name] for name in fits)
+        ):
+            key, length = (entry["class"], entry["seed"]), _length(entry)
+            if key not in longest or length > longest[key][0]:
+                longest[key] = length, value
     found: dict[str, list[float]] = {}
     for (class_name, _), (_, value) in longest.items():
         found.setdefault(class_name, []).append(value)
     return found
 
 
-def _dead(said: bool | Mapping[str, bool]) -> bool:
-    return any(said.values()) if isinstance(said, Mapping) else said
+def _length(entry: Mapping[str, Any]) -> tuple[int, int]:
+    """Epochs, and steps where these are what was asked for."""
+    steps = entry.get("steps") or 0
+    return entry.get("epochs") or 0, sum(steps.values()) if isinstance(steps, Mapping) else steps
+
+
+def _dead(said: bool | Mapping[str, bool], score: str) -> bool:
+    """Whether the score rests on a dead network: on its own, where one has its name, or on all of them."""
+    if isinstance(said, bool):
+        return said
+    return said[score] if score in said and score != "classifier" else any(said.values())
 
 
 def _disagree(
@@ -131,5 +152,8 @@ def verdict(
     """The verdict about a row of the ledger, after the second look; `others` by the name of the claim."""
     look = of_row(line)
     other = others.get(look.claim) if look else None
-    about_these = other is not None and line["class_name"] in ("mean", "all", *other.classes)
-    return verdicts.may_refute(verdict, difference, full, look is not None, about_these and other.disagree)
+    there = set(other.classes) if other else set()
+    # One class of theirs says nothing about a mean of ours.
+    wanted = look.about.classes if look and line["class_name"] in ("mean", "all") else [line["class_name"]]
+    looked = other is not None and there.issuperset(wanted)
+    return verdicts.may_refute(verdict, difference, full, looked, looked and other.disagree)

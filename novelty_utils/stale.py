@@ -23,7 +23,7 @@ PACKAGE = "novelty_utils"
 MOVED = f"{PACKAGE}/moved.toml"
 WRITES = "records.write("  # the cell of a notebook that has this is the last one that counts
 # Rooms that show and keep results, but have no part in them; also under the names that they had before.
-ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "progress"}
+ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "repeats", "progress"}
 TODAY = "today"  # in place of a commit: the files as they are now
 
 

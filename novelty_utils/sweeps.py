@@ -252,20 +252,19 @@ def _outcome(job: Job, future: Future) -> tuple[str, str]:
         return "failed", f"{error.log}\n{error.message}\n"
     except Exception as error:  # of dask: a worker that died again and again, or one without novelty_utils
         return "failed", f"{type(error).__name__}: {error}\n"
-    if outcome.code == jobs.LATER:
-        return "left", outcome.log
-    if outcome.code:
+    if outcome.code not in (0, jobs.LATER):
         return "refused", outcome.log
     try:
         found = [records.parse(text, f"{name} of a worker") for name, text in outcome.records.items()]
     except InputError as error:
         return "failed", f"{outcome.log}\n{error}\n"
     found = [r for r in found if r.paper == job.paper and grids.asking(r.parameters) == job.asked]
-    if not plans.finished(job, {record.class_name for record in found}):
+    whole = plans.finished(job, {record.class_name for record in found})
+    if not whole and outcome.code != jobs.LATER:
         return "failed", f"{outcome.log}\nit left no record of what it was asked for\n"
-    for record in found:
+    for record in found:  # a run that was cut off may have recorded some of its classes, or all
         records.write(record, job.parameters.results)
-    return "done", outcome.log
+    return ("done" if whole else "left"), outcome.log
 
 
 def _report(job: Job, word: str, log: str, name: str) -> None:

@@ -127,7 +127,8 @@ def same_number(low: float, high: float, margin: float, more_is_better: bool = T
 def may_refute(verdict: str, difference: float, full: bool, looked: bool, disagree: bool) -> str:
     """What is left of a "not reproduced" without the evidence that it takes.
 
-    full: as much training as the paper's, and none of it died. looked: a second look is on file, `disagree` with ours.
+    full: as much training as the paper's, and none of it died. looked: another implementation, that lived, was run on
+    the same classes; `disagree`: it reaches what ours does not.
     """
     if verdict != NOT_REPRODUCED:
         return verdict

@@ -56,6 +56,30 @@ def test_a_repeat_on_the_same_hardware_enters_no_mean(folder):
     assert repeats.averaged(firsts, records.read("nln", folder / "repeats")) == firsts
 
 
+def test_a_number_that_one_machine_lacks_is_that_of_the_other(folder):
+    put(folder / "repeats", {"auroc": None, "f1": 0.3}, cpu="y")
+    both = repeats.averaged(records.read("nln", folder), records.read("nln", folder / "repeats"))
+    (first,) = (one for one in both if one.parameters["L"] == 32)
+    assert {r.metric: r.value for r in first.results}["auroc"] == 0.9
+
+
+def test_a_repeat_of_other_images_is_no_repeat(folder):
+    (first,) = (one for one in records.read("nln", folder) if one.parameters["L"] == 32)
+    again = put(folder / "repeats", {"auroc": 0.5}, cpu="y")
+    assert repeats._same_run(first, again) != repeats._same_run(
+        first, again.model_copy(update={"data": {"checksum": "z"}})
+    )
+
+
+def test_of_a_dead_and_a_living_training_the_living_one_counts(folder):
+    living, dead = ({"AE": {"seconds": 1.0, "collapse": {"collapsed": died}}} for died in (False, True))
+    first = records.read("nln", folder)[0].model_copy(update={"training": dead})
+    again = put(folder / "repeats", {"auroc": 0.5}, cpu="y").model_copy(update={"training": living})
+    for runs in ((first, again), (again, first)):
+        assert {r.metric: r.value for r in repeats._mean(runs).results}["auroc"] == 0.5
+    assert repeats._mean((first, first)).training == dead
+
+
 def test_a_repeat_on_other_hardware_counts_as_much_as_the_first(folder):
     put(folder / "repeats", {"auroc": 0.5, "auroc_new": 0.4}, cpu="y")
     # a second kind of hardware by another parameter that came later, and an older record of it that does not count

@@ -74,9 +74,9 @@ def test_another_implementation_on_part_of_the_classes_is_compared_on_these(tmp_
 def test_theirs_is_the_mean_over_the_fixed_classes_of_the_longest_living_trainings(tmp_path):
     one = ICS | {"reconstruction": "sum"}
     values = [("pullover", 1.0, 0.5), ("pullover", 9.0, 0.8), ("t-shirt", 1.0, 0.6), ("coat", 1.0, 0.0)]
-    entries = [one | {"class": name, "seconds": s, "auroc": {"ICS": v}} for name, s, v in values]
-    entries += [one | {"class": "t-shirt", "seconds": 9.0, "auroc": {"ICS": 0.1}, "dead": {"ICS": True}}]
-    entries += [one | {"class": "t-shirt", "seconds": 9.0, "auroc": {"ICS": 0.2}, "reconstruction": "mean"}]
+    entries = [one | {"class": name, "epochs": s, "auroc": {"ICS": v}} for name, s, v in values]
+    entries += [one | {"class": "t-shirt", "epochs": 9.0, "auroc": {"ICS": 0.1}, "dead": {"ICS": True}}]
+    entries += [one | {"class": "t-shirt", "epochs": 9.0, "auroc": {"ICS": 0.2}, "reconstruction": "mean"}]
     write(tmp_path, entries)
     found = second_looks.second(LOOK["ics-fashion"], [], tmp_path)
     assert found.theirs == pytest.approx(0.7)
@@ -91,12 +91,36 @@ def test_theirs_is_the_mean_over_the_fixed_classes_of_the_longest_living_trainin
     ],
 )  # fmt: skip
 def test_where_theirs_reaches_what_ours_does_not_the_verdict_is_contested(tmp_path, value, other, tier, verdict):
-    made = ours(tmp_path, value, tier)
-    if tier == "paper":
-        made += ours(tmp_path, value)  # the reading that is compared is the short one
+    ours(tmp_path, value, tier)
     theirs(tmp_path, **{"pullover": other, "t-shirt": other})
     found = number(claims.ledger(tmp_path), "Table 4", "mean", "ICS", dataset="fashion_mnist")
     assert found["verdict"] == verdict
+
+
+def test_a_long_run_of_ours_is_compared_with_theirs_where_a_short_one_reaches_the_number(tmp_path):
+    ours(tmp_path, 0.95)
+    ours(tmp_path, 0.8, "paper")
+    theirs(tmp_path, **{"pullover": 0.95, "t-shirt": 0.95})
+    row = number(claims.ledger(tmp_path), "Table 4", "mean", "ICS", dataset="fashion_mnist")
+    assert (row["tier"], row["verdict"]) == ("paper", "contested")
+
+
+@pytest.mark.parametrize("there", [{}, {"pullover": 0.5}])
+def test_without_another_implementation_on_all_fixed_classes_a_mean_is_open(tmp_path, there):
+    ours(tmp_path, 0.8, "paper")
+    theirs(tmp_path, **there)
+    table = claims.ledger(tmp_path)
+    assert number(table, "Table 4", "mean", "ICS", dataset="fashion_mnist")["verdict"] == "open"
+
+
+def test_a_dead_training_of_theirs_is_no_second_look_and_one_of_another_method_is_no_matter(tmp_path):
+    entries = [
+        ICS | {"reconstruction": "sum", "class": name, "auroc": {"ICS": 0.5}} for name in ("pullover", "t-shirt")
+    ]
+    write(tmp_path, [one | {"dead": {"ICS": False, "CLS": True}} for one in entries])
+    assert second_looks.second(LOOK["ics-fashion"], [], tmp_path).theirs == 0.5
+    write(tmp_path, [one | {"dead": {"ICS": True, "CLS": False}} for one in entries])
+    assert second_looks.second(LOOK["ics-fashion"], [], tmp_path) is None
 
 
 def test_a_class_that_they_did_not_run_is_not_contested(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 
+from coverage_page import cell
 from novelty_utils import plots, verdicts
 from novelty_utils.evidence import TIERS, Evidence, Sample
 from novelty_utils.files import write_atomically
@@ -170,8 +171,8 @@ def table(found: Sequence[Price]) -> str:
     for price in found:
         added = f"{100 * price.added:+.1f} [{100 * price.low:+.1f}, {100 * price.high:+.1f}]"
         lines.append([
-            price.peek.paper.replace("-", "\N{NON-BREAKING HYPHEN}"), price.peek.what, _words(price.dataset),
-            price.peek.unit, f"{100 * price.honest:.1f}", added, _chosen(price), f"{price.classes}, {price.tier}",
+            price.peek.paper.replace("-", "\N{NON-BREAKING HYPHEN}"), price.peek.what, cell(_words(price.dataset)),
+            price.peek.unit, f"{100 * price.honest:.1f}", added, cell(_chosen(price)), f"{price.classes}, {price.tier}",
         ])  # fmt: skip
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from novelty_utils import readings, records, second_looks
+from novelty_utils import readings, second_looks
+from novelty_utils.evidence import Evidence
 from novelty_utils.files import write_atomically
 from novelty_utils.second_looks import Look, Second, Tried
 
@@ -27,7 +28,7 @@ def headlines(table: pd.DataFrame, results: str | Path, names: dict[str, str]) -
     head = ["claim", f"until {_first()}", "to reach", "ours", "second implementation", "readings that hold", "now"]
     lines = [head, ["---", "---", "--:", "--:", "--:", "--:", "---"]]
     for look in second_looks.looks():
-        ours = records.read(look.about.paper, results)
+        ours = Evidence(look.about.paper, results).records
         rows = readings.table(look.about, ours)
         default, found = rows.iloc[0], second_looks.second(look, ours, results)
         run = rows[rows.state.isin(readings.JUDGED)].drop_duplicates(["choice", "reading"])
@@ -67,7 +68,7 @@ def text(results: str | Path, names: dict[str, str]) -> str:
 
 def _of_claim(look: Look, results: str | Path, names: dict[str, str]) -> str:
     about = look.about
-    ours = records.read(about.paper, results)
+    ours = Evidence(about.paper, results).records
     rows = readings.table(about, ours)
     lines = [_line(look, one, rows) for one in look.tried]
     lines.append(_independent(look, second_looks.second(look, ours, results)))
@@ -79,7 +80,7 @@ def _of_claim(look: Look, results: str | Path, names: dict[str, str]) -> str:
 def today(claim: str, results: str | Path) -> str:
     """Ours, theirs and what is to be reached, and what the readings say of one claim now."""
     (look,) = (one for one in second_looks.looks() if one.claim == claim)
-    ours = records.read(look.about.paper, results)
+    ours = Evidence(look.about.paper, results).records
     rows = readings.table(look.about, ours)
     default, found = rows.iloc[0], second_looks.second(look, ours, results)
     cells = [_number(default[name]) for name in ("ours", "every", "line")] + [_theirs(look, found)]
