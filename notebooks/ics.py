@@ -1481,14 +1481,16 @@ def run_by_run(class_names, bn="torch"):
             for metric, name in AUROCS.items():
                 row[name] = 100 * value.get((method, metric), np.nan)
             rows.append(row)
-    return pd.DataFrame(rows).sort_values(
-        ["class", "method", "tier", "seed"], key=lambda c: c.map(ORDERED).fillna(c)
+    return pd.DataFrame(rows, columns=EACH).sort_values(
+        EACH[:4], key=lambda c: c.map(ORDERED).fillna(c)
     )
 
 
 AUROCS = {"auroc": "SVM", "auroc_default_tol": "SVM, 1e-3"}
 AUROCS |= {"auroc_shifted": "SVM, shifted", "auroc_distance": "distance"}
 ORDERED = {"ICS": "0", "Control": "1", "CLS": "2"}
+EACH = ["class", "method", "tier", "seed", "processor", "atypical / typical"]
+EACH += ["spread", "contracted", "normal / noise", *AUROCS.values()]
 each = run_by_run(("pullover", "t-shirt"))
 looks = {"spread": "{:.5f}", "atypical / typical": "{:.1f}"}
 looks["normal / noise"] = "{:.2f}"
@@ -1508,7 +1510,10 @@ def ranges(rows):
     return ends + by.size().map(" ({})".format)
 
 
-both = {"all runs": ranges(each), "contracted": ranges(each[each.contracted])}
+both = {
+    "all runs": ranges(each),
+    "contracted": ranges(each[each.contracted.astype(bool)]),
+}
 printed_4 = printed[(printed.table == "Table 4") & (printed.dataset == "fashion_mnist")]
 printed_4 = printed_4.set_index(["class_name", "method"]).value
 both = pd.DataFrame(both).reset_index()

@@ -53,7 +53,7 @@ SIDE = {"cpu": 1536, "cuda": 8192}  # of the matrices whose product shows what t
 def notebook_autoencoder() -> type[nn.Module]:
     """The class Autoencoder of the ICS notebook: its definitions alone are executed, for one channel."""
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    namespace = {"nn": nn, "torch": torch, "F": F, "L": 64, "C": 1}
+    namespace = {"nn": nn, "torch": torch, "F": F, "L": 64, "C": 1, "BN": {}}  # PyTorch's constants
     for source in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
         wanted = [node for node in ast.parse(source).body if getattr(node, "name", None) in PARTS]
         exec(compile(ast.Module(wanted, []), NOTEBOOK.name, "exec"), namespace)
