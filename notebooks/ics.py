@@ -1482,7 +1482,7 @@ def run_by_run(class_names, bn="torch"):
                 row[name] = 100 * value.get((method, metric), np.nan)
             rows.append(row)
     return pd.DataFrame(rows, columns=EACH).sort_values(
-        EACH[:4], key=lambda c: c.map(ORDERED).fillna(c)
+        EACH[:4], key=lambda c: c.map(lambda v: ORDERED.get(v, v))
     )
 
 
