@@ -33,7 +33,7 @@ class Sample(NamedTuple):
     value: float
     error: float
     records: tuple[Record, ...]  # one, or all that a difference or a mean rests on
-    dead: bool = False  # it rests on a training that collapsed
+    dead: bool | None = False  # it rests on a training that collapsed; None where that cannot be told
 
 
 class Evidence:
@@ -46,7 +46,7 @@ class Evidence:
         self.left_out = len(every) - len(self.records)
         self._results: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
         for record in self.records:
-            dead = {method: bool(records.collapsed(record, method)) for method in {r.method for r in record.results}}
+            dead = {method: records.collapsed(record, method) for method in {r.method for r in record.results}}
             for result in record.results:
                 if result.value is not None:
                     sample = _sample(record, result, dead[result.method])
@@ -108,6 +108,11 @@ def recipe_of(of_paper: Rules, used: Iterable[Sample]) -> tuple[str, bool]:
     return "; ".join(dict.fromkeys(one.says for one in mine)), all(one.full for one in mine)
 
 
+def either_dead(*dead: bool | None) -> bool | None:
+    """Of results that are taken together: dead if one is, and unknown if nothing better is known of one."""
+    return True if True in dead else None if None in dead else False
+
+
 def how_many_trained(used: Sequence[Sample], mean: bool = True) -> str:
     """How many of these results rest on no dead training, and, if asked for, their mean over classes without those."""
     alive = [sample for sample in used if not sample.dead]
@@ -138,7 +143,7 @@ def _normal_error(record: Record, method: str) -> float | None:
     return said[0] if said else of_training.get("collapse", {}).get("error")
 
 
-def _sample(record: Record, result: Result, dead: bool) -> Sample:
+def _sample(record: Record, result: Result, dead: bool | None) -> Sample:
     error = 0.0
     # A row at a share has the lowest and the highest of some draws in place of an interval.
     if result.low is not None and result.high is not None and "share=" not in result.metric:

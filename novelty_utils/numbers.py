@@ -11,7 +11,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from novelty_utils import second_looks, verdicts
-from novelty_utils.evidence import TIERS, Evidence, Sample, how_many_trained, normal_error, recipe_of, without
+from novelty_utils.evidence import (
+    TIERS,
+    Evidence,
+    Sample,
+    either_dead,
+    how_many_trained,
+    normal_error,
+    recipe_of,
+    without,
+)
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 from novelty_utils.published import Cells, Rules
 from novelty_utils.second_looks import Second
@@ -90,7 +99,7 @@ def _told(
     compared = _compared(line, found, own)
     recipe, full = recipe_of(of_paper, found.used)
     recipe, full = (recipe, full) if line["trained"] else ("no training", True)
-    full &= not any(sample.dead for sample in found.used)
+    full &= all(sample.dead is False for sample in found.used)  # what cannot be told refutes nothing
     verdict = second_looks.verdict(line, compared["verdict"], compared["difference"], full, others)
     told = {"tier": found.used[0].tier, "recipe": recipe, "verdict": verdict}
     return compared | told | source.provenance(found.used)
@@ -193,7 +202,7 @@ def _samples(rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset:
             value=statistic(s.value for s in samples),
             error=0.0,
             records=tuple(s.records[0] for s in samples),
-            dead=any(s.dead for s in samples),
+            dead=either_dead(*(s.dead for s in samples)),
         )
         for samples in whole
     ]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from novelty_utils import published, second_looks, verdicts
-from novelty_utils.evidence import TIERS, Evidence, Sample, how_many_trained, recipe_of, without
+from novelty_utils.evidence import TIERS, Evidence, Sample, either_dead, how_many_trained, recipe_of, without
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 from novelty_utils.published import Orders, Rules
 from novelty_utils.second_looks import Second
@@ -69,7 +69,7 @@ def line(
     if order.kind == "greater" and (about["printed"] or 0) < 0:
         judged["reason"] += "; the printed cells say the opposite"
     recipe, full = recipe_of(of_paper, pairs)
-    full &= not any(sample.dead for sample in pairs)
+    full &= all(sample.dead is False for sample in pairs)
     judged["verdict"] = second_looks.verdict(about, judged["verdict"], judged["ours"], full, others)
     judged["reason"] += how_many_trained(pairs)
     return about | judged | {"recipe": recipe} | source.provenance(pairs)
@@ -113,7 +113,7 @@ def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], sour
             s._replace(
                 value=s.value - less[s[:4]].value,
                 records=s.records + less[s[:4]].records,
-                dead=s.dead or less[s[:4]].dead,
+                dead=either_dead(s.dead, less[s[:4]].dead),
             )
             for s in side(order.more)
             if s[:4] in less

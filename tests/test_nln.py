@@ -332,3 +332,13 @@ def holm(p_values: dict[tuple, float]) -> dict[tuple, float]:
     sorted_ = sorted(p_values, key=p_values.get)
     steps = [(len(sorted_) - j) * p_values[key] for j, key in enumerate(sorted_)]
     return {key: min(1.0, max(steps[: j + 1])) for j, key in enumerate(sorted_)}
+
+
+def test_the_layers_of_the_public_code_redraw_worse_wherever_both_were_trained_at_full_length():
+    rows = records.frame(records.read("nln", NOTEBOOKS.parent / "results"))
+    rows = records.chosen(
+        rows, dataset="mnist", protocol="simo", tier="paper", seed=0, metric="error;held_out", batch=128
+    )
+    errors = rows.groupby(["class_name", "method", "arch"]).value.mean().unstack().dropna()
+    assert sorted({digit for digit, _ in errors.index}) == ["2", "8"], "the page says two digits"
+    assert (errors["code"] > errors["paper"]).all()

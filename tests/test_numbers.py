@@ -15,7 +15,7 @@ TABLE_3 = "auroc;score=con;K=2;alpha=1.0;scale=held out"
 def nln(folder, value, error, digit, tier="demo", terms=None, **changes):
     results = {("AE-con", TABLE_3): value, ("AE-con", HELD_OUT): error}
     record = put(folder, results, digit, paper="nln", tier=tier, **changes)
-    record.training["AE-con"] = {"seconds": 1.0} | (terms or {})
+    record.training["AE-con"] = {"seconds": 1.0, "collapse": {"collapsed": False}} | (terms or {})
     record.path(folder).write_text(record.model_dump_json())
     return record
 
@@ -35,7 +35,7 @@ def test_every_tier_of_every_notebook_has_a_recipe_and_a_demo_run_is_not_full(pa
             given = {"tier": tier, "width": 16, "batch": 32, "protocol": "miso"}
             recipe = of_paper.recipe(notebook, given)
             assert recipe.says
-            assert recipe.full == full or tier == "paper"
+            assert recipe.full == full
     with pytest.raises(ValueError, match="no recipe"):
         of_paper.recipe(paper, {"tier": "smoke"})
 
@@ -149,3 +149,14 @@ def test_the_same_place_with_another_printed_value_is_another_number():
     keys = [numbers.sought("nln", one.to_dict("records")[0], of_paper) for one in (table_3, con)]
     assert keys[0][:-1] == keys[1][:-1]
     assert keys[0] != keys[1]
+
+
+def test_a_training_of_which_it_cannot_be_told_whether_it_died_refutes_nothing(tmp_path, monkeypatch):
+    said = {}
+    for known in (False, None):
+        monkeypatch.setattr(evidence.records, "collapsed", lambda *_, known=known: known)
+        folder = tmp_path / str(known)
+        for garment in CLASSES["fashion_mnist"]:
+            put(folder, {("CLS", "auroc"): 0.5}, garment, dataset="fashion_mnist", tier="paper")
+        said[known] = number(claims.ledger(folder), "Table 4", "mean", "CLS", dataset="fashion_mnist")["verdict"]
+    assert said == {False: "open", None: "below so far"}

@@ -11,7 +11,6 @@ from novelty_utils.schema import Record, Result
 
 pytestmark = pytest.mark.slow
 
-AWAITED = {"crbnd": {"depth"}, "nln": {"batch"}, "ics": {"bn"}}  # parameters that are being added
 DEFAULT = {"tier": "demo", "depth": 4, "noise": 0.25}
 DEPTH = {
     "what": "depth", "open": "no depth is printed", "default": {"says": "four", "source": "the cited U-Net"},
@@ -184,7 +183,7 @@ def test_the_list_names_things_that_exist(name):
     assert len({choice.what for choice in about.choices}) == len(about.choices)
     schema, _ = runs.read_schema(readings_sweep.ROOT / "notebooks" / f"{about.paper}.ipynb")
     unknown = (set(about.parameters) | set(about.run)) - set(schema.model_fields)
-    assert unknown <= AWAITED.get(about.paper, set())
+    assert not unknown
     rows = readings.table(about, [])
     assert about.against or rows.line.notna().all(), "what is printed is not found"
 
