@@ -1455,7 +1455,7 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 # This section shows tables; {doc}`the ledger <../book/claims>` has every printed number of the paper by itself, with a verdict by margins fixed beforehand.
 #
 # What follows is read from the records of finished runs, committed with the book under `results/`, each with its seed, data checksum,
-# commit, hardware and seconds. The tables are of the demo tier; what was trained at full length stands in "The printed rate and length". (The ledger takes the printed recipe where all classes have it, and beside it the one that trained better.) Values are percent, averaged over classes, each class being the mean of its
+# commit, hardware and seconds. The tables are of the demo tier; what was trained at full length stands in "The printed rate and length". The ledger takes the printed recipe where all classes have it, and beside it the one that trained better. Values are percent, averaged over classes, each class being the mean of its
 # seeds; where not all ten classes of a
 # data set are recorded for a model, the number of classes says so, and every column of that row is averaged over the same ones.
 
