@@ -41,7 +41,7 @@ if importlib.util.find_spec("novelty_utils") is None:
 import numpy as np
 import torch
 
-from novelty_utils import metrics
+from novelty_utils.evaluation import metrics
 
 # %% [markdown]
 # ## 1. A loss with two regimes (3 points)

@@ -42,7 +42,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from novelty_utils import data, metrics
+from novelty_utils import data
+from novelty_utils.evaluation import metrics
 
 ds = data.load("digits")
 threes = (

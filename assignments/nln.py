@@ -41,7 +41,9 @@ if importlib.util.find_spec("novelty_utils") is None:
 import numpy as np
 import torch
 
-from novelty_utils import data, metrics, protocols
+from novelty_utils import data
+from novelty_utils.data import protocols
+from novelty_utils.evaluation import metrics
 
 ds = data.load("digits")
 split = protocols.miso(ds, 9, seed=0)  # nines are novel, all other digits normal
@@ -388,7 +390,7 @@ from sklearn.decomposition import PCA as _PCA
 from sklearn.neighbors import NearestNeighbors as _Neighbours
 
 from novelty_utils import data as _data
-from novelty_utils import protocols as _protocols
+from novelty_utils.data import protocols as _protocols
 
 _ds = _data.load("digits")
 _split = _protocols.miso(_ds, 9, seed=0)

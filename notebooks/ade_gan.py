@@ -91,7 +91,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from novelty_utils.params import InputError, Protocol, RunParameters
+from novelty_utils.errors import InputError
+from novelty_utils.params import Protocol, RunParameters
 
 CLUSTER_GAN = {"digits": 30, "mnist": 30, "fashion_mnist": 40}  # its d; in colour ours
 
@@ -164,22 +165,12 @@ from scipy.stats import norm, rankdata
 from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
-from novelty_utils import (
-    collapse,
-    data,
-    metrics,
-    mixtures,
-    neighbours,
-    plots,
-    protocols,
-    published,
-    readings,
-    records,
-    repeats,
-    scoring,
-    training,
-)
-from novelty_utils.records import Result, chosen
+from novelty_utils import data, records, training
+from novelty_utils.data import protocols
+from novelty_utils.evaluation import metrics, mixtures, neighbours, plots, scoring
+from novelty_utils.ledger import published, readings
+from novelty_utils.records import Result, replications, where
+from novelty_utils.training import collapse
 
 plots.set_style()
 pd.set_option("display.max_columns", 40, "display.width", 160)
@@ -249,7 +240,7 @@ plt.show()
 STEPS = {"smoke": 800, "demo": 4500}  # of the alternating optimisation
 EPOCHS = 50  # in the paper tier
 
-watch = records.Stopwatch()
+watch = records.RunMeter()
 ds = data.load(p.dataset)
 c = ds.images.shape[1]
 side = 28 if p.dataset in ("digits", "mnist", "fashion_mnist") else 32
@@ -905,11 +896,11 @@ def autoencoder_loss(model, batch):
 # %%
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 FIRST = [
-    training.Step(discriminator_loss, ("D",), **ADAM),
-    training.Step(generator_loss, ("G",), **ADAM),
+    training.Objective(discriminator_loss, ("D",), **ADAM),
+    training.Objective(generator_loss, ("G",), **ADAM),
 ]
-SECOND = [training.Step(extractor_loss, ("G", "E"), **ADAM)]
-ALONE = [training.Step(autoencoder_loss, ("G", "E"), **ADAM)]
+SECOND = [training.Objective(extractor_loss, ("G", "E"), **ADAM)]
+ALONE = [training.Objective(autoencoder_loss, ("G", "E"), **ADAM)]
 STAGES = {"sequential": [FIRST, SECOND], "no_gan": [SECOND], "autoencoder": [ALONE]}
 
 
@@ -918,7 +909,7 @@ def fit(passes):
     per stage), by class."""
     built = {k: build() for k in splits}
     detectors = [
-        training.Detector(built[k], {"all": split.train}, p.seed, names[k])
+        training.Job(built[k], {"all": split.train}, p.seed, names[k])
         for k, split in splits.items()
     ]
     histories = {k: [] for k in splits}
@@ -1002,7 +993,7 @@ def read(model, index):
         e = (X - X_hat).flatten(1).norm(dim=1, keepdim=True)
         return torch.cat([e, logits, z_n_hat], 1)
 
-    values = scoring.apply(Reading(model, look), images, index).double()
+    values = training.apply(Reading(model, look), images, index).double()
     e, logits, z_n_hat = values.split([1, p.n_c, p.d], 1)
     return e[:, 0].numpy(), confidence(logits), z_n_hat, logits.argmax(1).numpy()
 
@@ -1035,7 +1026,7 @@ def generate(model, codes, batch):
 def opinion(model, X):
     """E's pattern probabilities for images float (n, c, side, side): (n, n_c)."""
     look = Reading(model, lambda x: model.E(x)[0].softmax(1))
-    return scoring.apply(look, X, torch.arange(len(X)))
+    return training.apply(look, X, torch.arange(len(X)))
 
 
 def spread(X):
@@ -1238,7 +1229,7 @@ X_pattern = generate(models[shown], prior_codes, drawn)
 def redraw(model, index):
     """G(E(x)) of images: float32 (n, c, side, side), on the CPU."""
     look = Reading(model, model.reconstruct)
-    return scoring.apply(look, images, index)
+    return training.apply(look, images, index)
 
 
 def picture(axis, x, frame=None):
@@ -1401,20 +1392,20 @@ def with_feature(record):
     return record.model_copy(update={"results": [*record.results, result]})
 
 
-read_records = records.with_the_books("ade_gan", p.results)
-recorded = records.frame([with_feature(record) for record in read_records])
+read_records = records.read_with_reference("ade_gan", p.results)
+recorded = records.to_frame([with_feature(record) for record in read_records])
 recorded = recorded[recorded.tier != "smoke"]
-every_length = chosen(recorded, protocol="miso")
+every_length = where(recorded, protocol="miso")
 usual_length = recorded.dataset.map(CLUSTER_GAN).fillna(64)  # where d was not varied
 recorded = recorded[recorded.d == usual_length]
-every = chosen(recorded, protocol="miso")
+every = where(recorded, protocol="miso")
 # The paper's beta is another one for CIFAR-10; runs with any other are ablations.
 usual = every[every.beta == np.where(every.dataset.str.contains("cifar"), 10, 1)]
-ours = records.one_tier(chosen(usual, **AS_SET), "dataset", "n_c")
-main = chosen(ours, n_c=10)
+ours = records.one_tier(where(usual, **AS_SET), "dataset", "n_c")
+main = where(ours, n_c=10)
 PER_PIXEL = {"recon_norm": "rms"}
-per_pixel = records.one_tier(chosen(usual, **AS_SET | PER_PIXEL), "dataset", "n_c")
-both = pd.concat([main, chosen(per_pixel, n_c=10)])
+per_pixel = records.one_tier(where(usual, **AS_SET | PER_PIXEL), "dataset", "n_c")
+both = pd.concat([main, where(per_pixel, n_c=10)])
 
 
 def runs_of(rows):
@@ -1428,7 +1419,7 @@ def runs_of(rows):
 
 def per_class(rows, method, metric="auroc"):
     """One value per novel class, averaged over seeds."""
-    return chosen(rows, method=method, metric=metric).groupby("class_name").value.mean()
+    return where(rows, method=method, metric=metric).groupby("class_name").value.mean()
 
 
 def show(table):
@@ -1449,7 +1440,7 @@ METHODS = ("R1", "R2", "R3", "R1, empirical", "error", "pattern", "pixels")
 
 def printed_auroc(dataset, method):
     """Printed AUROC by class, its mean not among them."""
-    rows = chosen(printed, table="Table 1", dataset=dataset, method=method)
+    rows = where(printed, table="Table 1", dataset=dataset, method=method)
     return rows[rows.class_name != "mean"].set_index("class_name").value
 
 
@@ -1464,7 +1455,7 @@ def with_mean(table):
 
 def class_table(rows, dataset):
     """One row per novel class: printed values where there are any, and ours."""
-    rows = chosen(rows, dataset=dataset)
+    rows = where(rows, dataset=dataset)
     if not len(rows):
         return rows
     columns = {
@@ -1477,15 +1468,15 @@ def class_table(rows, dataset):
     return with_mean(table.rename_axis("novel").reset_index())
 
 
-print("MNIST:", runs_of(chosen(main, dataset="mnist")))
+print("MNIST:", runs_of(where(main, dataset="mnist")))
 show(class_table(main, "mnist"))
 
 # %% [markdown]
 # The same with eq. 7 per pixel, on the digits that were run; "mean" and ± are over these.
 
 # %% tags=["hide-input"]
-print("MNIST:", runs_of(chosen(per_pixel, dataset="mnist", n_c=10)))
-show(class_table(chosen(per_pixel, n_c=10), "mnist"))
+print("MNIST:", runs_of(where(per_pixel, dataset="mnist", n_c=10)))
+show(class_table(where(per_pixel, n_c=10), "mnist"))
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Table 1 as a picture: AUROC per novel digit. Grey bars: printed for ADe-GAN. Filled circles: R1. Hollow circles: R1 with eq. 7 per pixel, where it was run. Crosses: the error alone. Triangles: the pattern alone. Dashes: distance to the nearest training image. Dotted: chance.", "name": "fig-ade-table1"}, "image": {"alt": "Bars of the printed AUROC for each digit with markers for our R1, error alone, pattern alone and pixel neighbours, and a dotted line at one half"}}
 MARKS = {
@@ -1498,7 +1489,7 @@ MARKS = {
 
 def class_figure(axis, dataset):
     """Printed values as bars, ours as markers, one column per class."""
-    rows = chosen(main, dataset=dataset)
+    rows = where(main, dataset=dataset)
     classes = sorted(set(rows.class_name))
     bars = 100 * printed_auroc(dataset, "ADe-GAN").reindex(classes)
     axis.bar(
@@ -1507,7 +1498,7 @@ def class_figure(axis, dataset):
     for method, how in MARKS.items():
         values = 100 * per_class(rows, method).reindex(classes)
         axis.scatter(classes, values, label=method, zorder=3, **how)
-    values = 100 * per_class(chosen(per_pixel, n_c=10, dataset=dataset), "R1")
+    values = 100 * per_class(where(per_pixel, n_c=10, dataset=dataset), "R1")
     if len(values):
         hollow = {"facecolors": "none", "edgecolors": "C0"}
         axis.scatter(values.index, values, label="R1, per pixel", zorder=3, **hollow)
@@ -1516,7 +1507,7 @@ def class_figure(axis, dataset):
     axis.tick_params("x", rotation=30 if max(map(len, classes)) > 2 else 0, labelsize=8)
 
 
-if len(chosen(main, dataset="mnist")):
+if len(where(main, dataset="mnist")):
     figure, axis = plt.subplots(figsize=(8, 3))
     class_figure(axis, "mnist")
     axis.legend(fontsize=7, ncols=5, loc="lower center")
@@ -1529,17 +1520,17 @@ if len(chosen(main, dataset="mnist")):
 
 # %% tags=["hide-input"]
 SIZE = {"width": 16, "batch": 32, "n_c": 10, "gamma": 10.0, "dataset": "mnist"}
-lengths = chosen(every_length, **SIZE)
+lengths = where(every_length, **SIZE)
 ALONE_SET = {"variant": "autoencoder", "recon_norm": "l2", "method": "error"}
-alone_at = records.one_tier(chosen(lengths, **ALONE_SET), "d")
+alone_at = records.one_tier(where(lengths, **ALONE_SET), "d")
 METHOD_SET = {"alpha": 1.0, "beta": 1.0, "variant": "default"}
-method_at = records.one_tier(chosen(lengths, **METHOD_SET), "d", "recon_norm")
+method_at = records.one_tier(where(lengths, **METHOD_SET), "d", "recon_norm")
 method_at = method_at[method_at.class_name.isin(["1", "8"])]
 
 
 def along(rows, by="d", **where):
     """Mean AUROC over seeds: one row per value of `by`, one column per digit."""
-    rows = chosen(rows, metric="auroc", **where)
+    rows = where(rows, metric="auroc", **where)
     return 100 * rows.groupby([by, "class_name"]).value.mean().unstack()
 
 
@@ -1603,7 +1594,7 @@ longer_table.style.hide(axis="index").format(precision=2)
 # %% tags=["hide-input"]
 panels = [d_ for d_ in ("fashion_mnist", "cifar10_jpeg") if d_ in set(main.dataset)]
 for dataset in panels:
-    print(f"{SHORT[dataset]}:", runs_of(chosen(main, dataset=dataset)))
+    print(f"{SHORT[dataset]}:", runs_of(where(main, dataset=dataset)))
     display(show(class_table(main, dataset)))  # noqa: F821
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "As the paper's Fig. 3, for the classes that were run: AUROC per novel class. Markers as in the figure of Table 1.", "name": "fig-ade-fig3"}, "image": {"alt": "Markers per class: R1, error alone, pattern alone and pixel neighbours, with a dotted line at one half"}}
@@ -1630,24 +1621,24 @@ def pattern_table(rows):
     print(runs_of(rows))
     table = []
     for text, value in (
-        chosen(printed, table="Table 2").set_index("setting").value.items()
+        where(printed, table="Table 2").set_index("setting").value.items()
     ):
         here = rows[rows.n_c == int(text.removeprefix("n_c="))]
         row = {"n_c": text.removeprefix("n_c="), "paper": 100 * value}
         for digit in digits:
             for method in ("R1", "error", "pattern"):
-                mine = per_class(chosen(here, class_name=digit), method)
+                mine = per_class(where(here, class_name=digit), method)
                 row[f"{digit}: {method}"] = 100 * mine.mean()
         for metric in ("patterns used", "NMI"):
             row[metric] = per_class(here, "health", metric).mean()
-        collapsed = chosen(here, method="health", metric="collapsed").value
+        collapsed = where(here, method="health", metric="collapsed").value
         many = len(collapsed)
         row["collapsed"] = f"{int(collapsed.sum())} of {many}" if many else "not run"
         table.append(row)
     return pd.DataFrame(table)
 
 
-show(pattern_table(chosen(per_pixel, dataset="mnist", seed=0)))
+show(pattern_table(where(per_pixel, dataset="mnist", seed=0)))
 
 # %% [markdown]
 # ### Health of the recorded runs
@@ -1659,13 +1650,11 @@ show(pattern_table(chosen(per_pixel, dataset="mnist", seed=0)))
 def health_table(rows):
     """One row per data set and norm: the measures of health, averaged over its runs."""
     table = []
-    groups = chosen(rows, method="health").groupby(
-        ["dataset", "recon_norm"], sort=False
-    )
+    groups = where(rows, method="health").groupby(["dataset", "recon_norm"], sort=False)
     for (dataset, recon_norm), group in groups:
         by_class = group.groupby(["metric", "class_name"], sort=False).value.mean()
         values = by_class.groupby("metric", sort=False).mean().drop("collapsed")
-        collapsed = chosen(group, metric="collapsed").value
+        collapsed = where(group, metric="collapsed").value
         row = {"data": SHORT[dataset], "eq. 7": NORMS[recon_norm]}
         row |= values.to_dict()
         table.append(row | {"collapsed": f"{int(collapsed.sum())} of {len(collapsed)}"})
@@ -1710,7 +1699,7 @@ def seed_table(rows):
         row = {"data": SHORT[dataset], "novel": class_name, "eq. 7": NORMS[recon_norm]}
         row["seeds"] = group.seed.nunique()
         for method in ("R1", "error", "pattern"):
-            values = 100 * chosen(group, method=method, metric="auroc").value
+            values = 100 * where(group, method=method, metric="auroc").value
             row[method] = (
                 f"{values.mean():.1f} ({values.min():.1f} to {values.max():.1f})"
             )
@@ -1747,18 +1736,18 @@ CHANGES = {
 
 def change_table(rows):
     """One row per recorded change: R1, error and pattern per digit, and the health."""
-    digits = sorted(set(chosen(rows, **PER_PIXEL).class_name))
+    digits = sorted(set(where(rows, **PER_PIXEL).class_name))
     print("digits", ", ".join(digits) or "–", "·", runs_of(rows))
     table = []
     for word, change in CHANGES.items():
-        here = chosen(rows, **AS_SET | {"beta": 1.0} | change)
+        here = where(rows, **AS_SET | {"beta": 1.0} | change)
         here = here[here.class_name.isin(digits)]
         if not len(here):
             continue
         row = {"change": word}
         for digit in digits:
             for method in ("R1", "error", "pattern"):
-                mine = per_class(chosen(here, class_name=digit), method)
+                mine = per_class(where(here, class_name=digit), method)
                 row[f"{digit}: {method}"] = 100 * mine.mean()
         for metric in ("within", "confidence", "confidence, mixed", "length"):
             row[metric] = per_class(here, "health", metric).mean()
@@ -1768,7 +1757,7 @@ def change_table(rows):
     return pd.DataFrame(table)
 
 
-changes = change_table(chosen(every, dataset="mnist", tier="demo", n_c=10, seed=0))
+changes = change_table(where(every, dataset="mnist", tier="demo", n_c=10, seed=0))
 shape = {"precision": 1, "na_rep": "–"}
 last = ("within", "confidence", "confidence, mixed", "length", "feature", "mean e")
 one = dict.fromkeys(last, "{:.2f}")
@@ -1787,7 +1776,7 @@ def one_class_table(rows):
     """One row per data set: means over classes, and two counts."""
     table = []
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        here = chosen(rows, dataset=dataset)
+        here = where(rows, dataset=dataset)
         of = {m: 100 * per_class(here, m) for m in ("error", "pattern", "R1", "pixels")}
         row = {"data": SHORT[dataset], "classes": str(len(of["R1"]))}
         row |= {method: values.mean() for method, values in of.items()}
@@ -1797,7 +1786,7 @@ def one_class_table(rows):
     return pd.DataFrame(table)
 
 
-alone = chosen(recorded, n_c=10, beta=1.0, **AS_SET)
+alone = where(recorded, n_c=10, beta=1.0, **AS_SET)
 alone = alone[alone.protocol.isin(["one_class", "simo"])]
 print(runs_of(alone))
 tables = [
@@ -1813,7 +1802,7 @@ show(pd.concat(tables) if tables else alone)
 
 # %% tags=["hide-input"]
 claim = readings.claims()["ade-gan-mnist"]
-table_of_readings = readings.table(claim, repeats.counted("ade_gan", p.results))
+table_of_readings = readings.table(claim, replications.counted("ade_gan", p.results))
 print(readings.sentence(table_of_readings))
 readings.shown(table_of_readings)
 

@@ -96,7 +96,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from novelty_utils.params import InputError, Protocol, RunParameters
+from novelty_utils.errors import InputError
+from novelty_utils.params import Protocol, RunParameters
 
 
 class Parameters(RunParameters):
@@ -187,23 +188,13 @@ from sklearn.manifold import TSNE
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
-from novelty_utils import (
-    collapse,
-    data,
-    metrics,
-    mixtures,
-    neighbours,
-    plots,
-    protocols,
-    published,
-    readings,
-    records,
-    repeats,
-    scoring,
-    training,
-)
+from novelty_utils import data, records, training
+from novelty_utils.data import protocols
+from novelty_utils.evaluation import metrics, mixtures, neighbours, plots
+from novelty_utils.ledger import published, readings
 from novelty_utils.params import class_names
-from novelty_utils.records import Result, chosen
+from novelty_utils.records import Result, replications, where
+from novelty_utils.training import collapse
 
 plots.set_style()
 pd.set_option(
@@ -266,7 +257,7 @@ STEPS = {"smoke": (100, 100), "demo": (200, 200)}  # of A and of C
 EPOCHS = {"outlier_share": (50, 20), "inlier_categories": (200, 50)}  # paper tier
 SHARES = [int(word) / 100 for word in p.shares.split(",")]
 
-watch = records.Stopwatch()
+watch = records.RunMeter()
 ds = data.load(p.dataset, side=p.side)
 images = data.to_side(ds.images, p.side)
 c = images.shape[1]
@@ -588,13 +579,13 @@ def fit(make, loss, pictures, sets, n_epochs, draw, label, restart):
     first = collapse.seed_of(p.seed, restart)  # weights
     built = {k: training.build(partial(make, k), first) for k in sets}
     detectors = [
-        training.Detector(built[k], {"all": sets[k]}, p.seed, f"{label} {names[k]}")
+        training.Job(built[k], {"all": sets[k]}, p.seed, f"{label} {names[k]}")
         for k in sets
     ]
     history = training.fit(
         detectors,
         pictures,
-        [training.Step(loss)],
+        [training.Objective(loss)],
         epochs=n_epochs,
         batch=BATCH,
         device=p.device,
@@ -648,7 +639,7 @@ y = splits[shown].reveal()
 ten = np.concatenate([np.flatnonzero(y == label)[:5] for label in (0, 1)])
 x = images[splits[shown].test[torch.from_numpy(ten)]].float() / 255
 known = images[splits[shown].train].float().flatten(1) / 255
-x_net = scoring.apply(A[shown], x, torch.arange(len(x)))
+x_net = training.apply(A[shown], x, torch.arange(len(x)))
 x_ideal = ideal_denoiser(x.flatten(1), known, NOISE).view_as(x)
 plots.gallery(
     {
@@ -800,7 +791,7 @@ def eight_bits(x):
 
 def reconstruct(model, pictures):
     """A(x), uint8 like a picture: pictures uint8 or float (n, c, s, s)."""
-    return eight_bits(scoring.apply(model, pictures, torch.arange(len(pictures))))
+    return eight_bits(training.apply(model, pictures, torch.arange(len(pictures))))
 
 
 pairs = {
@@ -1070,7 +1061,7 @@ def judge_classifier(k, network, variant):
     """Whether it tells held-out positives from their negatives at all."""
     x, x_prime = (pictures_for(k, "held_out", variant).float() / 255).split(c, 1)[:2]
     both = torch.cat([connect(x, x_prime, variant.lam), negatives_of(k, variant)])
-    f = scoring.apply(network, both, torch.arange(len(both))).sigmoid()
+    f = training.apply(network, both, torch.arange(len(both))).sigmoid()
     return collapse.judge(f, torch.arange(len(both)) < len(x), "entropy")
 
 
@@ -1150,7 +1141,7 @@ def scores_of(name, k):
     """Novelty scores by part: float64 (n,)."""
     network = Score(classifiers[name][k], variants[name].lam).eval()
     return {
-        part: scoring.apply(network, X, torch.arange(len(X))).double().numpy()
+        part: training.apply(network, X, torch.arange(len(X))).double().numpy()
         for part in pairs[k]
         for X in [pictures_for(k, part, variants[name])]
     }
@@ -1162,7 +1153,7 @@ def scoring_seconds(k):
     started = time.perf_counter()
     pair = torch.cat([x, reconstruct(A[k], x)], 1)
     network = Score(classifiers["CRBND"][k], p.lam).eval()
-    scoring.apply(network, pair, torch.arange(len(pair)))
+    training.apply(network, pair, torch.arange(len(pair)))
     return round(time.perf_counter() - started, 4), len(x)
 
 
@@ -1273,7 +1264,7 @@ for k in splits:
         scored[k, name] = scores_of(name, k)
         found[k] += evaluate(name, k, scored[k, name], has_half=True)
         fakes = negatives_of(k, variant)
-        own = -scoring.apply(classifiers[name][k], fakes, torch.arange(len(fakes)))
+        own = -training.apply(classifiers[name][k], fakes, torch.arange(len(fakes)))
         held_out = scored[k, name]["held_out"]
         both = np.concatenate([held_out, own.double().numpy()])
         value = metrics.auroc(np.arange(len(both)) >= len(held_out), both)[0]
@@ -1355,7 +1346,7 @@ clouds = {
 every_u = torch.cat(list(clouds.values()))
 seen_as = {
     "pixels": every_u.flatten(1),
-    "features of C": scoring.apply(
+    "features of C": training.apply(
         classifiers["CRBND"][shown].features, every_u, torch.arange(len(every_u))
     ),
 }
@@ -1383,7 +1374,7 @@ fakes = negatives_of(shown, SETTING)
 logits = {
     "normal": (-scored[shown, "CRBND"]["test"][y == 0], plots.NORMAL),
     "own negatives": (
-        scoring.apply(
+        training.apply(
             classifiers["CRBND"][shown], fakes, torch.arange(len(fakes))
         ).numpy(),
         plots.ATYPICAL,
@@ -1457,7 +1448,7 @@ DEEP, NARROW, SHALLOW = NETS[0], NETS[6], NETS[2]  # default and two of its abla
 printed = published.read("crbnd")
 
 
-every = records.frame(records.with_the_books("crbnd", p.results))
+every = records.to_frame(records.read_with_reference("crbnd", p.results))
 every = every[(every.tier != "smoke") & every.arch.isin(ARCHES)]
 every = every.assign(net=every.arch.map(ARCHES) + ", depth " + every.depth.astype(str))
 once = [
@@ -1472,7 +1463,7 @@ once = [
 ]
 # Of a class that was run with and without ablations the run that has both is kept.
 every = every.sort_values("ablations", ascending=False, kind="stable")
-all_tiers = chosen(every.drop_duplicates(once), **DEFAULTS)
+all_tiers = where(every.drop_duplicates(once), **DEFAULTS)
 ours = records.one_tier(all_tiers, "dataset", "protocol", "net")
 
 
@@ -1483,7 +1474,7 @@ def runs_of(rows):
         return "no recorded run yet"
     about = []
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        of = chosen(rows, dataset=dataset).groupby("precision").seed.unique()
+        of = where(rows, dataset=dataset).groupby("precision").seed.unique()
         words = [
             f"{', '.join(map(str, sorted(x)))} in {name}" for name, x in of.items()
         ]
@@ -1494,13 +1485,13 @@ def runs_of(rows):
 
 def per_class(rows, metric, method="CRBND"):
     """One value per class, averaged over seeds."""
-    return chosen(rows, metric=metric, method=method).groupby("class_name").value.mean()
+    return where(rows, metric=metric, method=method).groupby("class_name").value.mean()
 
 
 def over_seeds(rows, metric, method="CRBND"):
     """How many seeds a class has, in words, and the mean over classes of the standard
     deviation over seeds: NaN where each class has one."""
-    by_class = chosen(rows, metric=metric, method=method).groupby("class_name")
+    by_class = where(rows, metric=metric, method=method).groupby("class_name")
     counts = by_class.seed.nunique()
     least, most = counts.min(), counts.max()
     words = str(most) if least == most else f"{least} to {most}"
@@ -1509,7 +1500,7 @@ def over_seeds(rows, metric, method="CRBND"):
 
 def trained(rows, method="CRBND"):
     """How many runs of a method rest on networks that did not die, in words."""
-    runs = chosen(rows, metric="auroc", method=method).collapsed
+    runs = where(rows, metric="auroc", method=method).collapsed
     alive, unknown = int((runs == False).sum()), int(runs.isna().sum())  # noqa: E712  or None
     return f"{alive} of {len(runs)}" + (f", {unknown} unknown" if unknown else "")
 
@@ -1529,7 +1520,7 @@ def show(table):
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "As the paper's Fig. 3: F1 of the normal class against the share of outliers, mean over ten classes, seeds of a class averaged first, from recorded runs. Best threshold on the test set (solid), the threshold that rejects 5 % of held-out normals (dashed), and the trivial F1 of calling everything normal (grey).", "name": "fig-crbnd-shares"}, "image": {"alt": "Line plots of F1 over the outlier share from 10 to 50 percent, for the method with two kinds of autoencoders and for two baselines, with the trivial F1 in grey"}}
 AT = (10, 20, 30, 40, 50)
-shared = chosen(ours, protocol="outlier_share")
+shared = where(ours, protocol="outlier_share")
 LINES = [
     ("CRBND", DEEP),
     ("error of A", DEEP),
@@ -1542,8 +1533,8 @@ LINES = [
 def of_net(rows, method, net):
     """The rows of a score. Controls need no network and are in every record: once each."""
     if net:
-        return chosen(rows, method=method, net=net)
-    return chosen(rows, method=method).drop_duplicates(
+        return where(rows, method=method, net=net)
+    return where(rows, method=method).drop_duplicates(
         ["dataset", "class_name", "seed", "n_inlier", "metric"]
     )
 
@@ -1572,7 +1563,7 @@ if panels:
         1, len(panels), figsize=(9, 3.8), sharey=True, squeeze=False
     )
     for axis, dataset in zip(axes[0], panels, strict=True):
-        rows = chosen(shared, dataset=dataset)
+        rows = where(shared, dataset=dataset)
         for number, (method, net) in enumerate(LINES):
             best, n = f1_line(rows, method, net, "best")
             if not n:
@@ -1626,11 +1617,11 @@ def share_table(rows):
 
 
 print("MNIST")
-show(share_table(chosen(shared, dataset="mnist")))
+show(share_table(where(shared, dataset="mnist")))
 
 # %% tags=["hide-input"]
 print("Fashion-MNIST")
-show(share_table(chosen(shared, dataset="fashion_mnist")))
+show(share_table(where(shared, dataset="fashion_mnist")))
 
 
 # %% [markdown]
@@ -1653,7 +1644,7 @@ def in_words(rows, net, other):
 
 
 for dataset in panels:
-    rows = chosen(shared, dataset=dataset)
+    rows = where(shared, dataset=dataset)
     for net in nets_in(rows):
         print(f"{SHORT[dataset]}, {net}: CRBND")
         for other in ("error of A", "pixels", "statistics"):
@@ -1675,7 +1666,7 @@ if panels:
         len(panels), 1, figsize=(7.5, 2.7 * len(panels)), squeeze=False
     )
     for axis, dataset in zip(axes[:, 0], panels, strict=True):
-        rows = chosen(shared, dataset=dataset)
+        rows = where(shared, dataset=dataset)
         classes = [
             name for name in class_names(dataset) if name in set(rows.class_name)
         ]
@@ -1698,11 +1689,11 @@ if panels:
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "AUROC against the number of poolings of A: the method (blue) and the error of its autoencoder (orange). A mark is a run, lines join the means over seeds. The dotted line is chance.", "name": "fig-crbnd-depth"}, "image": {"alt": "Two panels, the digits 8 and 5: AUROC of CRBND and of the error of its autoencoder over the depth, with a dotted line at one half"}}
 DEPTH_DIGITS = ("8", "5")
-by_depth = chosen(shared, dataset="mnist", arch="paper", metric="auroc")
+by_depth = where(shared, dataset="mnist", arch="paper", metric="auroc")
 figure, axes = plt.subplots(1, len(DEPTH_DIGITS), figsize=(8, 3), sharey=True)
 for axis, digit in zip(axes, DEPTH_DIGITS, strict=True):
     for colour, method in (("C0", "CRBND"), ("C1", "error of A")):
-        mine = chosen(by_depth, class_name=digit, method=method)
+        mine = where(by_depth, class_name=digit, method=method)
         axis.plot(mine.depth, 100 * mine.value, ".", color=colour)
         means = 100 * mine.groupby("depth").value.mean()
         axis.plot(means.index, means, color=colour, label=method)
@@ -1713,8 +1704,8 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %% tags=["hide-input"]
-depths = chosen(by_depth, method="CRBND").merge(
-    chosen(by_depth, method="error of A"),
+depths = where(by_depth, method="CRBND").merge(
+    where(by_depth, method="error of A"),
     on=["class_name", "depth", "seed"],
     suffixes=("", " of the error"),
 )
@@ -1770,7 +1761,7 @@ by_count.set_index(["poolings", "numbers"]).style.format(precision=3)
 def category_rows(rows, n, dataset):
     """One row per score of one data set with n normal categories."""
     for method, net in SCORES:
-        mine = of_net(chosen(rows, dataset=dataset, n_inlier=n), method, net)
+        mine = of_net(where(rows, dataset=dataset, n_inlier=n), method, net)
         values = 100 * per_class(mine, "auroc", method)
         if not len(values):
             continue
@@ -1789,9 +1780,9 @@ def category_table(rows):
     for n in (1, 3, 5):
         for method in ("G2D", "CRBND"):
             row = {"": f"{n}, Caltech, printed", "score": method}
-            cells = chosen(printed, method=method, setting=f"n_inlier={n}")
+            cells = where(printed, method=method, setting=f"n_inlier={n}")
             for metric, word in (("auroc", "AUROC"), ("f1", "best F1")):
-                row[word] = 100 * chosen(cells, metric=metric).value.iloc[0]
+                row[word] = 100 * where(cells, metric=metric).value.iloc[0]
             table.append(row)
         for dataset in ("cifar10_jpeg", "digits"):
             table += category_rows(rows, n, dataset)
@@ -1799,7 +1790,7 @@ def category_table(rows):
     return pd.DataFrame(table).reindex(columns=columns)
 
 
-categories = chosen(ours, protocol="inlier_categories")
+categories = where(ours, protocol="inlier_categories")
 print(runs_of(categories))
 show(category_table(categories))
 
@@ -1813,8 +1804,8 @@ show(category_table(categories))
 def error_table(rows):
     table = []
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for net in nets_in(chosen(rows, dataset=dataset)):
-            mine = chosen(rows, dataset=dataset, net=net)
+        for net in nets_in(where(rows, dataset=dataset)):
+            mine = where(rows, dataset=dataset, net=net)
             row = {"data": SHORT[dataset], "A": net}
             for images_ in ("normal", "novel"):
                 error = per_class(mine, f"mean;images={images_}", "error of A")
@@ -1834,13 +1825,13 @@ show(error_table(shared))
 
 # %% tags=["hide-input"]
 def length_table(rows):
-    where = ["dataset", "class_name", "net", "seed"]
-    tiers = rows.groupby(where).tier.nunique()
+    key = ["dataset", "class_name", "net", "seed"]
+    tiers = rows.groupby(key).tier.nunique()
     table = []
     for dataset, class_name, net, seed in tiers[tiers > 1].index:
         for tier in ("demo", "paper"):
-            mine = chosen(rows, dataset=dataset, class_name=class_name, net=net)
-            mine = chosen(mine, tier=tier, seed=seed)
+            mine = where(rows, dataset=dataset, class_name=class_name, net=net)
+            mine = where(mine, tier=tier, seed=seed)
             row = {"data": SHORT[dataset], "class": class_name, "A": net}
             row |= {"seed": str(seed), "tier": tier}
             for images_ in ("normal", "novel"):
@@ -1855,7 +1846,7 @@ def length_table(rows):
     return pd.DataFrame(table)
 
 
-show(length_table(chosen(all_tiers, protocol="outlier_share")))
+show(length_table(where(all_tiers, protocol="outlier_share")))
 
 # %% [markdown]
 # ### Clean and memorised inliers
@@ -1868,8 +1859,8 @@ show(length_table(chosen(all_tiers, protocol="outlier_share")))
 def memory_table(rows):
     table = []
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for net in nets_in(chosen(rows, dataset=dataset)):
-            mine = chosen(rows, dataset=dataset, net=net)
+        for net in nets_in(where(rows, dataset=dataset)):
+            mine = where(rows, dataset=dataset, net=net)
             for method in ("CRBND", "error of A"):
                 clean = 100 * per_class(mine, "auroc", method)
                 seen = 100 * per_class(mine, "auroc;inliers=memorised", method)
@@ -1895,7 +1886,7 @@ def ablation_table(rows):
     table, about = {}, {}
     for dataset in [d for d in SHORT if d in set(rows.dataset)]:
         for net in NETS:
-            mine = chosen(rows, dataset=dataset, net=net, ablations=True)
+            mine = where(rows, dataset=dataset, net=net, ablations=True)
             if not len(mine):
                 continue
             base, word = per_class(mine, "auroc"), f"{SHORT[dataset]}, {net}"
@@ -1914,7 +1905,7 @@ def ablation_table(rows):
     return pd.DataFrame(table).T
 
 
-print(runs_of(chosen(shared, ablations=True)))
+print(runs_of(where(shared, ablations=True)))
 changes = ablation_table(shared)
 changes.style.format(na_rep="–") if len(changes) else print("no recorded run yet")
 
@@ -1925,7 +1916,7 @@ changes.style.format(na_rep="–") if len(changes) else print("no recorded run y
 
 # %% tags=["hide-input"]
 claim = readings.claims()["crbnd-mnist"]
-of_readings = readings.table(claim, repeats.counted("crbnd", p.results))
+of_readings = readings.table(claim, replications.counted("crbnd", p.results))
 print(readings.sentence(of_readings))
 readings.shown(of_readings)
 

@@ -89,7 +89,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from novelty_utils.params import InputError, Protocol, RunParameters
+from novelty_utils.errors import InputError
+from novelty_utils.params import Protocol, RunParameters
 
 METHODS = ("Original", "PCA", "HOG", "ImageNet", "CAE", "CLS", "ICS")
 METHODS += ("Control", "Random", "Double")
@@ -157,22 +158,13 @@ from sklearn.decomposition import PCA
 from sklearn.svm import OneClassSVM
 from torch import nn
 
-from novelty_utils import (
-    collapse,
-    data,
-    metrics,
-    mixtures,
-    plots,
-    protocols,
-    published,
-    readings,
-    records,
-    repeats,
-    scoring,
-    training,
-)
+from novelty_utils import data, records, training
+from novelty_utils.data import protocols
+from novelty_utils.evaluation import metrics, mixtures, plots
+from novelty_utils.ledger import published, readings
 from novelty_utils.progress import tqdm
-from novelty_utils.records import Result
+from novelty_utils.records import Result, replications
+from novelty_utils.training import collapse
 
 plots.set_style()
 pd.set_option(
@@ -219,7 +211,7 @@ plt.show()
 # %%
 BATCH, L, SIDE = 64, 64, 32
 
-watch = records.Stopwatch()
+watch = records.RunMeter()
 ds = data.load(p.dataset, side=SIDE)
 images = data.to_side(ds.images, SIDE)
 C = images.shape[1]
@@ -510,7 +502,7 @@ def stage1_loss(model, batch):
 def fit(method, models, loss, sets):
     """Train one model per normal class; returns one history per class."""
     detectors = [
-        training.Detector(models[k], sets[k], p.seed, f"{method} {ds.classes[k]}")
+        training.Job(models[k], sets[k], p.seed, f"{method} {ds.classes[k]}")
         for k in splits
     ]
     checkpoint = (
@@ -523,7 +515,7 @@ def fit(method, models, loss, sets):
         "checkpoint": checkpoint,
         "label": method,
     }
-    return training.fit(detectors, images, [training.Step(loss)], **how)
+    return training.fit(detectors, images, [training.Objective(loss)], **how)
 
 
 everything = {k: {"all": split.train} for k, split in splits.items()}
@@ -547,7 +539,7 @@ def similarity(model, index):
     pad = (SIDE - side) // 2 if SIDE - 4 <= side < SIDE else 0
     cut = slice(pad, SIDE - pad)
     originals = (images[index].float() / 255)[..., cut, cut].numpy()
-    copies = scoring.apply(model, images, index)[..., cut, cut].numpy()
+    copies = training.apply(model, images, index)[..., cut, cut].numpy()
     how = {"data_range": 1.0, "channel_axis": 0}
     if p.ssim == "gaussian":
         how |= {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -580,9 +572,9 @@ parts = {
 typical, atypical = parts[shown]["typical"].flip(0)[:10], parts[shown]["atypical"][:10]
 gallery = {
     "typical": images[typical],
-    "typical, reconstructed": scoring.apply(models["CAE"][shown], images, typical),
+    "typical, reconstructed": training.apply(models["CAE"][shown], images, typical),
     "atypical": images[atypical],
-    "atypical, reconstructed": scoring.apply(models["CAE"][shown], images, atypical),
+    "atypical, reconstructed": training.apply(models["CAE"][shown], images, atypical),
 }
 plots.gallery(gallery, [plots.TYPICAL, plots.TYPICAL, plots.ATYPICAL, plots.ATYPICAL])
 plt.show()
@@ -870,7 +862,7 @@ def vgg19_features(index, weights=torchvision.models.VGG19_Weights.IMAGENET1K_V1
         def forward(self, X):
             return self.vgg(prepare(X.expand(-1, 3, -1, -1)))
 
-    return scoring.apply(
+    return training.apply(
         Wrapped().eval().to(training.pick_device(p.device)), images, index, batch=50
     ).numpy()
 
@@ -881,7 +873,7 @@ def features(method, k):
     index = (splits[k].train, splits[k].held_out, splits[k].test)
     if method in models:
         return [
-            scoring.apply(models[method][k].encoder, images, i).double().numpy()
+            training.apply(models[method][k].encoder, images, i).double().numpy()
             for i in index
         ]
     if method == "HOG":
@@ -916,7 +908,7 @@ def features(method, k):
 def scoring_seconds(method, k, train):
     """Seconds that a trained network and its SVM take to score the test images."""
     svm, started = fitted_svm(train), time.perf_counter()
-    codes = scoring.apply(models[method][k].encoder, images, splits[k].test)
+    codes = training.apply(models[method][k].encoder, images, splits[k].test)
     svm.decision_function(codes.double().numpy())
     return time.perf_counter() - started
 
@@ -968,7 +960,7 @@ def contraction(method, k, train, held_out):
     """How far closeness got, without a label: the mean deviation of a code coordinate on
     training and on held-out normals, and the root-mean-square distance of two held-out
     codes, as a share of that to a picture of noise."""
-    z_noise = scoring.apply(models[method][k].encoder, NOISE, torch.arange(len(NOISE)))
+    z_noise = training.apply(models[method][k].encoder, NOISE, torch.arange(len(NOISE)))
     far = cdist(held_out, z_noise.double().numpy(), "sqeuclidean").mean()
     found = {"code_spread": train.std(0).mean(), "spread": held_out.std(0).mean()}
     found["spread_to_noise"] = (2 * held_out.var(0).sum() / far) ** 0.5
@@ -1075,7 +1067,7 @@ figure, axes = plt.subplots(
 )
 for axis, (method, model) in zip(axes[0], models.items(), strict=True):
     codes = {
-        name: scoring.apply(model[shown].encoder, images, index)
+        name: training.apply(model[shown].encoder, images, index)
         for name, index, _ in groups
     }
     i, j = codes["typical"].std(0).argsort(descending=True)[:2].tolist()
@@ -1112,7 +1104,7 @@ if method in drawn:
     plots.gallery(
         {
             f"{method}: five false alarms, five misses": images[worst],
-            "reconstructed": scoring.apply(models[method][shown], images, worst),
+            "reconstructed": training.apply(models[method][shown], images, worst),
         }
     )
     plt.show()
@@ -1138,7 +1130,7 @@ collapsing = copy.deepcopy(models["CAE"][shown].encoder)
 def distances(encoder):
     both = {"normal": normal, "noise": NOISE}
     codes = {
-        name: scoring.apply(encoder, pictures, torch.arange(len(pictures)))
+        name: training.apply(encoder, pictures, torch.arange(len(pictures)))
         for name, pictures in both.items()
     }
     between = rms(codes["normal"][: len(NOISE)], codes["noise"][: len(normal)])
@@ -1151,9 +1143,9 @@ before = distances(collapsing)
 few = 30 if p.tier == "smoke" else 2  # epochs of the paper's protocol
 few *= training.steps_per_epoch(len(of_paper.train), BATCH)
 training.fit(
-    [training.Detector(collapsing, everything[shown], p.seed, "closeness only")],
+    [training.Job(collapsing, everything[shown], p.seed, "closeness only")],
     images,
-    [training.Step(closeness_only)],
+    [training.Objective(closeness_only)],
     epochs=training.epochs_for(few, len(splits[shown].train), BATCH),
     batch=BATCH,
     device=p.device,
@@ -1192,7 +1184,7 @@ def with_settings(table, **settings):
     return table
 
 
-every = records.frame(repeats.counted("ics", p.results))
+every = records.to_frame(replications.counted("ics", p.results))
 every = every[every.protocol == "one_class"]  # the paper's
 tiers = records.one_tier(with_settings(every), "dataset")[["dataset", "tier"]]
 ours = every.merge(tiers.drop_duplicates())
@@ -1456,8 +1448,8 @@ solved
 
 # %% tags=["hide-input"]
 LIMIT = {"torch": 1e-5**0.5, "keras": 1e-3**0.5}  # of the spread, as derived above
-single_runs = records.with_the_books("ics", p.results)
-single_runs += records.read("ics", records.BOOK / repeats.FOLDER)
+single_runs = records.read_with_reference("ics", p.results)
+single_runs += records.read("ics", records.BOOK / replications.FOLDER)
 
 
 def run_by_run(class_names, bn="torch"):
@@ -1555,7 +1547,7 @@ length
 # The paper leaves choices open. Each row below changes one of them and keeps the rest, on classes that were fixed beforehand. Nothing is chosen by it: the defaults of this page stay what they were.
 
 # %% tags=["hide-input"]
-counted = repeats.counted("ics", p.results)
+counted = replications.counted("ics", p.results)
 claim = readings.claims()["ics-fashion"]
 table_of_readings = readings.table(claim, counted)
 print(readings.sentence(table_of_readings))

@@ -88,17 +88,11 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
 
-from novelty_utils import (
-    data,
-    metrics,
-    mixtures,
-    plots,
-    protocols,
-    records,
-    repeats,
-)
+from novelty_utils import data, records
+from novelty_utils.data import protocols
+from novelty_utils.evaluation import metrics, mixtures, plots
 from novelty_utils.progress import tqdm
-from novelty_utils.records import Result, chosen
+from novelty_utils.records import Result, replications, where
 
 plots.set_style()
 pd.set_option("display.max_columns", 40, "display.width", 160)
@@ -194,7 +188,7 @@ plt.show()
 # The images are taken as they are, as pixels in $[0, 1]$, under the same splits as the four papers' pages.
 
 # %%
-watch = records.Stopwatch()
+watch = records.RunMeter()
 ds = data.load(p.dataset, side=32)
 splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
 shown = next(iter(splits))  # the card and the table below show this class
@@ -288,7 +282,7 @@ this_run.style.hide(axis="index").format(precision=3)
 
 
 # %%
-from novelty_utils import provenance
+from novelty_utils.records import provenance
 
 
 class Contestant(NamedTuple):
@@ -422,7 +416,7 @@ def collected(every):
 
 
 PAPERS = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
-every = {paper: repeats.counted(paper, p.results) for paper in PAPERS}
+every = {paper: replications.counted(paper, p.results) for paper in PAPERS}
 runs = collected([record for read in every.values() for record in read])
 print(len(runs), "results of", runs.name.nunique(), "contestants")
 
@@ -562,7 +556,7 @@ def standings(rows):
     common = common_blocks(values)
     ranks, table = mean_ranks(common), []
     for name in NAMES:
-        mine = chosen(rows, name=name)
+        mine = where(rows, name=name)
         if not len(mine):
             table.append({"contestant": name})
             continue
@@ -571,7 +565,7 @@ def standings(rows):
         row = {"contestant": name, "AUROC": classes.mean(), "±": half_width(classes)}
         row |= {"seeds ±": spread, "classes": str(len(classes))}
         row |= {"runs": str(len(mine)), "rank": ranks.get(name)}
-        timed = chosen(mine, hardware=mine.hardware.mode()[0])  # never over machines
+        timed = where(mine, hardware=mine.hardware.mode()[0])  # never over machines
         row |= {"train, s": timed.train.median(), "ms": timed.ms.median()}
         table.append(row | {"on": LETTER[timed.hardware.iloc[0]]})
     table = pd.DataFrame(table, columns=COLUMNS)
@@ -599,7 +593,7 @@ def caption(dataset, common, rows, missing):
 
 def show_board(protocol, dataset):
     """The table of one data set under one protocol."""
-    rows = chosen(runs, protocol=protocol, dataset=dataset)
+    rows = where(runs, protocol=protocol, dataset=dataset)
     if not len(rows):
         return print(f"{SHORT[dataset]}, {protocol}: nothing run yet with our settings")
     table, common = standings(rows)
@@ -670,7 +664,7 @@ def share_table(rows):
 
 
 for dataset_ in SHORT:
-    table = share_table(chosen(runs, protocol="simo", dataset=dataset_))
+    table = share_table(where(runs, protocol="simo", dataset=dataset_))
     if table is None:
         print(f"{SHORT[dataset_]}: nothing run yet")
         continue
@@ -705,7 +699,7 @@ def class_panel(axis, values, title):
 
 POOLED = ("mnist", "fashion_mnist")  # CIFAR has been run by few contestants so far
 pooled = runs[runs.dataset.isin(POOLED)]
-blocks = {k: block_values(chosen(pooled, protocol=k)) for k in PROTOCOLS}
+blocks = {k: block_values(where(pooled, protocol=k)) for k in PROTOCOLS}
 blocks = {k: values for k, values in blocks.items() if len(values)}
 cells = [(k, d) for k in blocks for d in POOLED if d in blocks[k].index]
 if cells:

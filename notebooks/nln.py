@@ -98,7 +98,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from novelty_utils.params import InputError, Protocol, RunParameters
+from novelty_utils.errors import InputError
+from novelty_utils.params import Protocol, RunParameters
 
 MODELS = ("AE", "VAE", "AAE", "AE-res", "AE-con")
 
@@ -159,21 +160,13 @@ from scipy.stats import wilcoxon
 from sklearn.decomposition import PCA
 from torch import nn
 
-from novelty_utils import (
-    collapse,
-    data,
-    metrics,
-    mixtures,
-    neighbours,
-    plots,
-    protocols,
-    published,
-    records,
-    scoring,
-    training,
-)
+from novelty_utils import data, records, training
+from novelty_utils.data import protocols
+from novelty_utils.evaluation import metrics, mixtures, neighbours, plots, scoring
+from novelty_utils.ledger import published
 from novelty_utils.progress import tqdm
-from novelty_utils.records import Result, chosen
+from novelty_utils.records import Result, where
+from novelty_utils.training import collapse
 
 plots.set_style()
 pd.set_option(
@@ -226,7 +219,7 @@ STEPS = {"smoke": 250, "demo": 1000}  # of 128; the paper tier has 50 epochs ins
 REFERENCE = 128
 LR = {"smoke": 1e-3, "demo": 1e-3, "paper": 1e-4}[p.tier]
 
-watch = records.Stopwatch()
+watch = records.RunMeter()
 ds = data.load(p.dataset, side=32)
 SIDE = max(28, min(ds.images.shape[-2:]))
 images = data.to_side(ds.images, SIDE)
@@ -767,7 +760,7 @@ CRITIC_LR = 1e-4
 
 
 def step(loss, *updates, lr=LR):
-    return training.Step(loss, updates, lr=lr)
+    return training.Objective(loss, updates, lr=lr)
 
 
 BUILDS = {
@@ -807,7 +800,7 @@ def fit(name, keys, restart=0, n_epochs=None):
     make, steps = BUILDS[name]
     built = {k: training.build(make, collapse.seed_of(p.seed, restart)) for k in keys}
     detectors = [
-        training.Detector(
+        training.Job(
             built[k], {"all": splits[k].train}, p.seed, f"{name} {ds.classes[k]}"
         )
         for k in keys
@@ -905,25 +898,25 @@ class Bank:
 
     def __init__(self, name, model, index):
         self.name, self.model, self.index = name, model, index
-        self.codes = scoring.apply(model.encoder, images, index)
+        self.codes = training.apply(model.encoder, images, index)
         every = torch.arange(len(index))
-        self.decoded = scoring.apply(model.decoder, self.codes, every)
+        self.decoded = training.apply(model.decoder, self.codes, every)
         self.features = {}
         if name == "AE-res":
             q = model.critic.features
-            self.features["res"] = scoring.apply(q, self.decoded, every)
+            self.features["res"] = training.apply(q, self.decoded, every)
         if name == "AE-con":
             f_con = model.re_encoder
-            self.features["con"] = scoring.apply(f_con, self.decoded, every)
+            self.features["con"] = training.apply(f_con, self.decoded, every)
         self.decoded = self.decoded.flatten(1)
 
     def parts(self, pictures):
         """All parts of all scores of these images, uint8 (n, C, s, s): eq. 3 as (n,),
         the others (n, K_max)."""
         every, model = torch.arange(len(pictures)), self.model
-        z = scoring.apply(model.encoder, pictures, every)
+        z = training.apply(model.encoder, pictures, every)
         X = pictures.flatten(1).float() / 255
-        X_hat = scoring.apply(model.decoder, z, every)
+        X_hat = training.apply(model.decoder, z, every)
         distance, nearest = neighbours.nearest(z, self.codes, GRID_K[-1])
         found = {
             "recon": (X - X_hat.flatten(1)).abs().mean(1),
@@ -932,12 +925,12 @@ class Bank:
             "raw": neighbour_error(X, pixels(self.index), nearest),
         }
         if self.name == "AE-res":
-            q = scoring.apply(model.critic.features, pictures, every)
-            q_hat = scoring.apply(model.critic.features, X_hat, every)
+            q = training.apply(model.critic.features, pictures, every)
+            q_hat = training.apply(model.critic.features, X_hat, every)
             found["recon_res"] = (q - q_hat).abs().mean(1)
             found["res"] = neighbour_error(q, self.features["res"], nearest)
         if self.name == "AE-con":
-            z_con = scoring.apply(model.re_encoder, X_hat, every)
+            z_con = training.apply(model.re_encoder, X_hat, every)
             found["recon_con"] = (z - z_con).abs().mean(1)
             found["con"] = neighbour_error(z, self.features["con"], nearest)
             found["con_code"] = neighbour_error(z_con, self.codes, nearest)
@@ -1190,8 +1183,8 @@ picked = np.concatenate([np.flatnonzero(y == label)[:5] for label in (0, 1)])
 test = splits[shown].test[torch.from_numpy(picked)]
 bank = banks[shown, first]
 X = images[test].float() / 255
-z = scoring.apply(bank.model.encoder, images, test)
-X_hat = scoring.apply(bank.model.decoder, z, torch.arange(len(z)))
+z = training.apply(bank.model.encoder, images, test)
+X_hat = training.apply(bank.model.decoder, z, torch.arange(len(z)))
 _, nearest = neighbours.nearest(z, bank.codes, K)
 X_hat_k = bank.decoded[nearest].unflatten(2, X.shape[1:])  # (10, K, C, s, s)
 rows = {"input: five normal, five novel": X, "reconstruction": X_hat}
@@ -1224,7 +1217,7 @@ for axis, name in zip(axes[0], wanted, strict=True):
         (1, plots.NOVEL, "novel"),
     ):
         index = splits[shown].test[torch.from_numpy(y == label)][:150]
-        z = scoring.apply(trained[name][shown].encoder, images, index)
+        z = training.apply(trained[name][shown].encoder, images, index)
         axis.scatter(*plane.transform(z).T, s=6, alpha=0.7, color=colour, label=words)
     axis.set(title=name, xticks=[], yticks=[])
 axes[0][0].legend(fontsize=7, markerscale=2)
@@ -1382,7 +1375,7 @@ alarms = [n for n in order[::-1] if y[n] == 0][:5]
 misses = [n for n in order if y[n] == 1][:5]
 worst = splits[shown].test[torch.tensor(alarms + misses)]
 bank = banks[shown, name]
-z = scoring.apply(bank.model.encoder, images, worst)
+z = training.apply(bank.model.encoder, images, worst)
 _, nearest = neighbours.nearest(z, bank.codes, 1)
 rows = {
     f"{name}: five false alarms, five misses": images[worst].float() / 255,
@@ -1405,7 +1398,7 @@ plt.show()
 # defects <nln_defects>`.
 
 # %% tags=["hide-input"]
-from novelty_utils import provenance
+from novelty_utils.records import provenance
 
 place = next(trained[wanted[0]][shown].parameters()).device
 
@@ -1462,8 +1455,8 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 
 # %% tags=["hide-input"]
 printed = published.read("nln")
-recorded = records.with_the_books("nln", p.results)
-every = parsed(records.frame(recorded))
+recorded = records.read_with_reference("nln", p.results)
+every = parsed(records.to_frame(recorded))
 every = every[(every.tier != "smoke") & every.protocol.isin(["miso", "simo"])]
 same = ["dataset", "protocol", "class_name", "tier", "seed", "L", "arch", "method"]
 same += ["batch", "loss", "adversarial"]
@@ -1472,7 +1465,7 @@ every = every.drop_duplicates([*same, "metric", "note"])
 every = every[every.epoch.isna()]
 # the tier with most models; what was run in the other one, too, has a table of its own
 AS_SET = {"batch": 128, "loss": "squared", "adversarial": 1.0}
-ours = chosen(every, arch="paper", tier="demo", **AS_SET)
+ours = where(every, arch="paper", tier="demo", **AS_SET)
 SETS = [d for d in ("mnist", "fashion_mnist", "cifar10_jpeg") if d in set(ours.dataset)]
 AS_PRINTED = {"cifar10_jpeg": "cifar10"}
 
@@ -1502,7 +1495,7 @@ def configuration(dataset, protocol):
     """The paper's best: a row of its Table 3 or 4, and its model, K, L and α."""
     table = {"miso": "Table 3", "simo": "Table 4"}[protocol]
     name = AS_PRINTED.get(dataset, dataset)
-    paper = chosen(printed, table=table, dataset=name, method="NLN").iloc[0]
+    paper = where(printed, table=table, dataset=name, method="NLN").iloc[0]
     at = dict(item.split("=") for item in paper.setting.split(";"))
     return paper, at["model"], int(at["K"]), int(at["L"]), float(at["alpha"])
 
@@ -1510,7 +1503,7 @@ def configuration(dataset, protocol):
 def size_of(rows, method):
     """The L with most classes in rows of one data set and protocol; of several the paper's,
     if it is among them, else the smallest."""
-    classes = chosen(rows, method=method).groupby("L").class_name.nunique()
+    classes = where(rows, method=method).groupby("L").class_name.nunique()
     most = classes.index[classes == classes.max()].tolist()
     paper = configuration(rows.dataset.iloc[0], rows.protocol.iloc[0])[3]
     return paper if paper in most else min(most)
@@ -1519,9 +1512,9 @@ def size_of(rows, method):
 def at_setting(rows, score, n, weight):
     """One score at one K and α, from the grids of all runs or from runs that asked for
     just this."""
-    rows = chosen(rows, score=score)
-    grid = chosen(rows, at_K=n, at_alpha=weight)
-    asked = chosen(rows, choice="fixed", note=f"K={n};alpha={weight}")
+    rows = where(rows, score=score)
+    grid = where(rows, at_K=n, at_alpha=weight)
+    asked = where(rows, choice="fixed", note=f"K={n};alpha={weight}")
     return per_class(pd.concat([grid[grid["scale"] == "held out"], asked]))
 
 
@@ -1529,20 +1522,20 @@ def scores_of(rows, method):
     """AUROC per class of one model's scores, one column per way to score; and the
     oracle's K and α."""
     _, _, n, _, weight = configuration(rows.dataset.iloc[0], rows.protocol.iloc[0])
-    mine, score = chosen(rows, method=method, kind="auroc"), OWN.get(method, "nln")
+    mine, score = where(rows, method=method, kind="auroc"), OWN.get(method, "nln")
     grid = mine[(mine.score == score) & (mine["scale"] == "held out")]
     of_class = grid.groupby(["at_K", "at_alpha", "class_name"]).value.mean()
     best = of_class.groupby(["at_K", "at_alpha"]).mean().idxmax()
-    pixel = chosen(rows, method="pixels", at_K=1)
+    pixel = where(rows, method="pixels", at_K=1)
     columns = {
-        "reconstruction": per_class(chosen(mine, score="recon")),
-        "own error": per_class(chosen(mine, score=f"recon_{OWN.get(method)}")),
+        "reconstruction": per_class(where(mine, score="recon")),
+        "own error": per_class(where(mine, score=f"recon_{OWN.get(method)}")),
         "NLN as in the paper": at_setting(mine, score, n, weight),
-        "α = ½, K = 1": per_class(chosen(grid, at_K=1, at_alpha=0.5)),
-        "chosen": per_class(chosen(mine, score=score, choice="pseudo")),
-        "oracle": per_class(chosen(grid, at_K=best[0], at_alpha=best[1])),
-        "codes alone": per_class(chosen(grid, at_K=1, at_alpha=0.0)),
-        "training images": per_class(chosen(mine, score="raw", at_K=1)),
+        "α = ½, K = 1": per_class(where(grid, at_K=1, at_alpha=0.5)),
+        "chosen": per_class(where(mine, score=score, choice="pseudo")),
+        "oracle": per_class(where(grid, at_K=best[0], at_alpha=best[1])),
+        "codes alone": per_class(where(grid, at_K=1, at_alpha=0.0)),
+        "training images": per_class(where(mine, score="raw", at_K=1)),
         "pixels": per_class(pixel),
     }
     table = pd.DataFrame(columns)
@@ -1564,7 +1557,7 @@ def score_table(protocol):
     """One row per data set and model, in percent."""
     rows_ = []
     for dataset in SETS:
-        rows = chosen(ours, dataset=dataset, protocol=protocol)
+        rows = where(ours, dataset=dataset, protocol=protocol)
         for method, size in sorted(set(zip(rows.method, rows.L, strict=True))):
             if method == "pixels":
                 continue
@@ -1641,16 +1634,16 @@ def best_configurations():
     for protocol in ("miso", "simo"):
         for dataset in SETS:
             paper, model, n, size, weight = configuration(dataset, protocol)
-            known = chosen(printed, table=paper.table, dataset=paper.dataset)
+            known = where(printed, table=paper.table, dataset=paper.dataset)
             row = {
                 "": f"{paper.table}, {SHORT[dataset]}",
                 "paper's choice": f"{model}, K={n}, L={size}, α={weight:g}",
                 "paper": 100 * paper.value,
-                "DKNN, paper": 100 * chosen(known, method="DKNN").value.iloc[0],
+                "DKNN, paper": 100 * where(known, method="DKNN").value.iloc[0],
             }
-            mine = chosen(ours, dataset=dataset, protocol=protocol, method=model)
+            mine = where(ours, dataset=dataset, protocol=protocol, method=model)
             near = min(set(mine.L), key=lambda at: abs(at - size), default=size)
-            for words, these in with_and_without(chosen(mine, L=near), model):
+            for words, these in with_and_without(where(mine, L=near), model):
                 values = at_setting(these, OWN.get(model, "nln"), n, weight)
                 if len(values):
                     row = row | {"ours": 100 * values.mean()}
@@ -1719,16 +1712,16 @@ def recipes():
 
     def row(key, way, runs):
         these = dict(zip(of_model, key, strict=True)) | way
-        rows = chosen(every, kind="auroc", **these).merge(runs)
+        rows = where(every, kind="auroc", **these).merge(runs)
         _, _, n, _, weight = configuration(key[0], key[1])
         score = OWN.get(key[2], "nln")
-        codes = chosen(rows, score=score, at_K=1, at_alpha=0.0, scale="held out")
+        codes = where(rows, score=score, at_K=1, at_alpha=0.0, scale="held out")
         values = {
-            "reconstruction": per_class(chosen(rows, score="recon")),
+            "reconstruction": per_class(where(rows, score="recon")),
             "codes alone": per_class(codes),
             "NLN": at_setting(rows, score, n, weight),
         }
-        mine = chosen(trainings, **these).merge(runs)
+        mine = where(trainings, **these).merge(runs)
         of_row = {"data": SHORT[key[0]], "protocol": key[1].upper()}
         of_row |= {"model": f"{key[2]}, {key[3]}", "recipe": in_words(way)}
         of_row |= {"n": str(len(runs)), "steps": f"{mine.steps.mean():,.0f}"}
@@ -1739,9 +1732,9 @@ def recipes():
     for key, of_this in trainings.groupby(of_model):
         ways = [dict(zip(WAY, w, strict=True)) for w, _ in of_this.groupby(WAY)]
         for way in ways:
-            mine = chosen(of_this, **way)[runs_]
+            mine = where(of_this, **way)[runs_]
             for beside in (way | {"arch": "paper"}, SHORTLY):
-                both = chosen(of_this, **beside)[runs_].merge(mine)
+                both = where(of_this, **beside)[runs_].merge(mine)
                 if way not in (beside, SHORTLY) and len(both):
                     table += [row(key, beside, both), row(key, way, both)]
                     if len(mine) > len(both):
@@ -1781,12 +1774,12 @@ def increases():
     rows_ = []
     for table, protocol in (("Table 1", "miso"), ("Table 2", "simo")):
         for dataset in SETS:
-            rows = chosen(ours, dataset=dataset, protocol=protocol)
+            rows = where(ours, dataset=dataset, protocol=protocol)
             for model in MODELS:
                 sizes = sorted(set(rows[rows.method == model].L))
                 if not sizes:
                     continue
-                paper = chosen(
+                paper = where(
                     printed,
                     table=table,
                     dataset=AS_PRINTED.get(dataset, dataset),
@@ -1824,12 +1817,12 @@ def scores_of_table6(rows):
     """AUROC per class of the four scores of Table 6, and with the roles as in the code."""
     grid = rows[(rows["scale"] == "held out") & (rows.at_K == 2)]
     return {
-        "recon": per_class(chosen(rows, score="recon")),
-        "nln": per_class(chosen(grid, score="nln", at_alpha=1.0)),
-        "con": per_class(chosen(grid, score="con", at_alpha=1.0)),
-        "total": per_class(chosen(grid, score="con", at_alpha=0.9)),
+        "recon": per_class(where(rows, score="recon")),
+        "nln": per_class(where(grid, score="nln", at_alpha=1.0)),
+        "con": per_class(where(grid, score="con", at_alpha=1.0)),
+        "total": per_class(where(grid, score="con", at_alpha=0.9)),
         "con, roles as in the code": per_class(
-            chosen(grid, score="con_code", at_alpha=1.0)
+            where(grid, score="con_code", at_alpha=1.0)
         ),
     }
 
@@ -1837,10 +1830,10 @@ def scores_of_table6(rows):
 def table6():
     rows_ = []
     for dataset in SETS:
-        mine = chosen(
+        mine = where(
             ours, dataset=dataset, protocol="miso", method="AE-con", kind="auroc", L=32
         )
-        paper = chosen(
+        paper = where(
             printed, table="Table 6", dataset=AS_PRINTED.get(dataset, dataset)
         )
         for words, rows in with_and_without(mine, "AE-con") if len(mine) else ():
@@ -1871,7 +1864,7 @@ panels = [
     (d, protocol)
     for d in SETS
     for protocol in ("miso", "simo")
-    if len(chosen(ours, dataset=d, protocol=protocol, method="AE"))
+    if len(where(ours, dataset=d, protocol=protocol, method="AE"))
 ]
 if panels:
     figure, axes = plt.subplots(
@@ -1883,14 +1876,14 @@ if panels:
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for axis, (dataset, protocol) in zip(axes.flat, panels, strict=False):
-        rows = chosen(ours, dataset=dataset, protocol=protocol, kind="auroc")
+        rows = where(ours, dataset=dataset, protocol=protocol, kind="auroc")
         for number, (method, score) in enumerate(
             {"AE": "nln", "AE-con": "con"}.items()
         ):
-            if not len(chosen(rows, method=method)):
+            if not len(where(rows, method=method)):
                 continue
             size = size_of(rows, method)
-            mine = chosen(rows, method=method, L=size)
+            mine = where(rows, method=method, L=size)
             for scale, style in (("held out", "-"), ("test set", "--")):
                 line = mine[(mine.score == score) & (mine["scale"] == scale)]
                 line = line[line.at_K == line.K]
@@ -1898,9 +1891,9 @@ if panels:
                 line = line.groupby("at_alpha").mean()
                 words = f"{method}, L = {size}" if style == "-" else None
                 axis.plot(100 * line, style, color=f"C{number}", label=words)
-            level = 100 * per_class(chosen(mine, score="recon")).mean()
+            level = 100 * per_class(where(mine, score="recon")).mean()
             axis.axhline(level, linestyle=":", color=f"C{number}")
-        level = 100 * per_class(chosen(rows, method="pixels", at_K=1)).mean()
+        level = 100 * per_class(where(rows, method="pixels", at_K=1)).mean()
         axis.axhline(level, linestyle=":", color="gray")
         axis.set(title=f"{dataset}, {protocol}", xlabel="α", ylabel="AUROC in %")
         axis.legend(fontsize=7)
@@ -1917,7 +1910,7 @@ else:
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-heat", "caption": "As the paper's Fig. 5: mean AUROC in percent of the plain autoencoder under SIMO at α = 0.8, over the classes that are recorded for every L of the panel."}, "image": {"alt": "Heat maps of AUROC with the number of neighbours on one axis and the latent dimension on the other, one per data set"}}
 heat = {}
 for dataset in SETS:
-    rows = chosen(ours, dataset=dataset, protocol="simo", method="AE", score="nln")
+    rows = where(ours, dataset=dataset, protocol="simo", method="AE", score="nln")
     rows = rows[(rows["scale"] == "held out") & (rows.at_alpha == 0.8)]
     table = rows.pivot_table(index="class_name", columns=["L", "at_K"], values="value")
     table = table.dropna()
@@ -1951,7 +1944,7 @@ if panels:
         len(panels), 1, figsize=(7.5, 2.5 * len(panels)), squeeze=False
     )
     for axis, (dataset, protocol) in zip(axes[:, 0], panels, strict=True):
-        rows = chosen(ours, dataset=dataset, protocol=protocol)
+        rows = where(ours, dataset=dataset, protocol=protocol)
         size = size_of(rows, "AE")
         table, _ = scores_of(rows[(size == rows.L) | (rows.method == "pixels")], "AE")
         table = 100 * table
@@ -2006,17 +1999,17 @@ PAIRS = (
 
 def gains(dataset, protocol, method):
     """The L, and by pair of scores the gains in points, one value per class."""
-    rows = chosen(ours, dataset=dataset, protocol=protocol)
-    mine = chosen(rows, method=method)
+    rows = where(ours, dataset=dataset, protocol=protocol)
+    mine = where(rows, method=method)
     if not len(mine):
         return None, {}
     size = size_of(rows, method)
     table, _ = scores_of(rows[(size == rows.L) | (rows.method == "pixels")], method)
-    grid = chosen(rows, method=method, L=size, score=OWN.get(method, "nln"))
+    grid = where(rows, method=method, L=size, score=OWN.get(method, "nln"))
     grid = grid[(grid["scale"] == "held out") & (grid.at_K == 1)]
-    table["image part alone"] = per_class(chosen(grid, at_alpha=1.0))
+    table["image part alone"] = per_class(where(grid, at_alpha=1.0))
     if method in OWN:
-        plain = chosen(rows, method=method, L=size, score="nln", at_K=1, at_alpha=1.0)
+        plain = where(rows, method=method, L=size, score="nln", at_K=1, at_alpha=1.0)
         plain = per_class(plain[plain["scale"] == "held out"])
     else:
         plain = table["image part alone"]
@@ -2087,7 +2080,7 @@ gain_table("AE-con")
 # A short training can hold, but it cannot refute. Nothing is chosen here.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-readings", "caption": "Table 3 on MNIST, nine digits normal: AE-con under every reading, on the novel digits 1 and 9."}, "image": {"alt": "Dot plot with one row for each reading of the paper, our AUROC as points and the printed value as a line"}}
-from novelty_utils import readings
+from novelty_utils.ledger import readings
 
 claim = readings.claims()["nln-mnist"]
 of_claim = readings.table(claim, recorded)

@@ -77,7 +77,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from novelty_utils.params import InputError, RunParameters, defect_class_names
+from novelty_utils.errors import InputError
+from novelty_utils.params import RunParameters, defect_class_names
 
 
 class Parameters(RunParameters):
@@ -107,16 +108,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from novelty_utils import (
-    defects,
-    metrics,
-    plots,
-    published,
-    records,
-    scoring,
-    training,
-)
-from novelty_utils.neighbours import nearest
+from novelty_utils import records, training
+from novelty_utils.data import defects
+from novelty_utils.evaluation import metrics, plots, scoring
+from novelty_utils.evaluation.neighbours import nearest
+from novelty_utils.ledger import published
 from novelty_utils.progress import tqdm
 from novelty_utils.records import Result
 
@@ -186,7 +182,7 @@ SIDE = {"smoke": 256, "demo": 512, "paper": 1024}[p.tier]
 TEXTURES = {"brick", "cloth", "gravel", "carpet", "grid", "leather", "tile", "wood"}
 HELD_OUT = 0.2
 
-watch = records.Stopwatch()
+watch = records.RunMeter()
 names = [defect_class_names(p.dataset)[k] for k in p.labels()]
 shown = names[0]  # the figures below show this class
 
@@ -530,17 +526,17 @@ BATCH = {"smoke": 32, "demo": 64, "paper": 128}[p.tier]
 LR = 1e-4 if p.tier == "paper" else 1e-3
 ADVERSARIAL, CRITIC_LR = 0.01, 1e-4
 
-critic_step = training.Step(critic_loss, ("critic",), lr=CRITIC_LR)
+critic_step = training.Objective(critic_loss, ("critic",), lr=CRITIC_LR)
 MODELS = {
-    "AE": (Autoencoder, [training.Step(ae_loss, lr=LR)]),
+    "AE": (Autoencoder, [training.Objective(ae_loss, lr=LR)]),
     "AE-res": (
         AERes,
-        [training.Step(res_loss, ("encoder", "decoder"), lr=LR), critic_step],
+        [training.Objective(res_loss, ("encoder", "decoder"), lr=LR), critic_step],
     ),
     "AE-con": (
         AECon,
         [
-            training.Step(con_loss, ("encoder", "decoder", "re_encoder"), lr=LR),
+            training.Objective(con_loss, ("encoder", "decoder", "re_encoder"), lr=LR),
             critic_step,
         ],
     ),
@@ -553,7 +549,7 @@ def train(name, sound):
     C, seen = sound.shape[1], training_patches(sound, name)
     network = training.build(lambda: make(C), p.seed)
     everything = {"all": torch.arange(len(seen))}
-    detector = training.Detector(network, everything, p.seed, f"{p.model} {name}")
+    detector = training.Job(network, everything, p.seed, f"{p.model} {name}")
     per_epoch = max(1, len(seen) // min(BATCH, len(seen)))
     # an interrupted run resumes from here
     checkpoint = None if p.tier == "smoke" else records.scratch("nln_defects", p) / name
@@ -589,7 +585,7 @@ plt.show()
 def through(part, inputs):
     """What a part of the network makes of patches uint8 or float32 (n, c, 128, 128), or
     of codes float32 (n, L); float32, on the CPU."""
-    return scoring.apply(part, inputs, torch.arange(len(inputs)))
+    return training.apply(part, inputs, torch.arange(len(inputs)))
 
 
 bank = through(network.encoder, defects.patches(sound))
@@ -1023,7 +1019,7 @@ shutil.rmtree(records.scratch("nln_defects", p), ignore_errors=True)
 
 # %% tags=["hide-input"]
 SETTINGS = {"model": "AE", "L": 128, "K": 1}
-every = records.frame(records.with_the_books("nln_defects", p.results))
+every = records.to_frame(records.read_with_reference("nln_defects", p.results))
 
 
 def recorded(dataset):

@@ -1,3 +1,3 @@
-"""Shared rooms of the novelty-detection book; import the room you need, e.g. `from novelty_utils import data`."""
+"""What the papers of the novelty-detection book share; import the wing you need: `from novelty_utils import data`."""
 
 __version__ = "0.1.0"

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from novelty_utils import __version__, runs
-from novelty_utils.params import InputError, first_there, is_folder, reachable
+from novelty_utils import __version__
+from novelty_utils.errors import InputError
+from novelty_utils.params import first_there, is_folder, reachable
+from novelty_utils.runs import execution
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.command(chosen)
     except InputError as error:
         return _say(error, 2)
-    except runs.RunError as error:
+    except execution.RunError as error:
         return _say(error, 1)
     except KeyboardInterrupt as error:
         return _say(str(error) or "interrupted", 130)
@@ -98,25 +100,25 @@ def _parser() -> argparse.ArgumentParser:
 def _run(chosen: argparse.Namespace) -> None:
     if chosen.headless and chosen.output:
         raise InputError("--headless writes no notebook: leave out --output or --headless")
-    notebook = runs.find_notebook(chosen.name)
-    parameters, values = runs.check(notebook, _split(chosen.pairs))
+    notebook = execution.find_notebook(chosen.name)
+    parameters, values = execution.check(notebook, _split(chosen.pairs))
     if parameters.device == "cuda":
-        from novelty_utils import engines  # loads torch
+        from novelty_utils.training import backends  # loads torch
 
-        engines.pick_device("cuda")
+        backends.pick_device("cuda")
     if chosen.headless:
-        runs.run_headless(notebook, values)
+        execution.run_headless(notebook, values)
     else:
-        output = chosen.output or runs.default_output(notebook, parameters)
-        print(f"notebook: {runs.run_papermill(notebook, values, output)}")
-    files = runs.recorded(notebook.stem, parameters)
+        output = chosen.output or execution.default_output(notebook, parameters)
+        print(f"notebook: {execution.run_papermill(notebook, values, output)}")
+    files = execution.recorded(notebook.stem, parameters)
     told = files if len(files) <= 3 else [f"{len(files)} in {files[0].parent}"]
     for where in told or [Path(parameters.results)]:  # a notebook may record nothing, or under another name
         print(f"records:  {where}")
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
-    from novelty_utils import plans, sweeps  # they load torch
+    from novelty_utils.runs import pending, sweeps  # they load torch
 
     if chosen.scheduler is not None and not chosen.scheduler.strip():
         raise InputError("--scheduler '' is no address: give one, such as tcp://host:8786, or leave it out")
@@ -125,13 +127,14 @@ def _sweep(chosen: argparse.Namespace) -> None:
     if chosen.dry_run and chosen.scheduler:
         raise InputError("--dry-run reckons with this machine alone: leave out --scheduler, or --dry-run")
     if chosen.dry_run:
-        plans.show(chosen.file, _split(chosen.pairs), chosen.workers)
+        pending.show(chosen.file, _split(chosen.pairs), chosen.workers)
     else:
         sweeps.run(chosen.file, _split(chosen.pairs), chosen.workers, chosen.scheduler, chosen.hours)
 
 
 def _claims(chosen: argparse.Namespace) -> None:
-    from novelty_utils import claims, records  # they load torch
+    from novelty_utils.ledger import claims
+    from novelty_utils.records import store  # they load torch
 
     with reachable("--results", chosen.results):
         there = is_folder(Path(chosen.results))
@@ -139,7 +142,7 @@ def _claims(chosen: argparse.Namespace) -> None:
         wanted = "give the one with the records, or go to the clone"
         raise InputError(f"--results {chosen.results!r} is not a folder: {wanted}")
     papers = [name for names in claims.PAPERS.values() for name in names]
-    if not any(records.read(name, chosen.results) for name in papers):
+    if not any(store.read(name, chosen.results) for name in papers):
         wanted = f"holds no records PAPER/DATASET/NAME.json of {', '.join(papers)}"
         raise InputError(f"--results {chosen.results!r} {wanted}: give the folder above, or run one of these first")
     with reachable("--output", chosen.output):
@@ -156,8 +159,8 @@ def _claims(chosen: argparse.Namespace) -> None:
 
 
 def _tell(table: pd.DataFrame, written: Sequence[Path]) -> None:
-    from novelty_utils import claims
-    from novelty_utils.verdicts import NOT_ATTEMPTED
+    from novelty_utils.ledger import claims
+    from novelty_utils.ledger.verdicts import NOT_ATTEMPTED
 
     numbers, left = table.kind == "number", table.verdict == NOT_ATTEMPTED
     for line in table[~numbers & ~left].itertuples():
@@ -201,7 +204,7 @@ def _split(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _params(chosen: argparse.Namespace) -> None:
-    schema, defaults = runs.read_schema(runs.find_notebook(chosen.name))
+    schema, defaults = execution.read_schema(execution.find_notebook(chosen.name))
     rows = [("name", "type or allowed", "default", "description")]
     for name, about in schema.model_json_schema()["properties"].items():
         rows.append((name, _allowed(about), str(defaults.get(name, "")), about.get("description", "")))

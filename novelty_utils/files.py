@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from novelty_utils.params import InputError
+from novelty_utils.errors import InputError
 
 
 def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:

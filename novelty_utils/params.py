@@ -1,6 +1,6 @@
 """The typed, strict parameters of a run: one schema for notebook, papermill, command line and docs.
 
-This is the lowest room: it imports neither torch nor any other room, so a wrong value is refused within a moment.
+It imports neither torch nor pandas, so a wrong value is refused within a moment.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from novelty_utils.errors import InputError
 
 # The protocols that every paper's notebook can run under; `protocols.split` makes the split of each.
 Protocol = Literal["one_class", "simo", "miso", "outlier_share"]
@@ -71,13 +73,6 @@ DEFECT_CLASSES = {
 
 MANY_CLASSES = 20  # more are not listed in one line
 LONGEST_NAME = 255  # of a file or folder, on every common file system
-
-
-class InputError(ValueError):
-    """Something the user gave cannot be used: one line that names the value, what is allowed and what to do."""
-
-    def _render_traceback_(self) -> list[str]:  # IPython asks for this: a notebook shows the line, not the stack
-        return [f"{type(self).__name__}: {self}"]
 
 
 def class_names(dataset: str) -> tuple[str, ...]:

@@ -12,8 +12,10 @@ import torch
 from test_runs import write_notebook
 from tqdm import tqdm
 
-from novelty_utils import __version__, cli, folders, runs
-from novelty_utils.params import InputError
+from novelty_utils import __version__, cli
+from novelty_utils.data import image_folders
+from novelty_utils.errors import InputError
+from novelty_utils.runs import execution
 
 WRITE = """\
 from types import SimpleNamespace
@@ -144,7 +146,7 @@ def test_a_dead_kernel_is_exit_code_1_and_one_line():
 
 
 def test_the_default_output_is_passed_on(monkeypatch, capsys):
-    monkeypatch.setattr(runs, "run_papermill", lambda notebook, values, output: output)
+    monkeypatch.setattr(execution, "run_papermill", lambda notebook, values, output: output)
     assert cli.main(["run", "tiny", "-p", "seed=4"]) == 0
     assert capsys.readouterr().out == "notebook: runs/tiny-digits-0-smoke-s4.ipynb\nrecords:  results\n"
 
@@ -210,12 +212,12 @@ print(code, sorted(heavy & set(sys.modules)))
 
 
 def test_a_picture_that_cannot_be_read_is_told_after_the_bar_is_gone(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(folders, "tqdm", lambda of, **how: tqdm(of, **how | {"disable": False, "delay": 0}))
+    monkeypatch.setattr(image_folders, "tqdm", lambda of, **how: tqdm(of, **how | {"disable": False, "delay": 0}))
     (tmp_path / "pictures").mkdir()
     file = tmp_path / "pictures" / "notes.txt"
     file.write_text("no picture")
     with pytest.raises(InputError):
-        folders.pictures([file], 8)
+        image_folders.pictures([file], 8)
     bar = capsys.readouterr().err
     assert "read images" in bar
     assert bar.endswith("\r"), "the line of an error begins where the bar was"

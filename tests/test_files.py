@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from novelty_utils.errors import InputError
 from novelty_utils.files import remove_empty, write_atomically
-from novelty_utils.params import InputError
 
 
 def half_then(error: BaseException):

@@ -1,6 +1,7 @@
-"""Imports between the rooms of the package go downwards only, and nothing imports a notebook."""
+"""Imports between the wings of the package go downwards only, and nothing imports a notebook."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,35 +11,23 @@ import novelty_utils
 PACKAGE = Path(novelty_utils.__file__).parent
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 
-# From the ground up: a room imports rooms of lower floors. A new room gets its place here.
-FLOORS = [
-    {"params", "jobs", "progress"},
-    {"files", "folders", "synthetic", "cells"},
-    {"caltech", "jpegs"},
-    {"data", "checkpoints", "batches"},
-    {"protocols", "defects", "engines", "metrics", "plots", "published"},
-    {"training", "scoring", "neighbours", "provenance", "schema"},
-    {"collapse"},
-    {"old_trainings"},
+# From the ground up: a module imports its own wing and those below it.
+WINGS = [
+    {"errors", "params", "files", "progress", "notebook_cells"},
+    {"data"},
+    {"training"},
     {"records"},
-    {"stale", "mixtures", "repeats"},
-    {"evidence"},
-    {"verdicts"},
-    {"readings"},
-    {"second_looks"},
-    {"orders", "numbers"},
-    {"claims"},
+    {"evaluation"},
     {"runs"},
-    {"grids"},
-    {"plans"},
-    {"sweeps"},
+    {"ledger"},
+    {"detectors"},
     {"cli"},
 ]
-FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+HEIGHT = {wing: height for height, wings in enumerate(WINGS) for wing in wings}
 
 
-def rooms_imported(source: str) -> set[str]:
-    """The rooms of the package that a file imports, anywhere in it; `.` stands for a relative import."""
+def wings_imported(source: str) -> set[str]:
+    """The wings of the package that a file imports, anywhere in it; `.` stands for a relative import."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -59,7 +48,7 @@ def everything_imported(source: str) -> set[str]:
     return found | {node.module.split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
 
 
-def room_of(file: Path) -> str:
+def wing_of(file: Path) -> str:
     return file.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
@@ -67,15 +56,32 @@ FILES = {str(file.relative_to(PACKAGE)): file for file in sorted(PACKAGE.rglob("
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_room_imports_lower_rooms_only(name):
-    room, imported = room_of(FILES[name]), rooms_imported(FILES[name].read_text(encoding="utf-8"))
-    assert "." not in imported, f"{name} has a relative import: write novelty_utils.ROOM"
+def test_a_wing_imports_lower_wings_only(name):
+    wing, imported = wing_of(FILES[name]), wings_imported(FILES[name].read_text(encoding="utf-8"))
+    assert "." not in imported, f"{name} has a relative import: write novelty_utils.WING"
     if name == "__init__.py":
         assert imported == set()
         return
-    assert {room, *imported} <= FLOOR.keys(), f"give the new room a floor in {Path(__file__).name}"
-    upwards = {other for other in imported - {room} if FLOOR[other] >= FLOOR[room]}
+    assert {wing, *imported} <= HEIGHT.keys(), f"give the new wing a place in {Path(__file__).name}"
+    upwards = {other for other in imported - {wing} if HEIGHT[other] > HEIGHT[wing]}
     assert not upwards, f"{name} imports {sorted(upwards)}, which is not below it"
+
+
+def test_inside_a_wing_nothing_goes_round_in_circles():
+    sources = {name: file.read_text(encoding="utf-8") for name, file in FILES.items()}
+    graph = {name: {other for other in modules_imported(source) if other in FILES} for name, source in sources.items()}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def modules_imported(source: str) -> set[str]:
+    """The files of the package that a file imports as it is loaded: not in functions, not for type checkers."""
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("novelty_utils"):
+            folder = "/".join(node.module.split(".")[1:])
+            inside = [f"{folder}/{alias.name}.py".lstrip("/") for alias in node.names]
+            found |= {name if name in FILES else f"{folder}.py" for name in inside}
+    return found
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -100,6 +106,6 @@ def later():
     from novelty_utils import cli
     import torch.nn
 """
-    assert rooms_imported(source) == {"data", "files", "params", "cli"}
-    assert rooms_imported("from . import data") == {"."}
+    assert wings_imported(source) == {"data", "files", "params", "cli"}
+    assert wings_imported("from . import data") == {"."}
     assert everything_imported(source) == {"novelty_utils", "torch"}

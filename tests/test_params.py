@@ -10,8 +10,11 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from novelty_utils import data, params, records
-from novelty_utils.params import InputError, RunParameters
+from novelty_utils import params
+from novelty_utils.data import datasets
+from novelty_utils.errors import InputError
+from novelty_utils.params import RunParameters
+from novelty_utils.records import store
 
 GOOD = {"dataset": "digits", "class_name": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "results"}
 
@@ -304,7 +307,7 @@ LONG = "x" * 300
 @pytest.mark.parametrize("path", ["~nobody-of-this-name/data", f"/tmp/{LONG}", __file__, __file__ + "/data"])
 def test_a_folder_for_data_that_cannot_be_one_is_refused_in_one_line(monkeypatch, path):
     monkeypatch.setenv("NOVELTY_DATA", path)
-    line_of(data.cache_dir)
+    line_of(datasets.cache_dir)
 
 
 @pytest.mark.parametrize("name", ["dataset", "results"])
@@ -334,6 +337,6 @@ def test_a_folder_without_permission_is_refused_in_one_line(closed):
         assert "Permission denied): check path" in line_of(check, dataset=f"folder:{path}")
     assert "Permission denied): check path" in line_of(check, results=str(closed / "inside"))
     with pytest.raises(InputError, match=r"closed.* cannot be read \(Permission denied\)"):
-        records.read("inside", closed.parent / "closed")
+        store.read("inside", closed.parent / "closed")
     with pytest.raises(InputError, match=r"closed cannot be read \(Permission denied\)"):
-        records.read("closed", closed.parent)
+        store.read("closed", closed.parent)

@@ -26,7 +26,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bench_table import Row, row, seconds, show
-from novelty_utils import neighbours, provenance, training
+from novelty_utils import training
+from novelty_utils.evaluation import neighbours
+from novelty_utils.records import provenance
 
 BANK, QUERIES, L, K = 54_000, 10_000, 128, 5  # nine tenths of MNIST's training part, and its test part
 TREE_QUERIES, TURNS = 500, 4

@@ -33,8 +33,10 @@ import ledger_page
 import peeking_page
 import second_looks_page
 from crossref import ROOT
-from novelty_utils import claims, provenance, records, repeats, runs
-from novelty_utils.params import InputError
+from novelty_utils.errors import InputError
+from novelty_utils.ledger import claims
+from novelty_utils.records import provenance, replications, store
+from novelty_utils.runs import execution
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
 STAGE, EXECUTED, HTML = BUILD / "src", BUILD / "executed", BUILD / "html"
@@ -59,11 +61,11 @@ def execute(source: Path) -> Path:
     folder.mkdir(parents=True)
     plain, run = folder / f"{source.stem}.ipynb", folder / "run.ipynb"
     nbformat.write(jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
-    parameters, values = runs.check(plain, SMOKE | {"results": str(folder / "results")})
+    parameters, values = execution.check(plain, SMOKE | {"results": str(folder / "results")})
     values = {"dataset": parameters.dataset} | values
     print(f"{source}: running it with {_show(values)} ...", flush=True)
     started = time.perf_counter()
-    runs.run_papermill(plain, values, run)
+    execution.run_papermill(plain, values, run)
     seconds = round(time.perf_counter() - started)
     _describe(run, source, values, seconds)
     print(f"{source}: done in {seconds} s", flush=True)
@@ -136,7 +138,7 @@ def stage(executed: dict[str, Path]) -> None:
     coverage_page.write_parts(STAGE / "book", "results")
     peeking_page.write_parts(STAGE / "book", "results")
     table = claims.ledger("results")
-    ledger_page.write_parts(STAGE / "book", table, repeats.read("results", *executed))
+    ledger_page.write_parts(STAGE / "book", table, replications.read("results", *executed))
     second_looks_page.write_parts(STAGE / "book", table, "results", ledger_page.NAMES)
 
 
@@ -163,7 +165,7 @@ def _times(papers: Iterable[str]) -> str:
     boxes = []
     for paper in papers:
         tables: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
-        for record in records.read(paper, "results"):
+        for record in store.read(paper, "results"):
             tables[provenance.hardware(record.machine)][_kind(record)].append(record.seconds)
         parts = [f"**{hardware}**\n\n{_medians(kinds)}\n" for hardware, kinds in sorted(tables.items())]
         if parts:
@@ -176,7 +178,7 @@ def _medians(kinds: dict[tuple[str, str], list[float]]) -> str:
     return _table(["run", "seconds", "records", "trained"], rows)  # the longest last: a phone cuts it off
 
 
-def _kind(record: records.Record) -> tuple[str, str]:
+def _kind(record: store.Record) -> tuple[str, str]:
     """Tier, data and protocol of a run, and what it trained: what decides most about its length."""
     run = [record.tier, record.dataset, record.parameters.get("protocol", "")]
     names = list(record.training)
@@ -209,7 +211,7 @@ def main() -> int:
         sources = sorted(Path("notebooks").glob("*.py"))
         stage(execute_all(sources))
         render()
-    except (InputError, runs.RunError, BookError) as error:
+    except (InputError, execution.RunError, BookError) as error:
         print(f"make book: {error}", file=sys.stderr)
         return 1
     print(f"\nThe book is ready: open {HTML}/index.html, or, so that search works too,")

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger_page import NAMES
-from novelty_utils import grids, plans, records
 from novelty_utils.files import write_atomically
-from novelty_utils.grids import Job
 from novelty_utils.params import CLASSES
-from novelty_utils.records import Record
+from novelty_utils.records import store
+from novelty_utils.records.store import Record
+from novelty_utils.runs import pending, sweep_file
+from novelty_utils.runs.sweep_file import Job
 
 TRAINED = {
     "ics": ("CAE", "CLS", "ICS", "Control"),
@@ -42,7 +43,7 @@ class Row(NamedTuple):
 def write_parts(folder: Path, results: str | Path) -> None:
     """Into `folder`: coverage_there.md and coverage_missing.md, for book/coverage.md."""
     _write(folder / "coverage_there.md", there(results))
-    listed = grids.read(FULL, {"results": str(results)}) if FULL.exists() else None
+    listed = sweep_file.read(FULL, {"results": str(results)}) if FULL.exists() else None
     _write(folder / "coverage_missing.md", "There is no list of runs here.\n" if listed is None else missing(listed))
 
 
@@ -54,7 +55,7 @@ def there(results: str | Path) -> str:
     """What has been recorded, in Markdown: a table per paper, classes and seeds by tier, with the hours they took."""
     parts = []
     for paper, methods in TRAINED.items():
-        kept = [record for record in records.read(paper, results) if record.tier != "smoke"]
+        kept = [record for record in store.read(paper, results) if record.tier != "smoke"]
         if kept:
             hours = {tier: sum(r.seconds for r in kept if r.tier == tier) / 3600 for tier in ("demo", "paper")}
             spent = f"{hours['demo']:.1f} hours of computing in the demo tier, {hours['paper']:.1f} at full length"
@@ -118,11 +119,11 @@ def _count(seeds: dict[str, set[int]], dataset: str) -> str:
 
 def missing(listed: list[Job]) -> str:
     """What the list of full-length runs still lacks, in its order, with the hours of one core that this would take."""
-    todo = plans.unfinished(listed)
+    todo = pending.unfinished(listed)
     if not todo:
         return "Nothing: every run of the list is recorded.\n"
     groups: dict[tuple[str, ...], list[tuple[Job, float | None]]] = defaultdict(list)
-    for job, seconds in zip(todo, plans.seconds(todo), strict=True):
+    for job, seconds in zip(todo, pending.seconds(todo), strict=True):
         trains = getattr(job.parameters, "methods", getattr(job.parameters, "models", ""))
         groups[job.paper, trains, job.parameters.dataset, str(job.parameters.seed)].append((job, seconds))
     lines = [f"{len(todo)} of the {len(listed)} runs of `{FULL}` are missing.\n", "| paper | trains | data | seed |"]

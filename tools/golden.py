@@ -21,9 +21,12 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from novelty_utils import batches, cells, data, mixtures, protocols, records, scoring, stale, training
-from novelty_utils.batches import Detector
-from novelty_utils.training import Step
+from novelty_utils import notebook_cells, training
+from novelty_utils.data import datasets, protocols
+from novelty_utils.evaluation import mixtures
+from novelty_utils.ledger import staleness
+from novelty_utils.records import store
+from novelty_utils.training import Job, Objective, batches, loop
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "tests" / "golden"
@@ -38,7 +41,7 @@ Values = dict[str, str | float | None]
 
 def draws() -> Values:
     """The images of every protocol, of the mixtures of outliers and of every batch: their number, digest and first."""
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     found: Values = {"digits": digits.checksum}
     for seed in SEEDS:
         splits = {name: protocols.split(name, digits, CLASS, seed) for name in ("simo", "miso", "outlier_share")}
@@ -54,15 +57,15 @@ def draws() -> Values:
         for share, mixed in mixtures.drawn(splits["simo"], seed).items():
             for n, (at, _) in enumerate(mixed):
                 found[f"outliers {share:.0%}, seed {seed}, mixture {n}"] = _told(torch.from_numpy(at))
-        plan = batches.plan(_detector(nn.Identity(), seed), epochs=3, batch=8)
-        for name, order in plan.orders.items():
+        schedule = batches.schedule(_job(nn.Identity(), seed), epochs=3, batch=8)
+        for name, order in schedule.orders.items():
             found[f"batches of {name}, seed {seed}"] = _told(order)
     return found
 
 
-def _detector(model: nn.Module, seed: int, images: int = 45) -> Detector:
+def _job(model: nn.Module, seed: int, images: int = 45) -> Job:
     sets = {"typical": torch.arange(images), "atypical": torch.arange(100, 113)}
-    return Detector(model, sets, seed, name=f"seed {seed}")
+    return Job(model, sets, seed, name=f"seed {seed}")
 
 
 def _told(index: Tensor) -> str:
@@ -105,26 +108,24 @@ def _spread(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def small_training() -> Values:
     """Initial weights, loss terms epoch by epoch, and scores after 15 and 6 steps in fp32 on one thread."""
-    digits, found = data.load("digits"), {}
-    detectors = [
-        _detector(training.build(Small, seed), seed, images) for seed, images in zip(SEEDS, (45, 17), strict=True)
-    ]
-    for one in detectors:
+    digits, found = datasets.load("digits"), {}
+    jobs = [_job(training.build(Small, seed), seed, images) for seed, images in zip(SEEDS, (45, 17), strict=True)]
+    for one in jobs:
         for name, weight in one.model.named_parameters():
             found[f"{one.name}, initial {name}, sum"] = weight.double().sum().item()
             found[f"{one.name}, initial {name}, first"] = weight.flatten()[0].item()
-    steps = [Step(_reconstruct, lr=0.01), Step(_spread, ("encoder", "head"), betas=(0.5, 0.9))]
+    objectives = [Objective(_reconstruct, lr=0.01), Objective(_spread, ("encoder", "head"), betas=(0.5, 0.9))]
 
     def eps(generator: torch.Generator, size: int) -> dict[str, Tensor]:
         return {"eps": torch.randn(size, 1, 8, 8, generator=generator)}
 
     how = {"epochs": 3, "batch": 8, "device": "cpu", "precision": "fp32", "draws": eps}
-    for one, history in zip(detectors, training.fit(detectors, digits.images, steps, **how), strict=True):
+    for one, history in zip(jobs, training.fit(jobs, digits.images, objectives, **how), strict=True):
         for term, values in history.terms.items():
             found |= {f"{one.name}, {term}, epoch {n}": value for n, value in enumerate(values, start=1)}
         index = torch.arange(1000, 1005)
         X = digits.images[index].float() / 255
-        scores = (scoring.apply(one.model, digits.images, index) - X).square().mean((1, 2, 3))
+        scores = (training.apply(one.model, digits.images, index) - X).square().mean((1, 2, 3))
         found |= {f"{one.name}, score of image {i}": s for i, s in zip(index.tolist(), scores.tolist(), strict=True)}
     return found
 
@@ -143,7 +144,7 @@ def notebook(name: str) -> Values:
     )
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), shorter:
         _up_to_the_record(name, {"results": folder, "device": "cpu", "tier": "smoke"})
-        (record,) = records.read(name, folder)
+        (record,) = store.read(name, folder)
     found: Values = {
         MACHINE: f"{record.machine['cpu']}, {torch.backends.cpu.get_cpu_capability()}, {torch.__version__}"
     }
@@ -156,20 +157,20 @@ def notebook(name: str) -> Values:
 
 def _up_to_the_record(name: str, parameters: dict[str, str]) -> None:
     """Execute the cells of a notebook, with these parameters, until it has written its record."""
-    ready = cells.compiled(cells.code_cells(ROOT / "notebooks" / f"{name}.ipynb"))
-    with cells.fresh_main() as namespace, cells.unseen_figures():
+    ready = notebook_cells.compiled(notebook_cells.code_cells(ROOT / "notebooks" / f"{name}.ipynb"))
+    with notebook_cells.fresh_main() as namespace, notebook_cells.unseen_figures():
         for cell, parts in ready:
             namespace["In"].append(cell.source)
-            cells.execute(parts, namespace)
+            notebook_cells.execute(parts, namespace)
             if "parameters" in cell.tags:
                 namespace.update(parameters)
-            if stale.WRITES in cell.source:
+            if staleness.WRITES in cell.source:
                 return
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
 
-NOTEBOOKS = ("leaderboard", "ics")
+NOTEBOOKS = ("leaderboard", "ics", "nln", "nln_defects", "crbnd", "ade_gan")
 MAKERS: dict[str, Callable[[], Values]] = {"draws": draws, "training": small_training}
 MAKERS |= {name: lambda name=name: notebook(name) for name in NOTEBOOKS}
 # Relative, absolute below 1. Another instruction set moves the small training by 1e-7, and of a notebook an AUROC by
@@ -189,7 +190,7 @@ def _one_thread_of_fp32() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:  # a CPU that multiplies bf16 would train in it
-        with mock.patch.object(training, "pick_precision", lambda name, device: "fp32"):
+        with mock.patch.object(loop, "pick_precision", lambda name, device: "fp32"):
             yield
     finally:
         torch.set_num_threads(threads)

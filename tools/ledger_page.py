@@ -13,9 +13,11 @@ import pandas as pd
 from itables import to_html_datatable
 from itables.javascript import generate_init_offline_itables_html
 
-from novelty_utils import claims, plots, provenance, verdicts
+from novelty_utils.evaluation import plots
 from novelty_utils.files import write_atomically
-from novelty_utils.repeats import Repeat
+from novelty_utils.ledger import claims, verdicts
+from novelty_utils.records import provenance
+from novelty_utils.records.replications import Repeat
 
 NAMES = {"ics": "ICS", "nln": "NLN", "crbnd": "CRBND", "ade_gan": "ADe-GAN"}
 MARKS = {

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 
 from coverage_page import cell
-from novelty_utils import plots, verdicts
-from novelty_utils.evidence import TIERS, Evidence, Sample
+from novelty_utils.evaluation import plots
 from novelty_utils.files import write_atomically
+from novelty_utils.ledger import verdicts
+from novelty_utils.ledger.evidence import TIERS, Evidence, Sample
 
 COLOURS = {"ICS": "#0072b2", "NLN": "#009e73", "CRBND": "#d55e00", "ADe-GAN": "#cc79a7"}
 ICS = {"protocol": "one_class", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from novelty_utils import readings, runs
 from novelty_utils.files import write_atomically
-from novelty_utils.readings import FULL, Claim
+from novelty_utils.ledger import readings
+from novelty_utils.ledger.readings import FULL, Claim
+from novelty_utils.runs import execution
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "sweeps" / "readings.yml"
@@ -31,7 +32,7 @@ def text(claims: list[Claim]) -> str:
 
 def _runs(claim: Claim) -> list[dict[str, Any]]:
     """The parameters of its runs, but for those at full length, and those with a parameter the notebook has not yet."""
-    schema, _ = runs.read_schema(ROOT / "notebooks" / f"{claim.paper}.ipynb")
+    schema, _ = execution.read_schema(ROOT / "notebooks" / f"{claim.paper}.ipynb")
     every = [claim.run | claim.parameters | reading.parameters for _, reading in claim.readings()]
     short = [given for given in every if given["tier"] != FULL]
     known = [{k: v for k, v in given.items() if k in schema.model_fields} for given in short]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from novelty_utils import readings, second_looks
-from novelty_utils.evidence import Evidence
 from novelty_utils.files import write_atomically
-from novelty_utils.second_looks import Look, Second, Tried
+from novelty_utils.ledger import readings, second_looks
+from novelty_utils.ledger.evidence import Evidence
+from novelty_utils.ledger.second_looks import Look, Second, Tried
 
 HEAD = ["date", "whose reading", "what was tried", "AUROC", "to reach"]
 

@@ -10,7 +10,7 @@ import pytest
 from pages import HTML, PAGES, SHOTS, shot
 
 from crossref import ROOT, read_book
-from novelty_utils import claims
+from novelty_utils.ledger import claims
 
 BOOK = read_book()
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]

@@ -1,0 +1,222 @@
+"""The book's detectors for anyone's images: what a notebook defines, imported, fitted, applied, saved and opened.
+
+ICS = detectors.load("ics").ICS
+model = ICS(seed=0).fit(images)
+scores = model.decision_function(new_images)
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from novelty_utils import data, notebook_cells, training
+from novelty_utils.errors import InputError
+from novelty_utils.training import checkpoints
+
+DEFINES = "define"  # the tag of the cells that make up the module of a notebook
+FORMAT = 1  # of a saved detector
+HELD_OUT = 10  # every tenth normal image is held out, to set the threshold
+LIBRARIES = ("torch", "numpy", "scikit-learn")  # whose versions a saved detector names
+
+
+# --- a notebook's definitions as a module --------------------------------------------------------------------------
+
+
+def notebooks() -> Path:
+    """The folder of the notebooks: in a clone that of the clone, otherwise the one that came with the package."""
+    clone = Path(__file__).parents[1] / "notebooks"
+    return clone if clone.is_dir() else Path(__file__).parent / "notebooks"
+
+
+@lru_cache
+def load(name: str) -> ModuleType:
+    """The definitions of notebooks/NAME.ipynb, imported: its cells tagged `define` in order, and no other.
+
+    Raises InputError for an unknown name; the line lists those there are.
+    """
+    known = {path.stem: path for path in sorted(notebooks().glob("*.ipynb"))}
+    defining = _defining(known[name]) if name in known else []
+    if not defining:
+        choice = ", ".join(other for other, path in known.items() if _defining(path))
+        raise InputError(f"no detector is defined in a notebook {name!r}: choose from {choice}")
+    module = ModuleType(f"novelty_utils.detectors.{name}", f"The definitions of {known[name].name}.")
+    sys.modules[module.__name__] = module  # where dataclasses look for a class's module
+    for _, parts in notebook_cells.compiled(defining):
+        notebook_cells.execute(parts, module.__dict__)
+    module.__dict__["SOURCE"] = _digest(cell.source for cell in defining)
+    return module
+
+
+def _defining(notebook: Path) -> list[notebook_cells.Cell]:
+    return [cell for cell in notebook_cells.code_cells(notebook) if DEFINES in cell.tags]
+
+
+def _digest(sources: Any) -> str:
+    """Of what the sources say: comments and layout do not count."""
+    return hashlib.sha256("\n".join(ast.dump(ast.parse(source)) for source in sources).encode()).hexdigest()[:16]
+
+
+# --- what every detector is ----------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True, eq=False)
+class Detector(ABC):
+    """A method of a paper, learnt from normal images alone. Its fields are its parameters; a paper adds its own.
+
+    After `fit`: `network` (its trained networks), `fitted` (whatever else its scores need: tensors by name),
+    `held_out_scores_` (of normal images that nothing was learnt from, ascending) and `threshold_`.
+    """
+
+    notebook: ClassVar[str]  # that defines it
+    side: ClassVar[int | None] = None  # images are brought to this side; None leaves them as they are
+    steps: ClassVar[int] = 1000  # of the optimiser, where `fit` is not told how many epochs
+    batch: ClassVar[int] = 64
+
+    seed: int = 0
+
+    # What a paper writes.
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        """The networks for images of this shape (c, h, w), untrained; none for a method without any."""
+        return nn.Module()
+
+    @abstractmethod
+    def learn(
+        self, images: Tensor, train: Tensor, held_out: Tensor, *, epochs: int, device: str, checkpoint: Path | None
+    ) -> None:
+        """Train `self.network`, and put what else the scores need into `self.fitted`.
+
+        images: uint8 (n, c, h, w); train and held_out: int64 (m,), indices of normal images.
+        """
+
+    @abstractmethod
+    def score(self, images: Tensor, index: Tensor) -> np.ndarray:
+        """Scores of the indexed images, float64 (len(index),), higher = more anomalous."""
+
+    def prepare(self) -> None:  # noqa: B027  most have nothing to prepare
+        """Work out what follows from `network` and `fitted`: called after learning and after opening."""
+
+    # What anyone calls.
+
+    def fit(
+        self,
+        images: Tensor,
+        *,
+        epochs: int | None = None,
+        device: str = "auto",
+        false_alarms: float = 0.1,
+        checkpoint: str | Path | None = None,
+    ) -> Self:
+        """Learn from normal images, uint8 (n, c, h, w); every tenth is held out for the threshold.
+
+        epochs: of each training; by default so many that they come to `steps` steps. false_alarms: the share of normal
+        images that may lie above the threshold. With `checkpoint`, a folder, an interrupted call resumes when it is
+        repeated. Raises InputError for images of another kind and for too few of them.
+        """
+        _check_images(images)
+        if len(images) < 2 * HELD_OUT:
+            raise InputError(f"fit needs at least {2 * HELD_OUT} images, and there are {len(images)}")
+        if not 0 < false_alarms < 1:
+            raise InputError(f"false_alarms={false_alarms}: give a share between 0 and 1, such as 0.1")
+        if epochs is not None and epochs < 1:
+            raise InputError(f"epochs={epochs}: at least 1 is needed")
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))
+        held_out, train = order[: len(images) // HELD_OUT], order[len(images) // HELD_OUT :]
+        self.shape, self.fitted = tuple(images.shape[1:]), {}
+        images = self._sized(images)
+        self.network = training.build(lambda: self.build(tuple(images.shape[1:])), self.seed)
+        epochs = epochs or training.epochs_for(self.steps, len(train), self.batch)
+        folder = None if checkpoint is None else Path(checkpoint)
+        self.learn(images, train, held_out, epochs=epochs, device=device, checkpoint=folder)
+        self.prepare()
+        self.held_out_scores_ = np.sort(self.score(images, held_out))
+        self.threshold_ = float(np.quantile(self.held_out_scores_, 1 - false_alarms))
+        return self
+
+    def decision_function(self, images: Tensor) -> np.ndarray:
+        """Scores of images, uint8 (n, c, h, w) of the shape it was fitted on: float64 (n,), higher = more anomalous.
+
+        No image's score depends on the others. Raises InputError for another shape, and before `fit`.
+        """
+        _check_images(images)
+        if not hasattr(self, "threshold_"):
+            raise InputError(f"this {type(self).__name__} has not been fitted: call fit first")
+        if tuple(images.shape[1:]) != self.shape:
+            raise InputError(f"images of shape {tuple(images.shape[1:])}: it was fitted on {self.shape}")
+        if not len(images):
+            return np.zeros(0)
+        return np.asarray(self.score(self._sized(images), torch.arange(len(images))), dtype=np.float64)
+
+    def predict(self, images: Tensor) -> np.ndarray:
+        """int64 (n,): 1 where the score lies above `threshold_`, 0 elsewhere."""
+        return (self.decision_function(images) > self.threshold_).astype(np.int64)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted detector to a file that `open` reads. Raises InputError where that cannot be."""
+        if not hasattr(self, "threshold_"):
+            raise InputError(f"this {type(self).__name__} has not been fitted: call fit first")
+        module, name = load(self.notebook), type(self).__name__
+        if getattr(module, name, None) is not type(self):
+            raise InputError(f"{name} is the class of a running page: fit detectors.load({self.notebook!r}).{name}")
+        content = {
+            "format": FORMAT,
+            "detector": [self.notebook, name],
+            "source": module.__dict__["SOURCE"],
+            "versions": {library: metadata.version(library) for library in LIBRARIES},
+            "arguments": dataclasses.asdict(self),
+            "shape": list(self.shape),
+            "weights": self.network.state_dict(),
+            "fitted": self.fitted,
+            "held_out_scores": torch.from_numpy(self.held_out_scores_),
+            "threshold": self.threshold_,
+        }
+        checkpoints.write(Path(path), content)
+
+    def _sized(self, images: Tensor) -> Tensor:
+        return images if self.side is None else data.to_side(images, self.side)
+
+
+def _check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
+        told = f"{images.dtype} {tuple(images.shape)}" if hasattr(images, "dtype") else type(images).__name__
+        raise InputError(f"images must be a tensor, uint8 (n, c, h, w), not {told}")
+
+
+def open(path: str | Path, device: str = "auto") -> Detector:
+    """The detector in a file that `save` wrote. Raises InputError if it is damaged or of another version."""
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{path} is not a file: give one that a detector was saved to")
+    saved = checkpoints.unpack(file.read_bytes(), torch.device("cpu"))
+    if saved is None or "detector" not in saved:
+        raise InputError(f"{path} is damaged or no saved detector: save it again")
+    if saved["format"] != FORMAT:
+        raise InputError(f"{path} has format {saved['format']}, and this version reads {FORMAT}: fit it again")
+    notebook, name = saved["detector"]
+    module = load(notebook)
+    if module.__dict__["SOURCE"] != saved["source"]:
+        told = ", ".join(f"{library} {version}" for library, version in saved["versions"].items())
+        raise InputError(f"{path} was saved by another version of notebook {notebook} ({told}): fit it again")
+    detector = getattr(module, name)(**saved["arguments"])
+    detector.shape, detector.fitted = tuple(saved["shape"]), saved["fitted"]
+    sized = detector._sized(torch.zeros(1, *detector.shape, dtype=torch.uint8))
+    detector.network = training.build(lambda: detector.build(tuple(sized.shape[1:])), detector.seed)
+    detector.network.load_state_dict(saved["weights"])
+    detector.network.eval().to(training.pick_device(device))
+    detector.held_out_scores_, detector.threshold_ = saved["held_out_scores"].numpy(), saved["threshold"]
+    detector.prepare()
+    return detector

@@ -1,0 +1,1 @@
+"""The papers' printed numbers beside ours: evidence, verdicts, orderings, staleness, second looks."""

@@ -1,0 +1,231 @@
+"""What has changed since a record was made: the package, the code of its notebook, the data, the parameters.
+
+Told from the git history: code counts as changed if it parses to something else, so a comment or a docstring does not
+count, and of the notebook only what runs up to the writing of its record. A file that has moved is the same file: its
+earlier path stands in moved.toml. Without the history it cannot be told.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from novelty_utils.records.store import Record
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "novelty_utils"
+MOVED = f"{PACKAGE}/moved.toml"
+WRITES = "records.write("  # the cell of a notebook that has this is the last one that counts
+# Rooms that show and keep results, but have no part in them; also under the names that they had before.
+ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "repeats", "progress"}
+TODAY = "today"  # in place of a commit: the files as they are now
+
+
+class Import(NamedTuple):
+    """from module import name as called."""
+
+    module: str
+    name: str
+    called: str
+
+
+class Target(NamedTuple):
+    """What an import reads: a file of the package, a name in it (none for all of it), and what that is called."""
+
+    path: str
+    name: str
+    called: str
+
+
+def reasons(record: Record, newest: Record) -> list[str]:
+    """What differs now from when the record was made, as short words; none if it is up to date.
+
+    newest: the latest record on the same images, which tells the parameters and the checksum of today.
+    """
+    found = ["uncommitted code"] if record.code.get("dirty") else []
+    if record.data["checksum"] != newest.data["checksum"]:
+        found.append("images")
+    if set(record.parameters) - set(newest.parameters):
+        found.append("parameters")
+    return found + list(_code(record.paper, record.code["commit"]))
+
+
+@lru_cache
+def _code(notebook: str, commit: str | None) -> tuple[str, ...]:
+    path = f"notebooks/{notebook}.ipynb"
+    now, then = _read(path, TODAY), _before(path, commit)
+    if commit is None or now is None or then is None:
+        return ("history missing",)
+    changed = [] if now == then or _executed(now, TODAY) == _executed(then, commit) else ["notebook"]
+    return (*changed, *(_name(room) for room in sorted(_rooms(now)) if _differs(room, commit)))
+
+
+def _differs(room: str, commit: str) -> bool:
+    now, then = _read(room, TODAY), _before(room, commit)
+    if now is None or then is None:
+        return True
+    return now != then and _meaning(now, TODAY) != _meaning(then, commit)
+
+
+def _name(path: str) -> str:
+    """novelty_utils/data/folders.py -> data.folders, and of a package's __init__.py the package."""
+    return path.removeprefix(f"{PACKAGE}/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+# --- the files of a commit -----------------------------------------------------------------------------------------
+
+
+def _read(path: str, commit: str | None) -> str | None:
+    """A file as it was at a commit; None where it was not there or that is not known."""
+    if commit == TODAY:
+        return (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).is_file() else None
+    blob = _tree(commit).get(path)
+    return None if blob is None else _git("cat-file", "blob", blob)
+
+
+def _before(path: str, commit: str | None) -> str | None:
+    """Today's file as it was at a commit, wherever it lay then."""
+    return next((then for name in _names(path) if (then := _read(name, commit)) is not None), None)
+
+
+@lru_cache
+def _tree(commit: str | None) -> dict[str, str]:
+    """The content, by its name in git, of every file of a commit; empty where the commit is not known here."""
+    lines = _git("ls-tree", "-r", commit, "--", PACKAGE, "notebooks") if commit else None
+    return {path: about.split()[2] for about, _, path in (line.partition("\t") for line in (lines or "").splitlines())}
+
+
+@lru_cache
+def _git(*words: str) -> str | None:
+    if not (ROOT / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, encoding="utf-8")
+    except OSError:  # there is no git
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+@lru_cache
+def _moves() -> dict[str, str]:
+    """Each path by the one before it."""
+    return tomllib.loads(_read(MOVED, TODAY) or "")
+
+
+def _names(path: str) -> Iterator[str]:
+    """A path of today, and those that the same file had before, the latest first."""
+    moves, latest = _moves(), path
+    yield path
+    while latest in moves:
+        yield (latest := moves[latest])
+
+
+def _now(path: str) -> str:
+    """The path of today of a file that once lay here."""
+    after = {old: new for new, old in _moves().items()}
+    while path in after:
+        path = after[path]
+    return path
+
+
+# --- what they say -------------------------------------------------------------------------------------------------
+
+
+def _cells(notebook: str) -> list[str]:
+    """The code of a notebook, but for its parameters: a record holds their values itself."""
+    code = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
+    return ["".join(cell["source"]) for cell in code if "parameters" not in cell["metadata"].get("tags", [])]
+
+
+def _executed(notebook: str, commit: str) -> list[tuple]:
+    """The code of a notebook up to the cell that writes its record."""
+    sources = _cells(notebook)
+    last = next((n for n, source in enumerate(sources) if WRITES in source), len(sources) - 1)
+    return [_meaning(source, commit) for source in sources[: last + 1]]
+
+
+@lru_cache
+def _meaning(source: str, commit: str) -> tuple[str, frozenset[Target]]:
+    """What a source says, and what it imports of the package, wherever that lies today."""
+    imported = {target._replace(path=_now(target.path)) for target in _imported(source, commit)}
+    return _parsed(source)[0], frozenset(target for target in imported if not _only_tells(target.path))
+
+
+@lru_cache
+def _parsed(source: str) -> tuple[str, frozenset[Import]]:
+    """What a source parses to, without docstrings and imports of the package, and these imports."""
+    tree = ast.parse(source)
+    taken_out = _OurImports()
+    taken_out.visit(tree)
+    documented = (node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    for node in documented:
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body[0] = ast.Pass()
+    return ast.dump(tree), frozenset(taken_out.found)
+
+
+class _OurImports(ast.NodeTransformer):
+    """Takes the imports of the package out of a tree."""
+
+    def __init__(self) -> None:
+        self.found: set[Import] = set()
+
+    def visit_Import(self, node: ast.Import) -> ast.Import | None:
+        ours = [alias for alias in node.names if _is_ours(alias.name)]
+        for alias in ours:
+            module, _, name = alias.name.rpartition(".")
+            self.found.add(Import(module or PACKAGE, name, alias.asname or alias.name))
+        node.names = [alias for alias in node.names if alias not in ours]
+        return node if node.names else None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        if node.module == "tqdm":  # where the progress bar came from before it was a room
+            return None
+        module = node.module or ""
+        if not _is_ours(module):
+            return node
+        self.found |= {Import(module, alias.name, alias.asname or alias.name) for alias in node.names}
+        return None
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == PACKAGE
+
+
+def _only_tells(path: str) -> bool:
+    return any(_name(name).split(".")[0] in ONLY_TELL for name in _names(path))
+
+
+def _rooms(notebook: str) -> set[str]:
+    """The files of the package that a notebook imports, and those that these import, as far as they take part."""
+    found: set[str] = set()
+    waiting = {target.path for source in _cells(notebook) for target in _imported(source, TODAY)}
+    while waiting:
+        path = waiting.pop()
+        if path not in found and not _only_tells(path):
+            found.add(path)
+            waiting |= {target.path for target in _imported(_read(path, TODAY) or "", TODAY)}
+    return found
+
+
+def _imported(source: str, commit: str) -> set[Target]:
+    return {_target(asked, commit) for asked in _parsed(source)[1]}
+
+
+@lru_cache
+def _target(asked: Import, commit: str) -> Target:
+    """What an import reads. A name that a package only hands on is found in the file that it comes from."""
+    folder = asked.module.replace(".", "/")
+    package = f"{folder}/__init__.py"
+    for handed_on in _parsed(_read(package, commit) or "")[1]:
+        if handed_on.called == asked.name:
+            return _target(handed_on, commit)._replace(called=asked.called)
+    places = (f"{folder}/{asked.name}.py", ""), (f"{folder}/{asked.name}/__init__.py", ""), (package, asked.name)
+    found = next((place for place in places if _read(place[0], commit) is not None), (f"{folder}.py", asked.name))
+    return Target(*found, asked.called)

@@ -1,0 +1,32 @@
+"""What a run leaves behind: what a record says, where it is kept, and what it was made by."""
+
+from novelty_utils.records.schema import Record, Result
+from novelty_utils.records.store import (
+    BOOK,
+    DamagedRecordError,
+    RunMeter,
+    make,
+    one_tier,
+    read,
+    read_with_reference,
+    scratch,
+    to_frame,
+    where,
+    write,
+)
+
+__all__ = [
+    "BOOK",
+    "DamagedRecordError",
+    "Record",
+    "Result",
+    "RunMeter",
+    "make",
+    "one_tier",
+    "read",
+    "read_with_reference",
+    "scratch",
+    "to_frame",
+    "where",
+    "write",
+]

@@ -1,0 +1,104 @@
+"""Where a number comes from: the machine that a run used, and the code that it ran."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from novelty_utils import __version__, notebook_cells
+
+
+def machine(device: str = "auto") -> dict[str, Any]:
+    """Processor or GPU, threads and the versions that can move a number; no GPU where a run on `device` uses none."""
+    import torch  # here, as it takes a second that looking at records need not pay
+
+    from novelty_utils.training import pick_device
+
+    gpu = torch.cuda.get_device_name() if pick_device(device).type == "cuda" else None
+    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")}
+    versions |= {"scikit-image": metadata.version("scikit-image"), "python": platform.python_version()}
+    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, **versions}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def code(paper: str) -> dict[str, Any]:
+    """The commit and hashes of the package and of the notebook's code, as they were when this was first asked for.
+
+    `dirty` if a tracked file differed then, or if a cell ran that the notebook of the clone does not have: an edited
+    copy, say. Its cells are part of the hash. None if git did not say.
+    """
+    known = _clone(Path(__file__).parents[2])
+    own = _notebook(Path(__file__).parents[2] / "notebooks" / f"{paper}.ipynb")
+    other = [] if own is None else _not_of(own)
+    sources = None if own is None else [cell.source for cell in own] + other
+    digest = None if sources is None else hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
+    return known | {"dirty": True if other else known["dirty"], "notebook": digest}
+
+
+@lru_cache
+def _clone(root: Path) -> dict[str, Any]:
+    """Once for a process: what is edited while it runs is not what it runs."""
+    digest = hashlib.sha256()
+    for file in sorted((root / "novelty_utils").rglob("*.py")):
+        digest.update(file.read_bytes())
+    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
+    dirty = None if differs is None else bool(differs)
+    package = digest.hexdigest()[:16]
+    return {"version": __version__, "commit": _git("rev-parse", "HEAD"), "dirty": dirty, "package": package}
+
+
+@lru_cache
+def _notebook(file: Path) -> list[notebook_cells.Cell] | None:
+    return notebook_cells.code_cells(file) if file.exists() else None
+
+
+def _not_of(own: list[notebook_cells.Cell]) -> list[str]:
+    """The cells that ran in this kernel, or headless, without being of this notebook; its parameters may be any."""
+    known = {cell.source.strip() for cell in own}
+    parameters = set().union(*(_assigned(cell.source) or set() for cell in own if "parameters" in cell.tags))
+    history = getattr(sys.modules["__main__"], "In", [])
+    ran = [source.strip() for source in history] if isinstance(history, list) else []  # a script's own In is none
+    names = {source: _assigned(source) for source in ran if source not in known}
+    return [source for source in ran if source in names and (names[source] is None or not names[source] <= parameters)]
+
+
+def _assigned(source: str) -> set[str] | None:
+    """The names that a cell assigns, if it does nothing else."""
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError:
+        return None
+    targets = [target for line in lines for target in (line.targets if isinstance(line, ast.Assign) else [None])]
+    return {target.id for target in targets} if all(isinstance(target, ast.Name) for target in targets) else None
+
+
+def _git(*words: str) -> str | None:
+    clone = Path(__file__).parents[2]
+    if not (clone / ".git").exists():  # installed from a wheel: another project's commit would be a lie
+        return None
+    try:
+        done = subprocess.run(["git", *words], cwd=clone, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def hardware(machine: dict[str, Any]) -> str:
+    """The GPU, or the processor with the number of threads, of a record's or this machine's description."""
+    return machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)}"

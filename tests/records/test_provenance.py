@@ -1,0 +1,165 @@
+"""The machine and the code that a record names."""
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from novelty_utils.params import RunParameters
+from novelty_utils.records import provenance, store
+from novelty_utils.runs import execution
+
+
+def test_the_commit_is_that_of_this_clone():
+    root = Path(provenance.__file__).parents[2]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+    assert provenance.code("ics")["commit"] == head.stdout.strip()
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """The package in a folder that is no clone."""
+    (tmp_path / "novelty_utils").mkdir()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "novelty_utils" / "records" / "provenance.py"))
+    return tmp_path
+
+
+def test_without_a_clone_there_is_no_commit_and_without_a_notebook_no_hash_of_it(elsewhere):
+    code = provenance.code("ics")
+    assert (code["commit"], code["notebook"]) == (None, None)
+
+
+def test_the_hashes_follow_the_code_and_nothing_else(elsewhere):
+    def notebook(code: str, prose: str, **cell) -> None:
+        cells = [{"cell_type": "markdown", "source": [prose]}, {"cell_type": "code", "source": [code], **cell}]
+        (elsewhere / "notebooks").mkdir(exist_ok=True)
+        (elsewhere / "notebooks" / "ics.ipynb").write_text(json.dumps({"cells": cells}))
+
+    def hashes() -> tuple[str, str]:
+        provenance._clone.cache_clear()  # as in a new process
+        provenance._notebook.cache_clear()
+        code = provenance.code("ics")
+        return code["package"], code["notebook"]
+
+    notebook("a = 1", "prose")
+    first = hashes()
+    notebook("a = 1", "other prose", outputs=[1])
+    assert hashes() == first
+    notebook("a = 2", "prose")
+    second = hashes()
+    assert second[0] == first[0]
+    assert second[1] != first[1]
+    (elsewhere / "novelty_utils" / "params.py").write_text("changed = True")
+    before = provenance.code("ics")["package"]
+    assert before == first[0], "what is edited while a process runs is not what it runs"
+    assert hashes()[0] != first[0]
+
+
+def test_a_run_names_the_code_of_its_beginning_not_of_its_end(elsewhere):
+    provenance._clone.cache_clear()
+    store.RunMeter()
+    (elsewhere / "novelty_utils" / "params.py").write_text("edited = 'while it ran'")
+    begun = provenance.code("ics")["package"]
+    provenance._clone.cache_clear()  # as a run that begins now
+    assert provenance.code("ics")["package"] != begun
+    provenance._clone.cache_clear()
+
+
+def test_a_script_with_a_history_of_its_own_has_no_cells(clone, monkeypatch):
+    untouched = ran(monkeypatch)
+    monkeypatch.setattr(sys.modules["__main__"], "In", 3, raising=False)
+    assert provenance.code("ics") == untouched
+
+
+LINES = {"parameters": "seed = 0\ntier = 'demo'", "loss": "loss = x.abs()", "last": "x = 1"}
+
+
+@pytest.fixture
+def clone(elsewhere) -> Path:
+    tagged = {"parameters": {"tags": ["parameters"]}}
+    code = [{"cell_type": "code", "source": s, "metadata": tagged.get(n, {})} for n, s in LINES.items()]
+    (elsewhere / "notebooks").mkdir()
+    (elsewhere / "notebooks" / "ics.ipynb").write_text(json.dumps({"cells": code}))
+    return elsewhere
+
+
+def ran(monkeypatch, *sources: str) -> dict:
+    monkeypatch.setattr(sys.modules["__main__"], "In", ["", *sources], raising=False)
+    return provenance.code("ics")
+
+
+@pytest.mark.parametrize("parameters", ["# a note", "# Parameters\nseed = 3\n", "seed = 3\ntier = 'paper'"])
+def test_other_parameters_are_the_same_notebook(clone, monkeypatch, parameters):
+    monkeypatch.setattr(provenance, "_git", lambda *words: "")
+    untouched = ran(monkeypatch)
+    assert untouched["dirty"] is False
+    assert ran(monkeypatch, *LINES.values()) == untouched
+    assert ran(monkeypatch, LINES["parameters"], parameters, LINES["loss"] + "\n") == untouched
+
+
+def test_a_run_of_an_edited_copy_finds_its_checkpoints_again_at_its_end(clone, monkeypatch):
+    parameters = RunParameters.check(
+        {"dataset": "digits", "class_name": "3", "tier": "demo", "seed": 0, "device": "cpu", "results": str(clone)}
+    )
+    store._scratch.cache_clear()
+    ran(monkeypatch, *LINES.values())
+    untouched = store.scratch("ics", parameters)
+    store._scratch.cache_clear()
+    ran(monkeypatch, LINES["parameters"], "loss = x.square()")
+    begun = store.scratch("ics", parameters)
+    assert begun != untouched, "weights of another loss"
+    ran(monkeypatch, LINES["parameters"], "loss = x.square()", "print(loss)")
+    assert store.scratch("ics", parameters) == begun
+    store._scratch.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "edited", ["tier = novel = 3", "loss = x.square()", "x = 2\nloss = x.abs()", "weight = 3", "x = (", "%time x"]
+)
+def test_a_cell_that_is_not_the_notebooks_makes_a_run_dirty_and_is_in_its_hash(clone, monkeypatch, edited):
+    monkeypatch.setattr(provenance, "_git", lambda *words: "")
+    untouched = ran(monkeypatch)
+    found = ran(monkeypatch, LINES["parameters"], edited)
+    assert found["dirty"] is True
+    assert found["notebook"] != untouched["notebook"]
+    assert ran(monkeypatch, edited, edited + " ")["notebook"] != found["notebook"], "run twice is not run once"
+
+
+COPY = """
+from novelty_utils import provenance
+found = provenance.code("ics")
+print("dirty", found["dirty"], "hash", found["notebook"])
+"""
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_of_what_ran_only_the_cells_that_are_not_the_notebooks_count(tmp_path, monkeypatch, headless):
+    """In a real kernel and headless: its parameters, others injected, its schema, and a cell of the reader's own."""
+    own = nbformat.read(Path(provenance.__file__).parents[2] / "notebooks" / "ics.ipynb", 4).cells
+    own = [cell for cell in own if {"parameters", "schema"} & set(cell.metadata.get("tags", []))]
+    file, out = tmp_path / "ics.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[*own, nbformat.v4.new_code_cell(COPY)]), file)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        execution.run_headless(file, {"seed": 3}) if headless else execution.run_papermill(file, {"seed": 3}, out)
+    said = said.getvalue() if headless else "".join(nbformat.read(out, 4).cells[-1].outputs[0].text)
+    assert said == f"dirty True hash {ran(monkeypatch, COPY)['notebook']}\n"
+
+
+def test_a_run_on_the_processor_is_none_of_the_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    assert provenance.machine()["gpu"] == "a GPU"
+    assert provenance.machine("cpu")["gpu"] is None
+
+
+def test_code_is_not_called_clean_where_git_did_not_say(monkeypatch):
+    monkeypatch.setattr(provenance, "_git", lambda *words: None)
+    provenance._clone.cache_clear()
+    assert provenance.code("ics")["dirty"] is None
