@@ -2,7 +2,7 @@
 
 The trainer against a bare PyTorch loop of the same network, bf16 against fp32, against PyOD's AutoEncoder, and against
 what the device can do at most: everything compared is repeated in turns, and the median of the ratios is shown,
-because a busy machine slows down one turn as a whole. On a GPU also the ten networks of a table, with and without recorded steps.
+because a busy machine slows down one turn as a whole. On a GPU also the ten networks of a table, recorded or not.
 The search as bench_neighbours.py says. Writes nothing, unless `--output FILE` asks for the table as JSON.
 """
 
