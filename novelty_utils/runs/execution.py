@@ -1,0 +1,250 @@
+"""Run a notebook with parameters, strictly: through papermill, or headless where there is no Jupyter.
+
+A notebook has a code cell tagged `parameters` (plain assignments with defaults) and one tagged `schema` (a subclass of
+RunParameters). Those two alone are executed to check what the user typed, before torch or any data is loaded.
+Cells are counted as a kernel counts them: the first code cell that is not empty is cell 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from novelty_utils import notebook_cells
+from novelty_utils.errors import InputError
+from novelty_utils.files import remove_empty
+from novelty_utils.params import LONGEST_NAME, RunParameters, first_there, is_folder, reachable, user_path
+from novelty_utils.records.schema import NOT_THE_EXPERIMENT, Record
+
+REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
+
+
+class RunError(RuntimeError):
+    """A notebook did not run to its end: one line that names the fault and what is left of the run."""
+
+
+def find_notebook(name: str) -> Path:
+    """The notebook meant by `ics` (notebooks/ics.ipynb here or in a folder above) or by the path of an .ipynb.
+
+    Raises InputError if there is none; the line lists the notebooks that were found.
+    """
+    if name.endswith(".ipynb"):
+        path = user_path("notebook", name)
+        with reachable("notebook", name):
+            if first_there(path) == path and path.is_file():
+                return path
+        raise InputError(f"notebook {name!r} is not a file: give the path of an .ipynb, or a name such as ics")
+    found: dict[str, Path] = {}
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        for path in sorted((folder / "notebooks").glob("*.ipynb")):
+            found.setdefault(path.stem, path)
+    if name in found:
+        return found[name]
+    choice = f"choose one of {', '.join(found)}" if found else "no notebooks/*.ipynb here or above: go to the clone"
+    raise InputError(f"notebook {name!r} is not known: {choice}, or give the path of an .ipynb")
+
+
+def read_schema(notebook: Path) -> tuple[type[RunParameters], dict[str, Any]]:
+    """The schema class of a notebook and its defaults (Python values), by executing the two tagged cells only.
+
+    Raises InputError if the file is no notebook, a tag is missing or one of the two cells fails.
+    """
+    code = notebook_cells.code_cells(notebook)
+    tagged = [next((cell for cell in code if tag in cell.tags), None) for tag in ("parameters", "schema")]
+    if None in tagged:
+        raise InputError(f"{notebook} has no cell tagged parameters or no cell tagged schema: it cannot take any")
+    compiled = notebook_cells.compiled(tagged)
+    with notebook_cells.fresh_main() as namespace, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            for _, parts in compiled:
+                notebook_cells.execute(parts, namespace)
+        except InputError:
+            pass  # the defaults alone do not pass, e.g. a file named like a folder; the user's text may put that right
+        except Exception as error:
+            raise InputError(f"{notebook}: its parameters cannot be read: {notebook_cells.fault(error)}") from error
+    schemas = [thing for thing in namespace.values() if _is_schema(thing)]
+    if len(schemas) != 1:
+        raise InputError(f"{notebook}: its schema cell defines {len(schemas)} subclasses of RunParameters, not one")
+    return schemas[0], {name: namespace[name] for name in schemas[0].model_fields if name in namespace}
+
+
+def check(notebook: Path, text: Mapping[str, str]) -> tuple[RunParameters, dict[str, Any]]:
+    """Check command-line text against a notebook's schema, before anything is loaded.
+
+    Returns the parameters of the whole run, and the Python values of the names in `text` only, to inject.
+    Raises InputError for an unknown name, a wrong type and a value that is not allowed.
+    """
+    for name, value in text.items():
+        if not isinstance(value, str):
+            raise InputError(f"{name}={value!r} is not text: write {str(value)!r}, as on the command line")
+    schema, defaults = read_schema(notebook)
+    parameters = schema.parse(defaults, text)
+    return parameters, {name: getattr(parameters, name) for name in text}
+
+
+def default_output(notebook: Path, parameters: RunParameters) -> Path:
+    """Where a papermill run is written: runs/NAME-dataset-class-tier-sSEED, then every further change, .ipynb."""
+    _, defaults = read_schema(notebook)
+    p = parameters
+    words = [notebook.stem, p.dataset, p.class_name, p.tier, f"s{p.seed}"]
+    for name in type(p).model_fields:
+        if name not in {"dataset", "class_name", "tier", "seed"} and getattr(p, name) != defaults.get(name):
+            words += [name, str(getattr(p, name))]
+    return Path("runs", _file_name("-".join(_file_name(word, 40) for word in words), 180) + ".ipynb")
+
+
+def recorded(paper: str, parameters: RunParameters) -> list[Path]:
+    """The files that hold the records of a run, one for each class, in the order of the classes; drawn ones by name.
+
+    Where the images have changed between two such runs, the newer record counts. A file that is no record is none of
+    the run's. Loads neither torch nor pandas. Raises InputError if the data set is gone.
+    """
+    p, newest = parameters, {}
+    asked = p.model_dump(mode="json", exclude=NOT_THE_EXPERIMENT)
+    for file in Path(p.results, paper).glob(f"*/*-{p.tier}-s{p.seed}-*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            record = Record.model_validate_json(file.read_text(encoding="utf-8"))
+            if record.parameters == asked:
+                newest[record.class_name] = max(newest.get(record.class_name, ("",)), (record.created, file))
+    every = p.classes_of(p.dataset)
+    names = [every[label] for label in p.labels()]
+    names += sorted(newest.keys() - set(every)) if p.class_name == "all" else []
+    return [newest[name][1] for name in names if name in newest]
+
+
+def _file_name(text: str, longest: int) -> str:
+    """`text` if it can stand in a file name; otherwise its readable end, told apart from its like by a digest."""
+    if len(text) <= longest and re.fullmatch(r"[A-Za-z0-9_.,+-]+", text):
+        return text
+    readable = re.sub(r"[^A-Za-z0-9_.,+-]+", "_", text).strip("_.")[9 - longest :]
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _is_schema(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, RunParameters) and thing is not RunParameters
+
+
+# --- with Jupyter --------------------------------------------------------------------------------------------------
+
+
+def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Path:
+    """Execute a notebook in a kernel, in the current folder, and write it to `output` once it ran to its end.
+
+    Shows a progress bar on a terminal. Returns `output`.
+    Raises InputError if Jupyter is missing, `output` cannot be written or a cell raises one, and RunError if a cell
+    fails otherwise, the kernel dies or the notebook exits early; what ran is then NAME.failed.ipynb beside `output`.
+    """
+    if not all(importlib.util.find_spec(name) for name in ("papermill", "ipykernel")):
+        raise InputError('papermill or ipykernel is missing: pip install "novelty-utils[run]", or add --headless')
+    there = _make_room(output, notebook)
+    partial = output.with_suffix(f".{os.getpid()}.partial.ipynb")
+    failed = output.with_suffix(".failed.ipynb")
+    try:
+        _papermill(notebook, values, partial)
+    except (Exception, KeyboardInterrupt) as error:
+        if getattr(error, "ename", "") in REFUSALS:
+            partial.unlink(missing_ok=True)
+            remove_empty(output.parent, there)
+            raise InputError(error.evalue) from None
+        left = "nothing was executed"
+        if partial.exists():
+            left = f"what ran is in {partial.replace(failed)}"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted; {left}") from None
+        raise RunError(f"{notebook.name} failed: {notebook_cells.fault(error)}; {left}") from error
+    partial.replace(output)
+    failed.unlink(missing_ok=True)
+    return output
+
+
+def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
+    import papermill
+
+    logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it logs of a failure is in the exception
+    with _no_bars_in_kernels():
+        done = papermill.execute_notebook(
+            *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, output)),  # it formats the paths
+            dict(values),
+            kernel_name="python3",
+            language="python",
+            progress_bar=sys.stderr.isatty(),
+            start_timeout=120,  # a busy machine is slow, not broken: papermill's patience is 60 s, and 4 s for output
+            iopub_timeout=60,
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # notes on encryption, and a stack on Ctrl-C
+        )
+    if done.metadata.papermill.exception:  # papermill calls sys.exit(0) in a cell a success and skips the rest
+        raise RuntimeError("a cell called sys.exit(), those after it did not run")
+
+
+@contextlib.contextmanager
+def _no_bars_in_kernels() -> Iterator[None]:
+    """Kernels that start meanwhile draw no progress bars: nobody watches, and every move of one would be kept."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is first imported, which this process has done
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
+
+
+def _make_room(output: Path, notebook: Path) -> Path:
+    """Make the folder of `output`; returns what of it was there before, that folder or one above.
+
+    Raises InputError where that cannot be, or where `output` would destroy the notebook.
+    """
+    if len(os.fsencode(output.name)) > LONGEST_NAME - 30:  # while it runs it is called NAME.PID.partial.ipynb
+        raise InputError(
+            f"output={str(output)!r} has a name of more than {LONGEST_NAME - 30} bytes: give a shorter one"
+        )
+    with reachable("output", str(output)):
+        if output.suffix != ".ipynb" or is_folder(output):
+            raise InputError(f"output={str(output)!r} is not a notebook: give a file name that ends in .ipynb")
+        if output.resolve() == notebook.resolve():
+            raise InputError(f"output={str(output)!r} is the notebook itself: give another file")
+        there = first_there(output.parent.absolute())
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output={str(output)!r}: its folder cannot be made ({error.strerror})") from error
+    if not os.access(output.parent, os.W_OK):
+        raise InputError(f"output={str(output)!r}: its folder cannot be written to")
+    return there
+
+
+# --- without Jupyter -----------------------------------------------------------------------------------------------
+
+
+def run_headless(notebook: Path, values: Mapping[str, Any]) -> None:
+    """Execute the code cells of a notebook in this process: no kernel, no IPython, no figures on the screen.
+
+    The value of a cell's last expression is printed, as is the traceback of a failing cell.
+    Raises InputError, before anything runs, for a cell that is not plain Python, or if a cell raises one, and RunError
+    if a cell fails otherwise or exits.
+    """
+    ready = notebook_cells.compiled(notebook_cells.code_cells(notebook))
+    with notebook_cells.fresh_main() as namespace, notebook_cells.unseen_figures():
+        ran = namespace["In"]
+        for cell, parts in ready:
+            ran.append(cell.source)
+            try:
+                notebook_cells.execute(parts, namespace)
+            except InputError:  # what was asked for does not fit the data, for example: the line says it all
+                raise
+            except (Exception, SystemExit) as error:
+                notebook_cells.print_traceback(error, namespace)
+                raise RunError(f"{cell.filename} failed: {notebook_cells.fault(error)}") from error
+            if "parameters" in cell.tags:
+                namespace.update(values)
+            sys.stdout.flush()  # a batch job's log shall not lag hours behind
