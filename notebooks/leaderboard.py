@@ -79,14 +79,9 @@ import time
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from scipy.stats import friedmanchisquare, studentized_range, wilcoxon
 from scipy.stats import t as student
-from sklearn.decomposition import PCA
-from sklearn.ensemble import IsolationForest
-from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
-from sklearn.svm import OneClassSVM
 
 from novelty_utils import data, records
 from novelty_utils.data import protocols
@@ -100,7 +95,7 @@ pd.set_option("display.max_columns", 40, "display.width", 160)
 # %% [markdown]
 # ## Five ways to be far from normal
 #
-# Each baseline is a function that takes normal images as rows of pixels and gives back a function that scores others. Higher means more anomalous. No parameter was tuned: each is the
+# Each baseline is a detector: `fit_rows` learns from normal images, as rows of pixels, and `score_rows` scores others. Higher means more anomalous. No parameter was tuned: each is the
 # library's default, or what one of our pages prints for the same tool.
 #
 # | baseline | its idea of "far" | fixed beforehand |
@@ -118,52 +113,139 @@ pd.set_option("display.max_columns", 40, "display.width", 160)
 # get a random 6000 of them, drawn by the seed. Under MISO that is one image in eight; under the other protocols it is all but a few. A record says how many images a baseline was fitted to.
 
 
-# %%
+# %% tags=["define"]
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn import decomposition, ensemble, neighbors, svm
+
+from novelty_utils.detectors import Detector
+from novelty_utils.errors import InputError
+
 MOST = 6000  # training images of the SVM and of LOF
 
 
-def some(X, seed):
-    """At most MOST rows of X, drawn by the seed."""
-    if len(X) <= MOST:
-        return X
-    return X[np.random.default_rng(seed).choice(len(X), MOST, replace=False)]
+def pixels(images):
+    """uint8 (n, c, h, w) -> rows of pixels, float32 (n, c h w) in [0, 1]."""
+    return images.flatten(1).numpy().astype(np.float32) / 255
 
 
-def fit_pca(X, seed, components=64):
-    pca = PCA(min(components, *X.shape), random_state=seed).fit(X)
+class Baseline(Detector):
+    """No network: it keeps its training images, and is fitted to them again when opened."""
 
-    def error(x):
-        return np.square(x - pca.inverse_transform(pca.transform(x))).sum(1)
+    notebook = "leaderboard"
+    thinned: ClassVar[bool] = False  # to MOST training images
 
-    return error
+    def chosen(self, train):
+        """Those of the training indices int64 (n,) that it is fitted to."""
+        if not self.thinned or len(train) <= MOST:
+            return train
+        draw = np.random.default_rng(self.seed).choice(len(train), MOST, replace=False)
+        return train[torch.from_numpy(draw)]
+
+    @abstractmethod
+    def fit_rows(self, X):
+        """Fit to normal images, X float (n, d)."""
+
+    @abstractmethod
+    def score_rows(self, x):
+        """Scores float (m,) of the rows x, float (m, d): higher = more anomalous."""
+
+    def learn(self, images, train, held_out, **_):
+        self.fitted = {"images": images[self.chosen(train)]}
+
+    def prepare(self):
+        self.fit_rows(pixels(self.fitted["images"]))
+
+    def score(self, images, index):
+        return self.score_rows(pixels(images[index])).astype(np.float64)
 
 
-def fit_ocsvm(X, seed):
-    svm = OneClassSVM(nu=0.1, gamma="auto").fit(some(X, seed))
-    return lambda x: -svm.decision_function(x)
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class PCA(Baseline):
+    """The squared distance to the subspace of the largest components."""
+
+    components: int = 64
+
+    def build(self, shape):
+        if self.components >= math.prod(shape):
+            told = f"redraws images of {math.prod(shape)} pixels without any error"
+            raise InputError(f"components={self.components} {told}: give fewer")
+        return super().build(shape)
+
+    def fit_rows(self, X):
+        k = min(self.components, *X.shape)
+        self.plane = decomposition.PCA(k, random_state=self.seed).fit(X)
+
+    def score_rows(self, x):
+        x_hat = self.plane.inverse_transform(self.plane.transform(x))
+        return np.square(x - x_hat).sum(1)
 
 
-def fit_forest(X, seed):
-    forest = IsolationForest(random_state=seed).fit(X)
-    return lambda x: -forest.score_samples(x)
+@dataclass(kw_only=True, eq=False)
+class OCSVM(Baseline):
+    """The distance to the boundary, outside positive."""
+
+    nu: float = 0.1
+    thinned = True
+
+    def fit_rows(self, X):
+        self.boundary = svm.OneClassSVM(nu=self.nu, gamma="auto").fit(X)
+
+    def score_rows(self, x):
+        return -self.boundary.decision_function(x)
 
 
-def fit_lof(X, seed):
-    lof = LocalOutlierFactor(novelty=True).fit(some(X, seed))
-    return lambda x: -lof.score_samples(x)
+class IsolationForest(Baseline):
+    """How few random cuts it takes to isolate an image."""
+
+    def fit_rows(self, X):
+        self.trees = ensemble.IsolationForest(random_state=self.seed).fit(X)
+
+    def score_rows(self, x):
+        return -self.trees.score_samples(x)
 
 
-def fit_knn(X, seed):
-    near = NearestNeighbors(n_neighbors=min(5, len(X)), algorithm="brute").fit(X)
-    return lambda x: near.kneighbors(x)[0][:, -1]
+@dataclass(kw_only=True, eq=False)
+class LOF(Baseline):
+    """How much sparser its place is than those of its neighbours."""
+
+    neighbours: int = 20
+    thinned = True
+
+    def fit_rows(self, X):
+        k = self.neighbours
+        self.factor = neighbors.LocalOutlierFactor(n_neighbors=k, novelty=True).fit(X)
+
+    def score_rows(self, x):
+        return -self.factor.score_samples(x)
+
+
+@dataclass(kw_only=True, eq=False)
+class KNN(Baseline):
+    """The distance to the k-th nearest training image."""
+
+    neighbours: int = 5
+
+    def fit_rows(self, X):
+        k = min(self.neighbours, len(X))
+        self.near = neighbors.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(X)
+
+    def score_rows(self, x):
+        return self.near.kneighbors(x)[0][:, -1]
 
 
 BASELINES = {
-    "PCA": fit_pca,
-    "OCSVM": fit_ocsvm,
-    "isolation forest": fit_forest,
-    "LOF": fit_lof,
-    "k-NN": fit_knn,
+    "PCA": PCA,
+    "OCSVM": OCSVM,
+    "isolation forest": IsolationForest,
+    "LOF": LOF,
+    "k-NN": KNN,
 }
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Computed, not drawn: the five baselines fitted to the same normal points (white), a tight group and a loose one. The darker a place, the higher it ranks among all places of the panel. PCA, with one component here, knows only a line; LOF asks for more of a place beside the tight group than beside the loose one; the forest cuts along the axes.", "name": "fig-board-idea"}, "image": {"alt": "Five maps of the plane with two groups of normal points, one per baseline: a straight band, one rounded blob, boxy bands, and twice two islands, of different tightness"}}
@@ -172,9 +254,10 @@ tight, loose = draw.normal(-1.2, 0.15, (60, 2)), draw.normal(0.9, 0.55, (60, 2))
 points = np.concatenate([tight, loose])
 grid = np.stack(np.meshgrid(np.linspace(-3, 3, 70), np.linspace(-3, 3, 70)), -1)
 figure, axes = plt.subplots(1, 5, figsize=(10, 2.3))
-for axis, (name, fit) in zip(axes, BASELINES.items(), strict=True):
-    score = fit(points, 0, components=1) if name == "PCA" else fit(points, 0)
-    rank = pd.Series(score(grid.reshape(-1, 2))).rank().to_numpy()
+for axis, (name, kind) in zip(axes, BASELINES.items(), strict=True):
+    model = kind(components=1) if kind is PCA else kind()
+    model.fit_rows(points)
+    rank = pd.Series(model.score_rows(grid.reshape(-1, 2))).rank().to_numpy()
     shade = rank.reshape(grid.shape[:2])
     axis.pcolormesh(grid[..., 0], grid[..., 1], shade, cmap="gray_r")
     axis.scatter(*points.T, s=4, color="white", edgecolors=plots.NORMAL, lw=0.4)
@@ -206,29 +289,27 @@ splits[shown].card()
 
 
 # %%
-def pixels(index):
-    """float32 (len(index), d) in [0, 1]."""
-    return ds.images[index].flatten(1).numpy().astype(np.float32) / 255
-
-
 def run(name, k):
     """One baseline on one class: its results, and what it cost."""
-    split = splits[k]
-    X, x_held_out, x = map(pixels, (split.train, split.held_out, split.test))
+    split, model = splits[k], BASELINES[name](seed=p.seed)
+    parts = (model.chosen(split.train), split.held_out, split.test)
+    X, x_held_out, x = (pixels(ds.images[part]) for part in parts)
     started = time.perf_counter()
-    score = BASELINES[name](X, p.seed)
+    model.fit_rows(X)
     fitted = time.perf_counter()
-    s = score(x)
+    s = model.score_rows(x)
     scored = time.perf_counter()
     cost = {
         "seconds": round(fitted - started, 4),
-        "fitted_images": min(len(X), MOST) if name in ("OCSVM", "LOF") else len(X),
+        "fitted_images": len(X),
         "scoring_seconds": round(scored - fitted, 4),
         "scored_images": len(x),
     }
     value, low, high = metrics.auroc(split.reveal(), s)
     found = [Result(method=name, metric="auroc", value=value, low=low, high=high)]
-    return found + mixtures.of_score(name, split, s, score(x_held_out), p.seed), cost
+    return found + mixtures.of_score(
+        name, split, s, model.score_rows(x_held_out), p.seed
+    ), cost
 
 
 found, costs = {k: [] for k in splits}, {k: {} for k in splits}

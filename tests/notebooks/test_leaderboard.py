@@ -12,13 +12,16 @@ from pyod.models.knn import KNN
 from pyod.models.lof import LOF
 from scipy import stats
 
+from novelty_utils import detectors
 from novelty_utils.data.datasets import Dataset
+from novelty_utils.errors import InputError
 from novelty_utils.params import RunParameters
 from novelty_utils.records import store
 from novelty_utils.records.store import Record, Result
 
 pytestmark = pytest.mark.slow
 
+BASELINES = detectors.load("leaderboard")
 BEFORE_RECORDS = "PAPERS = ("
 DATA = Dataset("mnist", torch.zeros(5, 1, 2, 2), torch.zeros(5), torch.zeros(5), tuple("0123456789"), "abc")
 
@@ -88,25 +91,35 @@ def test_a_run_records_five_baselines_with_times_and_shares(board):
 
 
 @pytest.mark.parametrize(("name", "peer"), [("k-NN", KNN(n_neighbors=5)), ("LOF", LOF(novelty=True))])
-def test_a_baseline_scores_as_pyod_does(board, name, peer):
+def test_a_baseline_scores_as_pyod_does(name, peer):
     X, x = (np.random.default_rng(i).normal(size=(n, 4)) for i, n in ((0, 80), (1, 30)))
-    mine, theirs = board["BASELINES"][name](X, 0)(x), peer.fit(X).decision_function(x)
-    np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+    mine = BASELINES.BASELINES[name]()
+    mine.fit_rows(X)
+    np.testing.assert_allclose(mine.score_rows(x), peer.fit(X).decision_function(x), rtol=1e-6)
 
 
-def test_pca_measures_the_distance_to_the_plane(board):
-    X = np.random.default_rng(0).normal(size=(50, 3)) * [3, 2, 0]
-    score = board["fit_pca"](X, 0, components=2)
-    np.testing.assert_allclose(score(np.array([[1.0, 1, 0], [1, 1, 2]])), [0, 4], atol=1e-9)
+def test_pca_measures_the_distance_to_the_plane():
+    plane = BASELINES.PCA(components=2)
+    plane.fit_rows(np.random.default_rng(0).normal(size=(50, 3)) * [3, 2, 0])
+    np.testing.assert_allclose(plane.score_rows(np.array([[1.0, 1, 0], [1, 1, 2]])), [0, 4], atol=1e-9)
 
 
-def test_many_images_are_thinned_out_by_the_seed(board):
-    X = np.arange(2 * board["MOST"])[:, None]
-    once = board["some"](X, 1)
-    assert len(np.unique(once)) == board["MOST"]
-    assert np.array_equal(once, board["some"](X, 1))
-    assert not np.array_equal(once, board["some"](X, 2))
-    assert len(board["some"](X[:10], 1)) == 10
+def test_pca_refuses_images_that_its_components_redraw_without_error():
+    images = torch.randint(0, 256, (30, 1, 2, 4), dtype=torch.uint8)
+    assert len(BASELINES.PCA(components=7).fit(images).decision_function(images)) == 30
+    with pytest.raises(InputError, match="8 pixels"):
+        BASELINES.PCA(components=8).fit(images)
+
+
+@pytest.mark.parametrize("name", ["OCSVM", "LOF"])
+def test_many_images_are_thinned_out_by_the_seed(name):
+    train = torch.arange(2 * BASELINES.MOST) + 5
+    once, again, other = (getattr(BASELINES, name)(seed=seed).chosen(train) for seed in (1, 1, 2))
+    assert len(once.unique()) == BASELINES.MOST
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+    assert set(once.tolist()) < set(train.tolist())
+    assert torch.equal(BASELINES.KNN().chosen(train), train)
 
 
 # --- what is read from records -------------------------------------------------------------------------------------
