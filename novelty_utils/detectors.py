@@ -17,10 +17,11 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from novelty_utils import data, notebook_cells, training
@@ -49,19 +50,20 @@ def load(name: str) -> ModuleType:
     Raises InputError for an unknown name; the line lists those there are.
     """
     known = {path.stem: path for path in sorted(notebooks().glob("*.ipynb"))}
-    defining = _defining(known[name]) if name in known else []
-    if not defining:
-        choice = ", ".join(other for other, path in known.items() if _defining(path))
+    cells = defining(known[name]) if name in known else []
+    if not cells:
+        choice = ", ".join(other for other, path in known.items() if defining(path))
         raise InputError(f"no detector is defined in a notebook {name!r}: choose from {choice}")
     module = ModuleType(f"novelty_utils.detectors.{name}", f"The definitions of {known[name].name}.")
     sys.modules[module.__name__] = module  # where dataclasses look for a class's module
-    for _, parts in notebook_cells.compiled(defining):
+    for _, parts in notebook_cells.compiled(cells):
         notebook_cells.execute(parts, module.__dict__)
-    module.__dict__["SOURCE"] = _digest(cell.source for cell in defining)
+    module.__dict__["SOURCE"] = _digest(cell.source for cell in cells)
     return module
 
 
-def _defining(notebook: Path) -> list[notebook_cells.Cell]:
+def defining(notebook: Path) -> list[notebook_cells.Cell]:
+    """The cells that make up the module of a notebook."""
     return [cell for cell in notebook_cells.code_cells(notebook) if DEFINES in cell.tags]
 
 
@@ -77,6 +79,9 @@ def _digest(sources: Any) -> str:
 class Detector(ABC):
     """A method of a paper, learnt from normal images alone. Its fields are its parameters; a paper adds its own.
 
+    The type of a field says what is allowed, such as `Literal["mean", "sum"]` or `Annotated[float, Field(gt=0)]`: any
+    other value is refused with an InputError.
+
     After `fit`: `network` (its trained networks), `fitted` (whatever else its scores need: tensors by name),
     `held_out_scores_` (of normal images that nothing was learnt from, ascending) and `threshold_`.
     """
@@ -87,6 +92,25 @@ class Detector(ABC):
     batch: ClassVar[int] = 64
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        kinds = get_type_hints(type(self), include_extras=True)
+        for name, value in self.arguments().items():
+            try:
+                setattr(self, name, TypeAdapter(kinds[name], config=ConfigDict(strict=True)).validate_python(value))
+            except ValidationError as error:
+                message = error.errors(include_url=False)[0]["msg"]
+                raise InputError(f"{name}={value!r}: {message[0].lower()}{message[1:]}") from None
+
+    def arguments(self) -> dict[str, Any]:
+        """What it was made with, by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.init}
+
+    @classmethod
+    def of(cls, run: object, **more: Any) -> Self:
+        """With the parameters of a run of the same names; those that a run does not have are given beside it."""
+        names = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in more]
+        return cls(**{name: getattr(run, name) for name in names}, **more)
 
     # What a paper writes.
 
@@ -112,6 +136,13 @@ class Detector(ABC):
 
     # What anyone calls.
 
+    def begin(self, shape: tuple[int, ...]) -> None:
+        """Untrained networks for images of this shape (c, h, w), before they are brought to `side`; forget the rest."""
+        self.__dict__.pop("threshold_", None)
+        self.shape, self.fitted = tuple(shape), {}
+        sized = self.shape if self.side is None else (self.shape[0], self.side, self.side)
+        self.network = training.build(lambda: self.build(sized), self.seed)
+
     def fit(
         self,
         images: Tensor,
@@ -136,11 +167,10 @@ class Detector(ABC):
             raise InputError(f"epochs={epochs}: at least 1 is needed")
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))
         held_out, train = order[: len(images) // HELD_OUT], order[len(images) // HELD_OUT :]
-        self.shape, self.fitted = tuple(images.shape[1:]), {}
+        self.begin(images.shape[1:])
         images = self._sized(images)
-        self.network = training.build(lambda: self.build(tuple(images.shape[1:])), self.seed)
         epochs = epochs or training.epochs_for(self.steps, len(train), self.batch)
-        folder = None if checkpoint is None else Path(checkpoint)
+        folder = None if checkpoint is None else Path(checkpoint) / self._key()
         self.learn(images, train, held_out, epochs=epochs, device=device, checkpoint=folder)
         self.prepare()
         self.held_out_scores_ = np.sort(self.score(images, held_out))
@@ -153,8 +183,7 @@ class Detector(ABC):
         No image's score depends on the others. Raises InputError for another shape, and before `fit`.
         """
         _check_images(images)
-        if not hasattr(self, "threshold_"):
-            raise InputError(f"this {type(self).__name__} has not been fitted: call fit first")
+        self._check_fitted()
         if tuple(images.shape[1:]) != self.shape:
             raise InputError(f"images of shape {tuple(images.shape[1:])}: it was fitted on {self.shape}")
         if not len(images):
@@ -167,8 +196,7 @@ class Detector(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector to a file that `open` reads. Raises InputError where that cannot be."""
-        if not hasattr(self, "threshold_"):
-            raise InputError(f"this {type(self).__name__} has not been fitted: call fit first")
+        self._check_fitted()
         module, name = load(self.notebook), type(self).__name__
         if getattr(module, name, None) is not type(self):
             raise InputError(f"{name} is the class of a running page: fit detectors.load({self.notebook!r}).{name}")
@@ -177,7 +205,7 @@ class Detector(ABC):
             "detector": [self.notebook, name],
             "source": module.__dict__["SOURCE"],
             "versions": {library: metadata.version(library) for library in LIBRARIES},
-            "arguments": dataclasses.asdict(self),
+            "arguments": self.arguments(),
             "shape": list(self.shape),
             "weights": self.network.state_dict(),
             "fitted": self.fitted,
@@ -188,6 +216,15 @@ class Detector(ABC):
 
     def _sized(self, images: Tensor) -> Tensor:
         return images if self.side is None else data.to_side(images, self.side)
+
+    def _key(self) -> str:
+        """Of its parameters and the code of its losses, of which a checkpoint's own name says nothing."""
+        source = vars(sys.modules[type(self).__module__]).get("SOURCE", "")
+        return hashlib.sha256(f"{self!r} {source}".encode()).hexdigest()[:16]
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "threshold_"):
+            raise InputError(f"this {type(self).__name__} has not been fitted: call fit first")
 
 
 def _check_images(images: Tensor) -> None:
@@ -212,11 +249,10 @@ def open(path: str | Path, device: str = "auto") -> Detector:
         told = ", ".join(f"{library} {version}" for library, version in saved["versions"].items())
         raise InputError(f"{path} was saved by another version of notebook {notebook} ({told}): fit it again")
     detector = getattr(module, name)(**saved["arguments"])
-    detector.shape, detector.fitted = tuple(saved["shape"]), saved["fitted"]
-    sized = detector._sized(torch.zeros(1, *detector.shape, dtype=torch.uint8))
-    detector.network = training.build(lambda: detector.build(tuple(sized.shape[1:])), detector.seed)
-    detector.network.load_state_dict(saved["weights"])
+    detector.begin(saved["shape"])
+    detector.network.load_state_dict(saved["weights"], assign=True)  # in the memory layout they were trained in
     detector.network.eval().to(training.pick_device(device))
+    detector.fitted = saved["fitted"]
     detector.held_out_scores_, detector.threshold_ = saved["held_out_scores"].numpy(), saved["threshold"]
     detector.prepare()
     return detector

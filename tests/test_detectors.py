@@ -1,0 +1,277 @@
+"""The frame of the detectors, on a small one that a notebook of this test defines."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from notebook_cells import NOTEBOOKS
+
+from novelty_utils import detectors
+from novelty_utils.errors import InputError
+from novelty_utils.training import checkpoints
+
+IMPORTS = """
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from novelty_utils import training
+from novelty_utils.detectors import Detector
+from torch import nn
+"""
+DETECTOR = '''
+@dataclass(kw_only=True, eq=False)
+class Distance(Detector):
+    """From the mean of the training images, seen through a random linear layer."""
+
+    notebook = "toy"
+    power: Annotated[float, Field(gt=0)] = 1.0
+    norm: Literal["l1", "l2"] = "l2"
+
+    def build(self, shape):
+        return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], 5))
+
+    def codes(self, images, index):
+        return training.apply(self.network, images, index).double()
+
+    def learn(self, images, train, held_out, *, epochs, device, checkpoint):
+        self.asked = epochs, checkpoint
+        self.network.eval()
+        self.fitted = {"mean": self.codes(images, train).mean(0)}
+
+    def score(self, images, index):
+        away = self.codes(images, index) - self.fitted["mean"]
+        return (away.norm(p=int(self.norm[1]), dim=1) ** self.power).numpy()
+
+
+@dataclass(kw_only=True, eq=False)
+class Squared(Distance):
+    side = 6
+    power: float = field(default=2.0, init=False)  # fixed
+'''
+
+
+def write(folder: Path, name: str, *cells: tuple[str, list[str]]) -> None:
+    code = [{"cell_type": "code", "source": source, "metadata": {"tags": tags}} for source, tags in cells]
+    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": code}), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of notebooks: one that defines detectors, one that does not."""
+    write(tmp_path, "toy", (IMPORTS, ["define"]), ("raise RuntimeError", []), (DETECTOR, ["define", "hide-input"]))
+    write(tmp_path, "prose", ("a = 1", []))
+    monkeypatch.setattr(detectors, "notebooks", lambda: tmp_path)
+    detectors.load.cache_clear()
+    yield tmp_path
+    detectors.load.cache_clear()
+    sys.modules.pop("novelty_utils.detectors.toy", None)
+
+
+@pytest.fixture
+def toy(folder):
+    return detectors.load("toy")
+
+
+def pictures(n: int, high: int = 100, shape: tuple[int, ...] = (1, 4, 4)) -> torch.Tensor:
+    return torch.randint(0, high, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
+
+
+# --- load ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_is_loaded_once_and_its_other_cells_are_not_run(toy):
+    assert detectors.load("toy") is toy
+    assert toy.Distance.__module__ == "novelty_utils.detectors.toy"
+
+
+@pytest.mark.parametrize("name", ["prose", "nothing", ""])
+def test_a_notebook_without_a_detector_is_refused_with_those_that_have_one(name, folder):
+    with pytest.raises(InputError, match=f"no detector is defined in a notebook '{name}': choose from toy$"):
+        detectors.load(name)
+
+
+DEFINING = {path.stem: cells for path in sorted(NOTEBOOKS.glob("*.ipynb")) if (cells := detectors.defining(path))}
+
+
+@pytest.mark.parametrize("name", DEFINING)
+def test_defining_cells_use_no_name_of_the_page(name, tmp_path):
+    source = "\n".join(cell.source for cell in DEFINING[name])
+    (tmp_path / "module.py").write_text(source, encoding="utf-8")
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "module.py"]
+    done = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# --- fit and score -------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_the_class_and_the_threshold_a_quantile_of_held_out_normals(toy):
+    images, new = pictures(60), pictures(30, 256)
+    before = images.clone()
+    model = toy.Distance().fit(images, false_alarms=0.25)
+    assert torch.equal(images, before)
+    away = model.network(new.float() / 255).detach().double() - model.fitted["mean"]
+    scores = model.decision_function(new)
+    assert scores.dtype == np.float64
+    assert scores == pytest.approx(away.norm(dim=1).numpy())
+    assert [model.decision_function(new[n : n + 1])[0] for n in range(5)] == pytest.approx(scores[:5])
+    assert len(model.held_out_scores_) == 6
+    assert model.threshold_ == np.quantile(model.held_out_scores_, 0.75)
+    assert model.predict(new).tolist() == (scores > model.threshold_).tolist()
+    assert model.decision_function(new[:0]).shape == (0,)
+
+
+def test_held_out_images_are_drawn_by_the_seed_and_take_no_part_in_learning(toy):
+    images = pictures(20)
+    models = [toy.Distance(seed=seed).fit(images) for seed in (0, 0, 1)]
+    assert torch.equal(models[0].fitted["mean"], models[1].fitted["mean"])
+    scores = models[0].score(images, torch.arange(20))
+    held_out = [n for n in range(20) if scores[n] in models[0].held_out_scores_]
+    assert len(held_out) == 2
+    rest = torch.tensor([n for n in range(20) if n not in held_out])
+    assert torch.allclose(models[0].codes(images, rest).mean(0), models[0].fitted["mean"])
+    assert not torch.equal(models[0].network[1].weight, models[2].network[1].weight)
+
+
+def test_epochs_come_to_the_steps_of_the_class_and_a_checkpoint_is_for_one_set_of_parameters(toy, tmp_path):
+    images = pictures(640)  # 576 to learn from are 9 batches of 64
+    folders = []
+    for more in ({}, {"power": 2.0}, {"seed": 1}):
+        model = toy.Distance(**more).fit(images, checkpoint=tmp_path / "c")
+        assert model.asked[0] == round(1000 / 9)
+        folders.append(model.asked[1])
+    assert toy.Distance().fit(images, epochs=3, checkpoint=str(tmp_path / "c")).asked == (3, folders[0])
+    assert len(set(folders)) == 3
+    assert {one.parent for one in folders} == {tmp_path / "c"}
+    assert toy.Distance().fit(images).asked[1] is None
+
+
+def test_images_are_brought_to_the_side_of_the_class(toy):
+    model = toy.Squared().fit(pictures(20))
+    assert model.shape == (1, 4, 4)
+    assert model.network[1].in_features == 36
+    assert len(model.decision_function(pictures(3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda toy: toy.Distance(power=0), "power=0: input should be greater than 0"),
+        (lambda toy: toy.Distance(power="2"), "power='2': input should be a valid number"),
+        (lambda toy: toy.Distance(norm="l3"), "norm='l3': input should be 'l1' or 'l2'"),
+        (lambda toy: toy.Distance(seed=0.5), "seed=0.5: input should be a valid integer"),
+        (lambda toy: toy.Distance().fit(pictures(19)), "fit needs at least 20 images, and there are 19"),
+        (lambda toy: toy.Distance().fit(pictures(20).float()), "uint8 (n, c, h, w), not torch.float32 (20, 1, 4, 4)"),
+        (lambda toy: toy.Distance().fit(pictures(20)[:, 0]), "uint8 (n, c, h, w), not torch.uint8 (20, 4, 4)"),
+        (lambda toy: toy.Distance().fit(pictures(20).numpy()), "must be a tensor, uint8 (n, c, h, w), not uint8 (20,"),
+        (lambda toy: toy.Distance().fit(pictures(20), false_alarms=1), "false_alarms=1: give a share"),
+        (lambda toy: toy.Distance().fit(pictures(20), epochs=0), "epochs=0: at least 1 is needed"),
+        (lambda toy: toy.Distance().decision_function(pictures(2)), "this Distance has not been fitted"),
+        (lambda toy: toy.Distance().predict(pictures(2)), "this Distance has not been fitted"),
+        (lambda toy: toy.Distance().save("x.pt"), "this Distance has not been fitted"),
+        (
+            lambda toy: toy.Distance().fit(pictures(20)).decision_function(pictures(2, shape=(1, 4, 5))),
+            "images of shape (1, 4, 5): it was fitted on (1, 4, 4)",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(call, told, toy):
+    with pytest.raises(InputError) as refusal:
+        call(toy)
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_parameters_of_a_run_are_taken_by_name(toy):
+    class Run:
+        seed, power, norm, device = 3, 0.5, "l1", "cpu"
+
+    assert toy.Distance.of(Run).arguments() == {"seed": 3, "power": 0.5, "norm": "l1"}
+    assert toy.Squared.of(Run, norm="l2").arguments() == {"seed": 3, "norm": "l2"}
+    assert toy.Squared.of(Run).power == 2.0
+    del Run.norm
+    with pytest.raises(AttributeError, match="norm"):
+        toy.Distance.of(Run)
+
+
+# --- save and open -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(toy, tmp_path):
+    model = toy.Squared(seed=2, norm="l1").fit(pictures(40))
+    model.save(tmp_path / "model.pt")
+    return model, tmp_path / "model.pt"
+
+
+def test_what_is_opened_scores_as_what_was_saved(saved):
+    model, file = saved
+    again, new = detectors.open(file, device="cpu"), pictures(30, 256)
+    assert type(again) is type(model)
+    assert repr(again) == repr(model)
+    assert np.array_equal(again.decision_function(new), model.decision_function(new))
+    assert np.array_equal(again.predict(new), model.predict(new))
+    assert np.array_equal(again.held_out_scores_, model.held_out_scores_)
+
+
+def changed(file: Path, **entries: object) -> None:
+    content = checkpoints.unpack(file.read_bytes(), torch.device("cpu"))
+    checkpoints.write(file, content | entries)
+
+
+def flip(file: Path) -> None:
+    written = bytearray(file.read_bytes())
+    written[-100] ^= 1
+    file.write_bytes(written)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (flip, "is damaged or no saved detector: save it again"),
+        (lambda file: file.write_bytes(b""), "is damaged or no saved detector: save it again"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "is damaged or no saved detector: save it again"),
+        (lambda file: checkpoints.write(file, {"at": 3}), "is damaged or no saved detector: save it again"),
+        (lambda file: changed(file, format=99), "has format 99, and this version reads 1: fit it again"),
+        (
+            lambda file: changed(file, source="0" * 16, versions={"torch": "9.9"}),
+            "was saved by another version of notebook toy (torch 9.9): fit it again",
+        ),
+        (lambda file: changed(file, detector=["other", "Squared"]), "no detector is defined in a notebook 'other'"),
+        (Path.unlink, "is not a file"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_told_in_one_line(damage, told, saved):
+    _, file = saved
+    damage(file)
+    with pytest.raises(InputError) as refusal:
+        detectors.open(file)
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_another_definition_is_another_version_and_another_comment_is_not(saved, folder):
+    _, file = saved
+    path = folder / "toy.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("# fixed", "# constant"), encoding="utf-8")
+    detectors.load.cache_clear()
+    detectors.open(file)
+    path.write_text(path.read_text(encoding="utf-8").replace("** self.power", "* self.power"), encoding="utf-8")
+    detectors.load.cache_clear()
+    with pytest.raises(InputError, match="another version of notebook toy"):
+        detectors.open(file)
+
+
+def test_the_class_of_a_running_page_is_not_saved(toy, tmp_path):
+    class Distance(toy.Distance):
+        pass
+
+    model = Distance().fit(pictures(20))
+    with pytest.raises(InputError, match=r"a running page: fit detectors.load\('toy'\).Distance"):
+        model.save(tmp_path / "model.pt")
