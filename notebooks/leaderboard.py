@@ -195,7 +195,9 @@ class OCSVM(Baseline):
     thinned = True
 
     def fit_rows(self, X):
-        self.boundary = svm.OneClassSVM(nu=self.nu, gamma="auto").fit(X)
+        self.boundary = svm.OneClassSVM(nu=self.nu, gamma="auto")
+        self.boundary.random_state = self.seed  # otherwise it draws a global number
+        self.boundary.fit(X)
 
     def score_rows(self, x):
         return -self.boundary.decision_function(x)

@@ -43,22 +43,25 @@ def notebooks() -> Path:
     return clone if clone.is_dir() else Path(__file__).parent / "notebooks"
 
 
+def names() -> list[str]:
+    """The notebooks that define detectors: what `load` takes."""
+    return [path.stem for path in sorted(notebooks().glob("*.ipynb")) if defining(path)]
+
+
 @lru_cache
 def load(name: str) -> ModuleType:
     """The definitions of notebooks/NAME.ipynb, imported: its cells tagged `define` in order, and no other.
 
     Raises InputError for an unknown name; the line lists those there are.
     """
-    known = {path.stem: path for path in sorted(notebooks().glob("*.ipynb"))}
-    cells = defining(known[name]) if name in known else []
-    if not cells:
-        choice = ", ".join(other for other, path in known.items() if defining(path))
-        raise InputError(f"no detector is defined in a notebook {name!r}: choose from {choice}")
-    module = ModuleType(f"novelty_utils.detectors.{name}", f"The definitions of {known[name].name}.")
+    if name not in names():
+        raise InputError(f"no detector is defined in a notebook {name!r}: choose from {', '.join(names())}")
+    notebook = notebooks() / f"{name}.ipynb"
+    module = ModuleType(f"novelty_utils.detectors.{name}", f"The definitions of {notebook.name}.")
     sys.modules[module.__name__] = module  # where dataclasses look for a class's module
-    for _, parts in notebook_cells.compiled(cells):
+    for _, parts in notebook_cells.compiled(defining(notebook)):
         notebook_cells.execute(parts, module.__dict__)
-    module.__dict__["SOURCE"] = _digest(cell.source for cell in cells)
+    module.__dict__["SOURCE"] = _digest(cell.source for cell in defining(notebook))
     return module
 
 
@@ -172,6 +175,7 @@ class Detector(ABC):
         epochs = epochs or training.epochs_for(self.steps, len(train), self.batch)
         folder = None if checkpoint is None else Path(checkpoint) / self._key()
         self.learn(images, train, held_out, epochs=epochs, device=device, checkpoint=folder)
+        self.network.eval()
         self.prepare()
         self.held_out_scores_ = np.sort(self.score(images, held_out))
         self.threshold_ = float(np.quantile(self.held_out_scores_, 1 - false_alarms))
