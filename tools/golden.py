@@ -164,7 +164,7 @@ def _up_to_the_record(name: str, parameters: dict[str, str]) -> None:
             notebook_cells.execute(parts, namespace)
             if "parameters" in cell.tags:
                 namespace.update(parameters)
-            if staleness.WRITES in cell.source:
+            if staleness.writes(cell.source):
                 return
 
 

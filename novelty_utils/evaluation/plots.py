@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,6 +32,26 @@ def gallery(rows: Mapping[str, Tensor], colours: Sequence[str] | None = None) ->
         axis.imshow(make_grid(blank, nrow=10, pad_value=white).permute(1, 2, 0).numpy())
         axis.set_axis_off()
         axis.set_title(name, loc="left", fontsize=9, color=colours[number] if colours else "black")
+    return figure
+
+
+def failures(
+    y: np.ndarray, scores: np.ndarray, look: Callable[[Tensor], Mapping[str, Tensor]], count: int = 5
+) -> Figure:
+    """The worst false alarms (normal, highest scores) and, after them, the worst misses (novel, lowest), with scores.
+
+    y: 0 or 1, (m,); scores: float (m,). look: gets their positions in the test part, int64, and gives the rows of
+    pictures as `gallery` takes them: the images first, then reconstructions, say. Count 5 at most.
+    """
+    order = np.argsort(scores, kind="stable")
+    alarms, misses = order[::-1][y[order[::-1]] == 0][:count], order[y[order] == 1][:count]
+    worst = np.concatenate([alarms, misses])
+    rows = look(torch.from_numpy(worst))
+    figure, width = gallery(rows), next(iter(rows.values())).shape[-1]
+    axis, told = figure.axes[0], f"{len(alarms)} worst false alarms, then {len(misses)} worst misses, with their scores"
+    axis.set_title(told, loc="left", fontsize=9, pad=12)
+    for place, score in enumerate(scores[worst]):
+        axis.text(2 + (width + 2) * place + width / 2, -1, f"{score:.3g}", ha="center", va="bottom", fontsize=7)
     return figure
 
 

@@ -21,9 +21,10 @@ from novelty_utils.records.store import Record
 ROOT = Path(__file__).parents[2]
 PACKAGE = "novelty_utils"
 MOVED = f"{PACKAGE}/moved.toml"
-WRITES = "records.write("  # the cell of a notebook that has this is the last one that counts
+WRITES = ("records.write(", "records.write_run(")  # a notebook's cell with one of these is the last one that counts
 # Rooms that show and keep results, but have no part in them; also under the names that they had before.
 ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "repeats", "progress"}
+ONLY_TELL |= {"ledger", "evaluation.statistics"}
 TODAY = "today"  # in place of a commit: the files as they are now
 
 
@@ -143,10 +144,15 @@ def _cells(notebook: str) -> list[str]:
     return ["".join(cell["source"]) for cell in code if "parameters" not in cell["metadata"].get("tags", [])]
 
 
+def writes(source: str) -> bool:
+    """Whether a cell writes the records of its run."""
+    return any(call in source for call in WRITES)
+
+
 def _executed(notebook: str, commit: str) -> list[tuple]:
     """The code of a notebook up to the cell that writes its record."""
     sources = _cells(notebook)
-    last = next((n for n, source in enumerate(sources) if WRITES in source), len(sources) - 1)
+    last = next((n for n, source in enumerate(sources) if writes(source)), len(sources) - 1)
     return [_meaning(source, commit) for source in sources[: last + 1]]
 
 
@@ -199,7 +205,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _only_tells(path: str) -> bool:
-    return any(_name(name).split(".")[0] in ONLY_TELL for name in _names(path))
+    return any({_name(name), _name(name).split(".")[0]} & ONLY_TELL for name in _names(path))
 
 
 def _rooms(notebook: str) -> set[str]:

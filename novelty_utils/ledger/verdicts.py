@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import t
 
+from novelty_utils.evaluation.statistics import half_width, pooled_deviation
 from novelty_utils.ledger.evidence import Sample
 
 REPRODUCED, BETTER, NOT_REPRODUCED = "reproduced", "better", "not reproduced"
@@ -92,20 +93,13 @@ def by_class(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 def seed_deviation(samples: Sequence[Sample]) -> tuple[float, int] | None:
     """The deviation between seeds, pooled over classes, and its degrees of freedom; None where these are too few."""
-    repeated = [[s.value for s in of_class] for of_class in by_class(samples) if len(of_class) > 1]
-    freedom = sum(len(values) - 1 for values in repeated)
-    if freedom < ENOUGH_FREEDOM:
-        return None
-    squares = sum(statistics.variance(values) * (len(values) - 1) for values in repeated)
-    return math.sqrt(squares / freedom), freedom
+    deviation, freedom = pooled_deviation([s.value for s in of_class] for of_class in by_class(samples))
+    return None if freedom < ENOUGH_FREEDOM else (deviation, freedom)
 
 
 def mean_of_blocks(differences: Sequence[float], confidence: float) -> tuple[float, float, float]:
     """Mean of paired differences, one per block, and Student's interval over blocks; unbounded for a single one."""
-    value, n = statistics.fmean(differences), len(differences)
-    half = (
-        float(t.ppf(0.5 + confidence / 2, n - 1)) * statistics.stdev(differences) / math.sqrt(n) if n > 1 else math.inf
-    )
+    value, half = statistics.fmean(differences), half_width(differences, confidence)
     return value, value - half, value + half
 
 

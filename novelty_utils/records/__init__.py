@@ -1,5 +1,6 @@
 """What a run leaves behind: what a record says, where it is kept, and what it was made by."""
 
+from novelty_utils.records.run import trained, write_run
 from novelty_utils.records.schema import Record, Result
 from novelty_utils.records.store import (
     BOOK,
@@ -27,6 +28,8 @@ __all__ = [
     "read_with_reference",
     "scratch",
     "to_frame",
+    "trained",
     "where",
     "write",
+    "write_run",
 ]

@@ -42,6 +42,24 @@ def test_a_gallery_shows_at_most_ten_pictures_in_each_row():
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["typical", "atypical"]
 
 
+def test_failures_are_the_normal_images_on_top_and_the_novel_ones_at_the_bottom():
+    seen = []
+
+    def look(index):
+        seen.append(index)
+        return {"x": torch.full((len(index), 1, 8, 8), 0.5)}
+
+    figure = plots.failures(Y, S, look)
+    drawn(figure)
+    assert seen[0].tolist() == [29, 28, 27, 26, 25, 30, 31, 32, 33, 34]
+    (axis,) = figure.axes
+    assert "5 worst false alarms, then 5 worst misses" in axis.get_title(loc="left")
+    assert [text.get_text() for text in axis.texts] == [f"{S[n]:.3g}" for n in seen[0]]
+    few = plots.failures(Y[28:32], S[28:32], look)
+    assert seen[1].tolist() == [1, 0, 2, 3]
+    assert "2 worst false alarms, then 2 worst misses" in few.axes[0].get_title(loc="left")
+
+
 def test_curves_show_every_term_over_the_epochs_with_losses_of_either_sign():
     figure = plots.curves({"CAE": {"rec": [3.0, 2.0, 1.0]}, "ICS": {"rec": [1.0, 0.5], "disp1": [-0.1, -0.2]}})
     drawn(figure)

@@ -96,6 +96,30 @@ def test_other_code_is_named(house, name, text, reason):
     assert reasons(house) == [reason]
 
 
+@pytest.mark.parametrize("call", ["records.write(record, p.results)", "records.write_run(record)"])
+def test_a_cell_after_the_record_does_not_count_whichever_call_wrote_it(house, call):
+    (house / "notebooks/ics.ipynb").write_text(notebook(NOTEBOOK[0], call, "show(x)"))
+    commit(house)
+    (house / "notebooks/ics.ipynb").write_text(notebook(NOTEBOOK[0], call, "show(y)"))
+    assert reasons(house) == []
+    (house / "notebooks/ics.ipynb").write_text(notebook(NOTEBOOK[0] + "0", call, "show(x)"))
+    assert reasons(house) == ["notebook"]
+
+
+@pytest.mark.parametrize("place", ["evaluation/statistics", "ledger/tables"])
+def test_what_only_tells_of_results_does_not_count(house, place):
+    name = place.replace("/", ".").rpartition(".")
+    cells = [f"from novelty_utils.{name[0]} import {name[2]}\nx = 1", *NOTEBOOK[1:]]
+    for text in ("y = 1", "y = 2"):
+        file = house / f"novelty_utils/{place}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        (house / "notebooks/ics.ipynb").write_text(notebook(*cells))
+        if text == "y = 1":
+            commit(house)
+    assert reasons(house) == []
+
+
 def test_other_images_and_parameters_that_are_gone_are_named(house):
     assert reasons(house, checksum="abd") == ["images"]
     assert reasons(house, parameters=("a", "c")) == ["parameters"]

@@ -1,0 +1,100 @@
+"""The tables of the pages, made of records: printed beside ours, class by class, with the runs that they rest on.
+
+`rows` are those of `records.to_frame`, fractions; tables are in percent. For ± and σ see evaluation/statistics.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from novelty_utils.evaluation.statistics import half_width, per_class, seed_deviation
+
+NOTHING = "no recorded run yet"
+DATASETS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10_jpeg": "CIFAR-10 (JPEG)",
+    "cifar10": "CIFAR-10",
+    "digits": "digits",
+    "synthetic_defects": "drawn defects",
+    "mvtec_ad": "MVTec-AD",
+}
+
+
+def show(
+    table: pd.DataFrame, formats: Mapping[str, str] | None = None, precision: int = 1, caption: str = ""
+) -> Styler | None:
+    """A table as the book shows it: a dash for what is missing or has no bound, and no index that has no name.
+
+    formats: by column, where `precision` decimals do not fit. An empty table is a line in print, and None.
+    """
+    if not len(table):
+        return print(NOTHING)
+    style = table.replace([np.inf, -np.inf], np.nan).style.format(formats, precision=precision, na_rep="–")
+    if caption:
+        style = style.set_caption(caption)
+    return style if any(table.index.names) else style.hide(axis="index")
+
+
+def runs(rows: pd.DataFrame) -> str:
+    """Which runs these rows are of, a line for each data set: tier, classes, seeds, seconds, machines, precision."""
+    if not len(rows):
+        return NOTHING
+    order = [name for name in DATASETS if name in set(rows.dataset)]
+    return "\n".join(f"{DATASETS[name]}: {_runs(rows[rows.dataset == name])}" for name in order)
+
+
+def _runs(rows: pd.DataFrame) -> str:
+    tiers = " and ".join(sorted(set(rows.tier)))
+    seeds = ", ".join(map(str, sorted(set(rows.seed))))
+    of_class = rows.groupby("class_name").seed.nunique()
+    least, most = int(of_class.min()), int(of_class.max())
+    classes = "1 class" if len(of_class) == 1 else f"{len(of_class)} classes"
+    uneven = f" ({least} to {most} per class)" * (least < most)
+    cost = rows.drop_duplicates(["class_name", "seed", "seconds"]).seconds.median()
+    machines = ", ".join([*sorted(set(rows.hardware)), *sorted(set(rows.precision) - {""})])
+    several = "s" * (rows.seed.nunique() > 1)
+    return f"{tiers} tier, {classes}, seed{several} {seeds}{uneven}, {cost:.0f} s per class on {machines}"
+
+
+def beside(rows: pd.DataFrame, methods: Sequence[str], printed: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Per class what is printed and what we measured, in percent: columns (method, "paper" or "ours").
+
+    rows: one data set and metric; printed: of `published.read`, the same. The classes are ours; those printed where we
+    have none. Below them, if there are several: their mean, its ±, and σ where a class has several seeds.
+    """
+    columns, sigma = {}, {}
+    for method in methods:
+        if printed is not None:
+            cells = printed[(printed.method == method) & (printed.class_name != "mean")]
+            columns[method, "paper"] = cells.groupby("class_name").value.mean()
+        columns[method, "ours"] = per_class(rows, method=method)
+        sigma[method, "ours"] = 100 * seed_deviation(rows, method=method)
+    table = 100 * pd.DataFrame({name: values for name, values in columns.items() if len(values)})
+    if len(rows):
+        table = table[table.index.isin(rows.class_name)]
+    below = pd.DataFrame({"mean": table.mean(), "±": table.apply(lambda column: half_width(column.dropna()))}).T
+    if table.columns.isin([name for name, value in sigma.items() if value == value]).any():
+        below.loc["σ"] = pd.Series(sigma)
+    if len(table) > 1:
+        table = pd.concat([table, below])
+    return table.rename_axis(index="class", columns=["", ""])
+
+
+def means(rows: pd.DataFrame, columns: Mapping[str, Mapping[str, Any]], scale: float = 100) -> dict[str, float]:
+    """A row of a table: the mean over classes of each column, NaN where there is none.
+
+    columns: by name what picks its rows, such as {"method": "ICS", "metric": "auroc"}.
+    """
+    return {name: scale * per_class(rows, **at).mean() for name, at in columns.items()}
+
+
+def trained(rows: pd.DataFrame) -> str:
+    """How many of these runs, a row each, rest on networks that did not die: "9 of 10"."""
+    alive, unknown = int((rows.collapsed == False).sum()), int(rows.collapsed.isna().sum())  # noqa: E712  or None
+    return f"{alive} of {len(rows)}" + f", {unknown} unknown" * bool(unknown)
