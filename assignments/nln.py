@@ -83,7 +83,7 @@ def noisy(X):
 # ## 1. The latent part (2 points)
 #
 # Return the mean Euclidean distance of each code to its $K$ nearest codes of the bank. The bank holds training images, the queries are
-# others, so the nearest code of the bank *is* the first neighbour. Do not use `novelty_utils.neighbours`.
+# others, so the nearest code of the bank *is* the first neighbour. Do not use `novelty_utils.evaluation.neighbours`.
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "latent-part"}

@@ -32,7 +32,7 @@ MARKS = {
 }
 OUTSIDE = [verdicts.BELOW, verdicts.ABOVE, verdicts.OPEN, verdicts.CONTESTED, verdicts.NOT_REPRODUCED]
 NO_BREAK_SPACE, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
-NO_ROOMS = {"notebook", "images", "parameters", "history missing", "uncommitted code"}  # else a room of the package
+NO_MODULES = {"notebook", "images", "parameters", "history missing", "uncommitted code"}  # else a module of the package
 UNIT = {"auroc", "balanced_accuracy", "f1", "pixel_auroc"}  # metrics that share the axes of the figure
 BUNDLE = Path(itables.__file__).parent / "html" / "dt_bundle.js"  # the program of the tables, put into the page
 LAYOUT = {
@@ -207,10 +207,10 @@ def _changes(stale: str) -> str:
     if not stale:
         return ""
     changed = stale.split(", ")
-    rooms = [name for name in changed if name not in NO_ROOMS]
-    counted = f"{len(rooms)} room{'s' * (len(rooms) > 1)}"
-    words = [name for name in changed if name not in rooms] + [counted] * bool(rooms)
-    return _folded(", ".join(words), ", ".join(rooms)) if rooms else ", ".join(words)
+    modules = [name for name in changed if name not in NO_MODULES]
+    counted = f"{len(modules)} module{'s' * (len(modules) > 1)}"
+    words = [name for name in changed if name not in modules] + [counted] * bool(modules)
+    return _folded(", ".join(words), ", ".join(modules)) if modules else ", ".join(words)
 
 
 def _folded(short: str, long: str) -> str:

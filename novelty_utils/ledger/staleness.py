@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "novelty_utils"
 MOVED = f"{PACKAGE}/moved.toml"
 WRITES = ("records.write(", "records.write_run(")  # a notebook's cell with one of these is the last one that counts
-# Rooms that show and keep results, but have no part in them; also under the names that they had before.
+# Modules that show and keep results, but have no part in them; also under the names that they had before.
 ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "repeats", "progress"}
 ONLY_TELL |= {"ledger", "evaluation.statistics"}
 TODAY = "today"  # in place of a commit: the files as they are now
@@ -64,11 +64,11 @@ def _code(notebook: str, commit: str | None) -> tuple[str, ...]:
     if commit is None or now is None or then is None:
         return ("history missing",)
     changed = [] if now == then or _executed(now, TODAY) == _executed(then, commit) else ["notebook"]
-    return (*changed, *(_name(room) for room in sorted(_rooms(now)) if _differs(room, commit)))
+    return (*changed, *(_name(module) for module in sorted(_modules(now)) if _differs(module, commit)))
 
 
-def _differs(room: str, commit: str) -> bool:
-    now, then = _read(room, TODAY), _before(room, commit)
+def _differs(module: str, commit: str) -> bool:
+    now, then = _read(module, TODAY), _before(module, commit)
     if now is None or then is None:
         return True
     return now != then and _meaning(now, TODAY) != _meaning(then, commit)
@@ -191,7 +191,7 @@ class _OurImports(ast.NodeTransformer):
         return node if node.names else None
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
-        if node.module == "tqdm":  # where the progress bar came from before it was a room
+        if node.module == "tqdm":  # where the progress bar came from before it was a module
             return None
         module = node.module or ""
         if not _is_ours(module):
@@ -208,7 +208,7 @@ def _only_tells(path: str) -> bool:
     return any({_name(name), _name(name).split(".")[0]} & ONLY_TELL for name in _names(path))
 
 
-def _rooms(notebook: str) -> set[str]:
+def _modules(notebook: str) -> set[str]:
     """The files of the package that a notebook imports, and those that these import, as far as they take part."""
     found: set[str] = set()
     waiting = {target.path for source in _cells(notebook) for target in _imported(source, TODAY)}

@@ -10,7 +10,7 @@ import pytest
 from novelty_utils.ledger import staleness
 
 NOTEBOOK = ["from novelty_utils import scoring\nx = 1", "records.write(record, p.results)", "show(x)"]
-ROOM = '"""A room."""\nfrom novelty_utils.lower import f\n\ndef g():\n    """Say g."""\n    return f()\n'
+MODULE = '"""A module."""\nfrom novelty_utils.lower import f\n\ndef g():\n    """Say g."""\n    return f()\n'
 
 
 def commit(house: Path) -> str:
@@ -29,10 +29,10 @@ def notebook(*cells: str, parameters: str = "seed = 0") -> str:
 
 @pytest.fixture
 def house(tmp_path, monkeypatch) -> Path:
-    """A clone with a notebook, three rooms and one commit; what is edited afterwards is today."""
+    """A clone with a notebook, three modules and one commit; what is edited afterwards is today."""
     monkeypatch.setattr(staleness, "ROOT", tmp_path)
     files = {
-        "notebooks/ics.ipynb": notebook(*NOTEBOOK), "novelty_utils/scoring.py": ROOM,
+        "notebooks/ics.ipynb": notebook(*NOTEBOOK), "novelty_utils/scoring.py": MODULE,
         "novelty_utils/lower.py": "def f():\n    return 1\n", "novelty_utils/apart.py": "y = 1\n",
     }  # fmt: skip
     for name, text in files.items():
@@ -68,8 +68,8 @@ def test_nothing_has_changed(house):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("novelty_utils/scoring.py", ROOM.replace("Say g.", "Say it.").replace("A room", "# Another room")),
-        ("novelty_utils/scoring.py", "# a comment\n" + ROOM),
+        ("novelty_utils/scoring.py", MODULE.replace("Say g.", "Say it.").replace("A module", "# Another module")),
+        ("novelty_utils/scoring.py", "# a comment\n" + MODULE),
         ("novelty_utils/apart.py", "y = 2\n"),  # the notebook does not import it
         ("notebooks/ics.ipynb", notebook(*NOTEBOOK[:2], "show(x, y)")),  # after the record was written
         ("notebooks/ics.ipynb", notebook(NOTEBOOK[0] + "  # one", *NOTEBOOK[1:])),
@@ -84,8 +84,8 @@ def test_what_cannot_change_a_result_does_not_count(house, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("novelty_utils/scoring.py", ROOM.replace("return f()", "return 2 * f()"), "scoring"),
-        ("novelty_utils/scoring.py", ROOM.replace("import f", "import h as f"), "scoring"),
+        ("novelty_utils/scoring.py", MODULE.replace("return f()", "return 2 * f()"), "scoring"),
+        ("novelty_utils/scoring.py", MODULE.replace("import f", "import h as f"), "scoring"),
         ("novelty_utils/lower.py", "def f():\n    return 2\n", "lower"),  # imported by what the notebook imports
         ("notebooks/ics.ipynb", notebook(NOTEBOOK[0].replace("1", "2"), *NOTEBOOK[1:]), "notebook"),
         ("notebooks/ics.ipynb", notebook(NOTEBOOK[0], NOTEBOOK[1].replace("record,", "other,"), "x"), "notebook"),
@@ -145,17 +145,17 @@ def test_without_the_history_it_cannot_be_told(house, commit):
 
 
 def move(house: Path, *, handed_on: bool = False) -> None:
-    """The two rooms into packages, with the imports that lead there, and the table that tells of it."""
+    """The two modules into packages, with the imports that lead there, and the table that tells of it."""
     for package in ("evaluation", "ground"):
         (house / "novelty_utils" / package).mkdir()
         (house / "novelty_utils" / package / "__init__.py").write_text("")
     (house / "novelty_utils/scoring.py").rename(house / "novelty_utils/evaluation/scores.py")
     (house / "novelty_utils/lower.py").rename(house / "novelty_utils/ground/lower.py")
-    (house / "novelty_utils/evaluation/scores.py").write_text(ROOM.replace(".lower", ".ground.lower"))
+    (house / "novelty_utils/evaluation/scores.py").write_text(MODULE.replace(".lower", ".ground.lower"))
     imported = "from novelty_utils.evaluation import scores as scoring"
     if handed_on:
         (house / "novelty_utils/ground/__init__.py").write_text("from novelty_utils.ground.lower import f\n")
-        (house / "novelty_utils/evaluation/scores.py").write_text(ROOM.replace(".lower", ".ground"))
+        (house / "novelty_utils/evaluation/scores.py").write_text(MODULE.replace(".lower", ".ground"))
     moved_notebook = notebook(NOTEBOOK[0].replace("from novelty_utils import scoring", imported), *NOTEBOOK[1:])
     (house / "notebooks/ics.ipynb").write_text(moved_notebook)
     (house / "novelty_utils/moved.toml").write_text(
@@ -205,10 +205,10 @@ def test_a_move_that_the_table_does_not_tell_counts_as_a_change(house):
 
 
 def test_where_the_progress_bar_comes_from_does_not_count(house):
-    (house / "novelty_utils/scoring.py").write_text("from tqdm import tqdm\n" + ROOM)
+    (house / "novelty_utils/scoring.py").write_text("from tqdm import tqdm\n" + MODULE)
     commit(house)
     (house / "novelty_utils/progress.py").write_text("class tqdm: pass\n")
-    (house / "novelty_utils/scoring.py").write_text("from novelty_utils.progress import tqdm\n" + ROOM)
+    (house / "novelty_utils/scoring.py").write_text("from novelty_utils.progress import tqdm\n" + MODULE)
     assert reasons(house) == []
 
 
