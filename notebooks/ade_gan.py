@@ -1528,9 +1528,9 @@ method_at = records.one_tier(where(lengths, **METHOD_SET), "d", "recon_norm")
 method_at = method_at[method_at.class_name.isin(["1", "8"])]
 
 
-def along(rows, by="d", **where):
+def along(rows, by="d", **settings):
     """Mean AUROC over seeds: one row per value of `by`, one column per digit."""
-    rows = where(rows, metric="auroc", **where)
+    rows = where(rows, metric="auroc", **settings)
     return 100 * rows.groupby([by, "class_name"]).value.mean().unstack()
 
 

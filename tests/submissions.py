@@ -148,7 +148,7 @@ NLN = {
         ),
         combine=(
             None,
-            "from novelty_utils import scoring\n\n"
+            "from novelty_utils.evaluation import scoring\n\n"
             "def combine(parts, held_parts, alpha):\n"
             "    a, b = (scoring.standardise(p, h) for p, h in zip(parts, held_parts))\n"
             "    return alpha * a + (1 - alpha) * b",

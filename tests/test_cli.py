@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_runs import write_notebook
+from tiny_notebook import write_notebook
 from tqdm import tqdm
 
 from novelty_utils import __version__, cli

@@ -1,6 +1,5 @@
 """Caltech-256: small files in the layout of the unpacked archive, and what happens when there are too few or many."""
 
-import io
 from itertools import pairwise
 from pathlib import Path
 from urllib.error import URLError
@@ -9,15 +8,13 @@ import pytest
 import torch
 import torchvision.datasets as tv
 import torchvision.datasets.utils as tv_utils
-from PIL import Image
+from caltech_files import IMAGES, jpeg, write_layout
 
 from novelty_utils.data import caltech, datasets
 from novelty_utils.errors import InputError
 from novelty_utils.params import CLASSES, RunParameters, class_names
 
-SIZES = ((9, 6), (6, 9), (12, 12))
 OFFICIAL = caltech.IMAGES
-IMAGES = 10 + 256 * 2  # as `write_layout` makes them
 
 
 @pytest.fixture(autouse=True)
@@ -38,29 +35,6 @@ def no_network(monkeypatch):
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch):
     monkeypatch.setattr(caltech, "IMAGES", IMAGES)
-
-
-def jpeg(label: int, number: int) -> bytes:
-    """One colour that tells the category and the number of the image; the second image of a category is grey."""
-    level = label % 200
-    grey = Image.new("L", SIZES[number % 3], level)
-    colour = Image.new("RGB", SIZES[number % 3], (level, 50 * (label // 200), 20 * number))
-    stream = io.BytesIO()
-    (grey if number == 2 else colour).save(stream, "jpeg", quality=95)
-    return stream.getvalue()
-
-
-def write_layout(root: Path) -> Path:
-    """What torchvision leaves in `root`: ten images of 001.ak47, two of the others, and what else the archive holds."""
-    folder = root / "caltech256" / "256_ObjectCategories"
-    for label, name in enumerate(CLASSES["caltech256"]):
-        category = folder / f"{label + 1:03d}.{name}"
-        category.mkdir(parents=True)
-        for number in range(1, 3 if label else 11):
-            (category / f"{label + 1:03d}_{number:04d}.jpg").write_bytes(jpeg(label, number))
-    (folder / "056.dog" / "greg" / "vision309").mkdir(parents=True)
-    (folder / "198.spider" / "RENAME2").write_text("a script")
-    return folder
 
 
 @pytest.fixture
@@ -206,7 +180,7 @@ def test_the_images_are_counted_before_they_are_read(folder, monkeypatch):
     def fail(*args):
         raise AssertionError("reading takes minutes, counting a second")
 
-    monkeypatch.setattr(caltech.folders, "pictures", fail)
+    monkeypatch.setattr(caltech.image_folders, "pictures", fail)
     (folder / "001.ak47" / "001_0007.jpg").unlink()
     assert "not the official" in refusal()
 

@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from caltech_files import IMAGES, write_layout
 from notebook_cells import NOTEBOOKS, names_after, refused
 from scipy import ndimage
 from sklearn.metrics import log_loss
-from test_caltech import IMAGES, write_layout
 
 from novelty_utils import training
 from novelty_utils.data import caltech

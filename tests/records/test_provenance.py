@@ -132,7 +132,7 @@ def test_a_cell_that_is_not_the_notebooks_makes_a_run_dirty_and_is_in_its_hash(c
 
 
 COPY = """
-from novelty_utils import provenance
+from novelty_utils.records import provenance
 found = provenance.code("ics")
 print("dirty", found["dirty"], "hash", found["notebook"])
 """

@@ -1,7 +1,6 @@
 """The strict check of parameters, and the two ways to run a notebook, on a notebook of four small cells."""
 
 import gc
-import json
 import linecache
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_notebook import SCHEMA, write_notebook
 
 from novelty_utils.errors import InputError
 from novelty_utils.records import store
@@ -17,71 +17,6 @@ from novelty_utils.records.schema import NOT_THE_EXPERIMENT, Record, Result
 from novelty_utils.runs import execution
 
 pytestmark = pytest.mark.slow
-
-PARAMETERS = """\
-dataset = "digits"  # a data set
-class_name = "0"
-tier = "smoke"
-seed = 0
-device = "auto"
-results = "results"
-beta = 0.5  # weight
-note = "none"
-act = "work"
-"""
-SCHEMA = """\
-from typing import Literal
-from pydantic import Field
-from novelty_utils.params import RunParameters
-
-class Parameters(RunParameters):
-    "The parameters of a tiny run."
-    beta: float = Field(ge=0, description="weight of a loss, eq. 1")
-    note: str = Field(description="any text")
-    act: Literal["work", "fail", "die", "leave", "wait", "pause", "refuse"] = Field(description="what cell 3 does")
-
-p = Parameters.check(globals())
-"""
-WORK = """\
-import json, os, signal, sys, time
-from pathlib import Path
-
-def fail():
-    raise ValueError("two\\nlines")
-
-if p.act == "fail":
-    fail()
-if p.act == "refuse":
-    from novelty_utils.records import DamagedRecordError
-    raise DamagedRecordError("a.json is not a record of a run")
-if p.act == "die":
-    os._exit(0)
-if p.act == "leave":
-    sys.exit(0)
-if p.act == "wait":  # for the Ctrl-C that it sends to the process that started the kernel
-    os.kill(os.getppid(), signal.SIGINT)
-    time.sleep(60)
-if p.act == "pause":
-    Path("waiting").touch()
-    time.sleep(60)
-Path(p.results).mkdir()
-Path(p.results, "record.json").write_text(json.dumps([p.model_dump(), beta, class_name, __name__]));
-"""
-
-
-def write_notebook(folder, *more, first=PARAMETERS, schema=SCHEMA, name="tiny"):
-    """Write folder/notebooks/NAME.ipynb: the two tagged cells, the working cell, a last expression and `more` cells."""
-    tagged = [(first, ["parameters"]), (schema, ["schema"]), (WORK, []), ("{'beta': p.beta}", [])]
-    cells = [
-        {"cell_type": "code", "id": f"c{n}", "metadata": {"tags": tags}, "source": source, "outputs": []}
-        | {"execution_count": None}
-        for n, (source, tags) in enumerate([*tagged, *((source, []) for source in more)])
-    ]
-    cells.insert(0, {"cell_type": "markdown", "id": "title", "metadata": {}, "source": ["# Tiny\n", "notebook"]})
-    path = Path(folder, "notebooks", f"{name}.ipynb")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -466,8 +401,8 @@ import sys
 missing = ("IPython", "ipykernel", "jupyter_client", "nbformat", "nbclient", "papermill", "matplotlib")
 sys.modules.update(dict.fromkeys(missing))  # None here makes an import fail
 from pathlib import Path
-from novelty_utils import runs
-runs.run_headless(Path("notebooks/tiny.ipynb"), {})
+from novelty_utils.runs import execution
+execution.run_headless(Path("notebooks/tiny.ipynb"), {})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "{'beta': 0.5}\n"), done.stderr
