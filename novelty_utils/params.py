@@ -19,15 +19,17 @@ from novelty_utils.errors import InputError
 # The protocols that every paper's notebook can run under; `protocols.split` makes the split of each.
 Protocol = Literal["one_class", "simo", "miso", "outlier_share"]
 DIGITS = tuple("0123456789")
+GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
+PICTURES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CLASSES = {
     "digits": DIGITS,
+    "mnist_sample": DIGITS,
+    "fashion_sample": GARMENTS,
     "mnist": DIGITS,
-    "fashion_mnist": (
-        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot",
-    ),
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-}  # fmt: skip
-CLASSES["cifar10_jpeg"] = CLASSES["cifar10"]
+    "fashion_mnist": GARMENTS,
+    "cifar10": PICTURES,
+    "cifar10_jpeg": PICTURES,
+}
 CLASSES["caltech256"] = (  # in the order of the official folders, 001.ak47 to 257.clutter
     "ak47", "american-flag", "backpack", "baseball-bat", "baseball-glove", "basketball-hoop", "bat", "bathtub", "bear",
     "beer-mug", "billiards", "binoculars", "birdbath", "blimp", "bonsai-101", "boom-box", "bowling-ball", "bowling-pin",
@@ -176,7 +178,7 @@ class RunParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     classes_of: ClassVar[Callable[[str], tuple[str, ...]]] = staticmethod(class_names)  # which data sets a paper knows
 
-    dataset: str = Field(description="digits, mnist, fashion_mnist, cifar10, cifar10_jpeg, caltech256 or folder:PATH")
+    dataset: str = Field(description=f"{', '.join(CLASSES)} or folder:PATH")
     class_name: Text = Field(description="the class in question: its name, its number, or all (every class in turn)")
     tier: Literal["smoke", "demo", "paper"] = Field(description="smoke (a minute), demo (minutes), paper (as printed)")
     seed: int = Field(ge=0, lt=2**31, description="seed of the training subset, the weights and the batches")

@@ -1,14 +1,15 @@
 """A named data set as one uint8 tensor with labels and a checksum.
 
-Names: `digits` (comes with scikit-learn), `mnist`, `fashion_mnist`, `cifar10`, `caltech256` (through torchvision,
-downloaded on first use), `cifar10_jpeg` (an archive that is put into the cache by hand) and `folder:PATH` (anybody's
-images).
+Names: `digits` (comes with scikit-learn), `mnist_sample` and `fashion_sample` (come with the package), `mnist`,
+`fashion_mnist`, `cifar10`, `caltech256` (through torchvision, downloaded on first use), `cifar10_jpeg` (an archive that
+is put into the cache by hand) and `folder:PATH` (anybody's images).
 Whatever cannot be read ends in one `InputError` line that names the file and the remedy; nothing is skipped silently.
 """
 
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import tempfile
 from collections.abc import Callable
@@ -60,7 +61,8 @@ class Dataset:
 def load(name: str, side: int = 32) -> Dataset:
     """Read the data set `name`; `side` is the height and width of the images of `folder:PATH` and of caltech256.
 
-    For the others it means nothing: digits 8 x 8, mnist and fashion_mnist 28 x 28, cifar10 and cifar10_jpeg 32 x 32
+    For the others it means nothing: digits 8 x 8, mnist, fashion_mnist and their samples 28 x 28, cifar10 and
+    cifar10_jpeg 32 x 32
     (see `to_side`). What `folder:PATH` may hold and how it is split is told in `folders.load`, the same of caltech256
     in `caltech.load`.
     Raises InputError, one line, for an unknown name and for a file that is missing, altered or unreadable.
@@ -143,6 +145,25 @@ def _digits() -> Arrays:
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     is_test = torch.arange(len(images)) >= len(images) - 500
     return torch.from_numpy(images), torch.from_numpy(bunch.target).long(), is_test
+
+
+# --- samples that come with the package ------------------------------------------------------------------------------
+
+# Each with the data set that tools/samples.py has drawn it from.
+SAMPLES = {
+    "mnist_sample": ("mnist", Path(__file__).parent / "samples" / "mnist.npy.xz"),
+    "fashion_sample": ("fashion_mnist", Path(__file__).parent / "samples" / "fashion_mnist.npy.xz"),
+}
+SAMPLE_SIZES = {False: 400, True: 100}  # images of each class: of the training part, of the test part
+
+
+def _sample(name: str) -> Arrays:
+    """5000 images of 28 x 28 pixels: 400 of each class train, 100 test."""
+    _, path = SAMPLES[name]
+    with lzma.open(path) as file:
+        images = torch.from_numpy(np.load(file))
+    of_part = [torch.arange(10).repeat_interleave(count) for count in SAMPLE_SIZES.values()]
+    return images, torch.cat(of_part), torch.arange(len(images)) >= len(of_part[0])
 
 
 # --- through torchvision ---------------------------------------------------------------------------------------------
@@ -243,6 +264,8 @@ def _file_digest(path: Path, algorithm: str) -> str:
 
 _NAMED: dict[str, Callable[[], Arrays]] = {
     "digits": _digits,
+    "mnist_sample": lambda: _sample("mnist_sample"),
+    "fashion_sample": lambda: _sample("fashion_sample"),
     "mnist": _mnist,
     "fashion_mnist": _fashion_mnist,
     "cifar10": _cifar10,

@@ -14,6 +14,7 @@ import torchvision.datasets as tv
 import torchvision.datasets.utils as tv_utils
 from PIL import Image
 
+import samples
 from novelty_utils.data import cifar10_jpeg, datasets
 from novelty_utils.errors import InputError
 from novelty_utils.params import CLASSES
@@ -54,6 +55,32 @@ def same(a: datasets.Dataset, b: datasets.Dataset) -> bool:
 
 
 # --- all data sets ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "checksum"), [("mnist_sample", "b1e1a068ed79a80b"), ("fashion_sample", "aba469e972d699d1")]
+)
+def test_the_embedded_samples_are_the_ones_that_were_drawn(name, checksum):
+    sample = datasets.load(name)
+    assert sample.checksum == checksum  # as tools/samples.py has printed it when it made them from the official files
+    assert sample.images.shape == (5000, 1, 28, 28) and sample.images.dtype == torch.uint8
+    for is_test, count in ((False, 400), (True, 100)):
+        assert sample.labels[sample.is_test == is_test].bincount().tolist() == [count] * 10
+    assert len(sample.images.flatten(1).unique(dim=0)) == 5000
+    assert sample.classes == CLASSES[name]
+
+
+def test_a_sample_has_of_each_class_and_part_as_many_as_said(monkeypatch):
+    monkeypatch.setattr(samples, "SAMPLE_SIZES", {False: 3, True: 2})
+    labels, is_test = torch.arange(100) % 5, torch.arange(100) >= 60
+    whole = datasets.Dataset("whole", torch.zeros(100, 1, 2, 2), labels, is_test, tuple("abcde"), "")
+    index = samples.drawn(whole)
+    assert labels[index].tolist() == [k for k in range(5) for _ in range(3)] + [k for k in range(5) for _ in range(2)]
+    assert is_test[index].tolist() == [False] * 15 + [True] * 10
+    assert all(
+        a < b for a, b in zip(index, index[1:], strict=False) if labels[a] == labels[b] and is_test[a] == is_test[b]
+    )
+    assert torch.equal(index, samples.drawn(whole))
 
 
 def test_digits():
