@@ -49,7 +49,7 @@ def failures(
     rows = look(torch.from_numpy(worst))
     figure, width = gallery(rows), next(iter(rows.values())).shape[-1]
     axis, told = figure.axes[0], f"{len(alarms)} worst false alarms, then {len(misses)} worst misses, with their scores"
-    axis.set_title(told, loc="left", fontsize=9, pad=12)
+    axis.set_title(told, loc="left", fontsize=9, pad=15)
     for place, score in enumerate(scores[worst]):
         axis.text(2 + (width + 2) * place + width / 2, -1, f"{score:.3g}", ha="center", va="bottom", fontsize=7)
     return figure

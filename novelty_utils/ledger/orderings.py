@@ -8,10 +8,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
-
-import pandas as pd
 
 from novelty_utils.ledger import published, second_looks, verdicts
 from novelty_utils.ledger.evidence import TIERS, Evidence, Sample, either_dead, how_many_trained, recipe_of, without
@@ -122,18 +119,11 @@ def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], sour
     return [s for s in pairs if s.tier == most]
 
 
-@lru_cache
-def printed_cells(paper: str, table: str) -> pd.DataFrame:
-    cells = published.read(paper)
-    cells = cells[(cells.table == table) & (cells.class_name != "mean")]
-    return cells.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
-
-
 def _printed_order(paper: str, order: Orders, classes: Sequence[Sequence[Sample]]) -> float | None:
     """The mean difference of the printed cells of the same classes, where they are printed."""
     if not order.printed:
         return None
-    cells = printed_cells(paper, order.printed["table"])
+    cells = published.cells(paper, order.printed["table"])
     cells = cells.reindex([(of_class[0].dataset, of_class[0].class_name) for of_class in classes])
     return float((cells[order.printed["more"]] - cells[order.printed["less"]]).mean())
 

@@ -13,6 +13,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from novelty_utils.evaluation.statistics import half_width, per_class, seed_deviation
+from novelty_utils.records.schema import Result
 
 NOTHING = "no recorded run yet"
 DATASETS = {
@@ -42,11 +43,11 @@ def show(
 
 
 def runs(rows: pd.DataFrame) -> str:
-    """Which runs these rows are of, a line for each data set: tier, classes, seeds, seconds, machines, precision."""
+    """Which runs these rows are of, by data set: tier, classes, seeds, seconds, machines and precision."""
     if not len(rows):
         return NOTHING
     order = [name for name in DATASETS if name in set(rows.dataset)]
-    return "\n".join(f"{DATASETS[name]}: {_runs(rows[rows.dataset == name])}" for name in order)
+    return "; ".join(f"{DATASETS[name]}: {_runs(rows[rows.dataset == name])}" for name in order)
 
 
 def _runs(rows: pd.DataFrame) -> str:
@@ -75,7 +76,10 @@ def beside(rows: pd.DataFrame, methods: Sequence[str], printed: pd.DataFrame | N
             columns[method, "paper"] = cells.groupby("class_name").value.mean()
         columns[method, "ours"] = per_class(rows, method=method)
         sigma[method, "ours"] = 100 * seed_deviation(rows, method=method)
-    table = 100 * pd.DataFrame({name: values for name, values in columns.items() if len(values)})
+    columns = {name: values for name, values in columns.items() if len(values)}
+    if not columns:
+        return pd.DataFrame()
+    table = 100 * pd.DataFrame(columns)
     if len(rows):
         table = table[table.index.isin(rows.class_name)]
     below = pd.DataFrame({"mean": table.mean(), "±": table.apply(lambda column: half_width(column.dropna()))}).T
@@ -92,6 +96,26 @@ def means(rows: pd.DataFrame, columns: Mapping[str, Mapping[str, Any]], scale: f
     columns: by name what picks its rows, such as {"method": "ICS", "metric": "auroc"}.
     """
     return {name: scale * per_class(rows, **at).mean() for name, at in columns.items()}
+
+
+def overview(
+    rows: pd.DataFrame, by: Sequence[str], columns: Mapping[str, Mapping[str, Any]], scale: float = 100
+) -> pd.DataFrame:
+    """A row of `means` for each combination of the columns `by`, in their order, and n, the classes that it has."""
+    found = []
+    for key, mine in rows.groupby(list(by), sort=False):
+        about = dict(zip(by, key, strict=True)) | {"n": mine.class_name.nunique()}
+        found.append(about | means(mine, columns, scale))
+    return pd.DataFrame(found, columns=[*by, "n", *columns])
+
+
+def this_run(results: Sequence[Result], columns: Mapping[str, str]) -> pd.DataFrame:
+    """What one run found on one class, as it is: a row per method, and of the metrics in `columns` those it has."""
+    value = {(result.method, columns[result.metric]): result.value for result in results if result.metric in columns}
+    table = pd.Series(value, dtype=float).unstack()
+    methods = dict.fromkeys(result.method for result in results)
+    table = table.reindex([name for name in methods if name in table.index])
+    return table[[name for name in columns.values() if name in table]].rename_axis("method")
 
 
 def trained(rows: pd.DataFrame) -> str:

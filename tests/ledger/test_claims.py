@@ -14,7 +14,7 @@ from matplotlib.collections import PathCollection
 
 import ledger_page
 from novelty_utils import cli
-from novelty_utils.ledger import claims, evidence, numbers, orderings, published
+from novelty_utils.ledger import claims, evidence, numbers, published
 from novelty_utils.params import DEFECT_CLASSES, RunParameters
 from novelty_utils.records import store
 from novelty_utils.records.store import Record, Result
@@ -93,7 +93,7 @@ def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
         assert any(numbers._about(cells, cell) for cell in printed), cells
     for rule in of_paper.orders:
         if rule.printed:
-            names = set(orderings.printed_cells(paper, rule.printed["table"]).columns)
+            names = set(published.cells(paper, rule.printed["table"]).columns)
             assert {rule.printed["more"], rule.printed["less"]} <= names
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from novelty_utils.ledger import tables
+from novelty_utils.records import Result
 
 
 def row(class_name="0", seed=0, value=0.5, method="A", **more) -> dict:
@@ -49,9 +50,34 @@ def test_a_row_of_means_over_classes():
     assert tables.means(ROWS, {"A": {"method": "A", "class_name": "1"}}, scale=1) == {"A": pytest.approx(0.6)}
 
 
+def test_an_overview_keeps_the_order_and_counts_classes():
+    found = tables.overview(ROWS[::-1], ["dataset", "method"], {"AUROC": {"metric": "auroc"}, "F1": {"metric": "f1"}})
+    assert list(found.columns) == ["dataset", "method", "n", "AUROC", "F1"]
+    assert found.method.tolist() == ["B", "A"]
+    assert (found.n.tolist(), found.AUROC.tolist()) == ([1, 2], pytest.approx([40, 70]))
+    assert found.F1.isna().all()
+    assert list(tables.overview(ROWS[:0], ["method"], {"AUROC": {}}).columns) == ["method", "n", "AUROC"]
+
+
+def test_the_table_of_one_run_keeps_the_order_of_its_methods_and_has_what_there_is():
+    found = [
+        ("PCA", "auroc", 0.9),
+        ("CAE", "auroc", 0.8),
+        ("CAE", "bacc", 0.7),
+        ("PCA", "else", 0.1),
+        ("B", "else", 1.0),
+    ]
+    results = [Result(method=method, metric=metric, value=value) for method, metric, value in found]
+    table = tables.this_run(results, {"bacc": "balanced", "f1": "F1", "auroc": "AUROC"})
+    assert list(table.index) == ["PCA", "CAE"]
+    assert list(table.columns) == ["balanced", "AUROC"]
+    assert table.loc["CAE"].tolist() == [0.7, 0.8]
+    assert math.isnan(table.loc["PCA", "balanced"])
+
+
 def test_the_caption_says_which_runs():
     more = pd.concat([ROWS, pd.DataFrame([row("2", 0), row("7", 3, dataset="fashion_mnist", precision="bf16")])])
-    first, second = tables.runs(more).splitlines()
+    first, second = tables.runs(more).split("; ")
     assert first == ("MNIST: demo tier, 3 classes, seeds 0, 1 (1 to 2 per class), 10 s per class on A computer, fp32")
     assert second == "Fashion-MNIST: demo tier, 1 class, seed 3, 10 s per class on A computer, bf16"
     assert tables.runs(ROWS[:0]) == "no recorded run yet"

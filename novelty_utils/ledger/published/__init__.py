@@ -19,6 +19,14 @@ def read(paper: str) -> pd.DataFrame:
     return table.assign(value=table["value"].astype(float))
 
 
+@lru_cache
+def cells(paper: str, table: str) -> pd.DataFrame:
+    """A printed table by class: index (dataset, class_name), a column per method, without the printed means."""
+    printed = read(paper)
+    printed = printed[(printed.table == table) & (printed.class_name != "mean")]
+    return printed.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
