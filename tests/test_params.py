@@ -91,7 +91,7 @@ def test_text_of_the_command_line_goes_over_the_defaults():
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("dataset", "mnits", "dataset='mnits' is not known: choose one of digits, mnist, "),
+        ("dataset", "mnits", "dataset='mnits' is not known: choose one of digits, mnist_sample, "),
         ("dataset", 5, "dataset=5: "),
         ("dataset", "folder:/no/such/folder", "/no/such/folder is not a folder; give one with a sub-folder per class"),
         ("class_name", "10", "class_name='10' is not a class of digits: choose 0, 1, "),
