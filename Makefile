@@ -42,13 +42,14 @@ assignments: setup  ## build the course for nbgrader, with what students get, in
 pair: setup  ## write notebooks/*.ipynb from notebooks/*.py
 	@$(BIN)/python tools/pair.py
 
-lint: setup  ## check style, format and that the paired notebooks are in step
+lint: setup  ## check style, format, types and that the paired notebooks are in step
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/python tools/pair.py --check
 
 requirements: setup  ## pin anew what pyproject.toml asks for, keeping the other pins
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.txt
 
 clean:  ## remove everything that was built, but not .venv
-	rm -rf _build .pytest_cache .ruff_cache
+	rm -rf _build .mypy_cache .pytest_cache .ruff_cache

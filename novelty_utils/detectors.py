@@ -142,7 +142,8 @@ class Detector(ABC):
     def begin(self, shape: tuple[int, ...]) -> None:
         """Untrained networks for images of this shape (c, h, w), before they are brought to `side`; forget the rest."""
         self.__dict__.pop("threshold_", None)
-        self.shape, self.fitted = tuple(shape), {}
+        self.shape = tuple(shape)
+        self.fitted: dict[str, Tensor] = {}
         sized = self.shape if self.side is None else (self.shape[0], self.side, self.side)
         self.network = training.build(lambda: self.build(sized), self.seed)
 

@@ -58,7 +58,8 @@ def compiled(cells: list[Cell]) -> list[tuple[Cell, list[CodeType]]]:
     for cell in cells:
         try:
             tree = ast.parse(cell.source, cell.filename)
-            parts = [compiler(part, cell.filename, mode) for part, mode in _parts(tree, cell.source)]
+            # It takes a tree as well as text.
+            parts = [compiler(part, cell.filename, mode) for part, mode in _parts(tree, cell.source)]  # type: ignore[arg-type]
         except SyntaxError as error:
             raise InputError(f"{cell.filename} {_why_not_python(cell.source, error)}") from None
         # Without a time stamp linecache never looks for a file of this name.
@@ -101,7 +102,7 @@ def fresh_main() -> Iterator[dict[str, Any]]:
     As in IPython, `In` there lists the cells that ran: `provenance` tells from it whether they are the notebook's.
     """
     module, before = ModuleType("__main__"), (sys.modules["__main__"], sys.displayhook)
-    module.display, module.In = _display, []
+    module.__dict__.update(display=_display, In=[])
     sys.modules["__main__"], sys.displayhook = module, lambda thing: None if thing is None else _display(thing)
     try:
         yield module.__dict__

@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -176,7 +176,7 @@ class RunParameters(BaseModel):
     """What every notebook takes; a paper adds its own fields in a subclass. Values are checked, never converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    classes_of: ClassVar[Callable[[str], tuple[str, ...]]] = staticmethod(class_names)  # which data sets a paper knows
+    classes_of = staticmethod(class_names)  # which data sets a paper knows
 
     dataset: str = Field(description=f"{', '.join(CLASSES)} or folder:PATH")
     class_name: Text = Field(description="the class in question: its name, its number, or all (every class in turn)")

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -43,9 +44,8 @@ def load(folder: Path) -> Arrays:
     if arrays is None:
         arrays = _decode(archive)
         with suppress(InputError):  # a cache that cannot be written costs time in the next run, nothing else
-            fields = zip(("images", "labels", "is_test"), arrays, strict=True)
-            columns = {key: tensor.numpy() for key, tensor in fields}
-            write_atomically(kept, lambda file: np.savez(file, archive=digest, **columns))
+            images, labels, is_test = (tensor.numpy() for tensor in arrays)
+            write_atomically(kept, partial(np.savez, archive=digest, images=images, labels=labels, is_test=is_test))
     return arrays
 
 
@@ -55,7 +55,8 @@ def _read_kept(path: Path, digest: str) -> Arrays | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if kept["archive"] != digest:
                 return None
-            return tuple(torch.from_numpy(kept[key]) for key in ("images", "labels", "is_test"))
+            images, labels, is_test = (torch.from_numpy(kept[key]) for key in ("images", "labels", "is_test"))
+            return images, labels, is_test
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
 
@@ -87,9 +88,10 @@ def _members(archive: Path) -> Iterator[tuple[PurePosixPath, np.ndarray]]:
             if info.isdir() or image_folders.is_clutter(member.name):
                 continue
             where = f"{member} in {archive}"
-            if not _is_expected(info, member):
+            inside = tar.extractfile(info) if _is_expected(info, member) else None
+            if inside is None:
                 raise InputError(f"{where} is not expected there: only train/CLASS/NAME.jpg and test/CLASS/NAME.jpg")
-            yield member, _thumbnail(tar.extractfile(info).read(), where)
+            yield member, _thumbnail(inside.read(), where)
         while content.read(1 << 20):  # to the end, where the check value of the whole file stands
             pass
 

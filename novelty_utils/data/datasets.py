@@ -126,7 +126,7 @@ def _check_side(side: int) -> None:
 def _checksum(images: Tensor, labels: Tensor, is_test: Tensor) -> str:
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
     for tensor in (images, labels, is_test):
-        digest.update(tensor.contiguous().numpy())
+        digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 

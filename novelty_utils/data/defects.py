@@ -110,7 +110,7 @@ def _root(name: str) -> Path:
 def _checksum(images: Tensor, masks: Tensor, kinds: tuple[str, ...]) -> str:
     digest = hashlib.sha256(repr((tuple(images.shape), kinds)).encode())
     for tensor in (images, masks):
-        digest.update(tensor.contiguous().numpy())
+        digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
 
 
@@ -165,7 +165,7 @@ def _mask(image: Path, mask: Path, side: int) -> np.ndarray:
     if drawn.size != size:
         wrong, right = (f"{width} x {height}" for width, height in (drawn.size, size))
         raise InputError(f"{mask} has {wrong} pixels, but its image has {right}: draw the mask on the image itself")
-    good, marks = image.parent.name == GOOD, drawn.getextrema()[1] > 0
+    good, marks = image.parent.name == GOOD, drawn.getbbox() is not None
     if good and marks:
         raise InputError(f"{mask} marks a defect, but {image} is among the sound images: move or delete one of them")
     if not good and not marks:

@@ -8,7 +8,7 @@ real parts. The same class gives the same pictures every time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 
 import numpy as np
@@ -27,7 +27,8 @@ class Scene:
     picture: np.ndarray
     body: np.ndarray  # 1 where the part is, 0 elsewhere: where it can be damaged
     behind: np.ndarray  # what shows where something is missing
-    loose: np.ndarray | None = None  # the piece that can be missing, or the print that can be wrong
+    # 1 where a piece can be missing, or a print be wrong
+    loose: np.ndarray = field(default_factory=lambda: np.zeros((SIDE, SIDE)))
 
 
 Defect = tuple[np.ndarray, np.ndarray]  # the picture with the defect, and its weight (SIDE, SIDE)
@@ -69,7 +70,7 @@ def _colour(*levels: float) -> np.ndarray:
     return np.array(levels)[:, None, None]
 
 
-def _paint(picture: np.ndarray, paint: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _paint(picture: np.ndarray, paint: np.ndarray | float, weight: np.ndarray) -> np.ndarray:
     return picture + weight * (paint - picture)
 
 

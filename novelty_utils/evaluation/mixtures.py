@@ -73,5 +73,5 @@ def of_score(method: str, split: Split, test: np.ndarray, held_out: np.ndarray, 
 
 
 def _over_draws(method: str, metric: str, values: list[float]) -> Result:
-    more = {"low": np.min(values), "high": np.max(values)} if len(values) > 1 else {}
-    return Result(method=method, metric=metric, value=np.mean(values), **more)
+    low, high = (min(values), max(values)) if len(values) > 1 else (None, None)
+    return Result(method=method, metric=metric, value=float(np.mean(values)), low=low, high=high)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ TILE = 64  # codes of which only the nearest is looked at first
 PAIRS = 2**22  # at most so many queries times codes are looked at one by one
 AT_ONCE = 2**12  # of them, in float64
 NEW_SETTINGS = hasattr(torch.backends.cuda.matmul, "fp32_precision")  # since torch 2.9; mixed with the old, an error
+MATMULS: tuple[Any, ...] = (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None))
 
 
 @torch.no_grad()
@@ -86,13 +88,14 @@ def _full_precision(device: torch.device) -> Iterator[None]:
 
 def _precision() -> list[str]:
     if NEW_SETTINGS:
-        return [torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision]
+        return [matmul.fp32_precision for matmul in MATMULS]
     return [torch.get_float32_matmul_precision()]
 
 
 def _set_precision(values: list[str]) -> None:
     if NEW_SETTINGS:
-        torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision = values
+        for matmul, value in zip(MATMULS, values, strict=True):
+            matmul.fp32_precision = value
     else:
         torch.set_float32_matmul_precision(*values)
 

@@ -94,10 +94,10 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
     The smallest times m, the next times m - 1 and so on; none below the one before it, none above 1.
     """
-    p_values = np.asarray(p_values, dtype=float)
-    order, m = np.argsort(p_values), len(p_values)
+    p = np.asarray(p_values, dtype=float)
+    order, m = np.argsort(p), len(p)
     adjusted = np.empty(m)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * (m - np.arange(m))), 1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * (m - np.arange(m))), 1)
     return adjusted
 
 

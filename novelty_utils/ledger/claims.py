@@ -5,7 +5,7 @@ What is compared with what stands in published/PAPER.toml, how a verdict is reac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def _numbers(
     paper: str, of_paper: Rules, evidence: Mapping[str, Evidence], others: Mapping[str, Second | None]
 ) -> list[dict[str, Any]]:
     """The lines of all printed numbers; of one that is printed again, which it repeats."""
-    lines, first = [], {}
+    lines: list[dict[str, Any]] = []
+    first: dict[Hashable, dict[Hashable, Any]] = {}
     for printed in published.read(paper).to_dict("records"):
         found = numbers.lines(paper, printed, of_paper, evidence, others)
         again = first.setdefault(numbers.sought(paper, printed, of_paper), printed)

@@ -51,7 +51,7 @@ class Evidence:
             dead = {method: store.collapsed(record, method) for method in {r.method for r in record.results}}
             for result in record.results:
                 if result.value is not None:
-                    sample = _sample(record, result, dead[result.method])
+                    sample = _sample(record, result, result.value, dead[result.method])
                     self._results[result.method][result.metric].append(sample)
 
     def select(
@@ -74,8 +74,8 @@ class Evidence:
         names = [name for name in results if fnmatchcase(name, metric)] if "*" in metric else [metric]
         for sample in (sample for name in names for sample in results.get(name, ())):
             if (not note or sample.note == note) and (not datasets or sample.dataset in datasets):
-                given, key = sample.records[0].parameters, sample[:5]
-                key += (given.get(by),)
+                given = sample.records[0].parameters
+                key = (*sample[:5], given.get(by))
                 fits = all(given.get(name, value) == value for name, value in at.items())
                 if fits and (key not in found or found[key].records[0].created < sample.records[0].created):
                     found[key] = sample
@@ -136,23 +136,26 @@ def normal_error(samples: Iterable[Sample], method: str) -> float | None:
     """
     mine = list({id(record): record for sample in samples for record in sample.records}.values())
     errors = [_normal_error(record, method) for record in mine]
-    return None if None in errors or not errors else statistics.fmean(errors)
+    known = [error for error in errors if error is not None]
+    return statistics.fmean(known) if known and len(known) == len(errors) else None
 
 
 def _normal_error(record: Record, method: str) -> float | None:
     said = [r.value for r in record.results if (r.method, r.metric) == (method, "error;held_out")]
-    of_training = record.training.get({"crbnd": "A", "ade_gan": "stage 1"}.get(record.paper, method), {})
-    return said[0] if said else of_training.get("collapse", {}).get("error")
+    of_training = record.training.get({"crbnd": "A", "ade_gan": "stage 1"}.get(record.paper, method))
+    if said or of_training is None:
+        return said[0] if said else None
+    return of_training.get("collapse", {}).get("error")
 
 
-def _sample(record: Record, result: Result, dead: bool | None) -> Sample:
+def _sample(record: Record, result: Result, value: float, dead: bool | None) -> Sample:
     error = 0.0
     # A row at a share has the lowest and the highest of some draws in place of an interval.
     if result.low is not None and result.high is not None and "share=" not in result.metric:
-        half = max(result.high - result.value, result.value - result.low)  # one side may be cut off at 0 or 1
+        half = max(result.high - value, value - result.low)  # one side may be cut off at 0 or 1
         error = half / ERRORS_IN_INTERVAL
     place = (record.dataset, record.class_name, record.tier, record.seed)
-    return Sample(*place, result.metric, result.note, result.value, error, (record,), dead)
+    return Sample(*place, result.metric, result.note, value, error, (record,), dead)
 
 
 def command(mine: Sequence[Record]) -> str:

@@ -154,7 +154,9 @@ def _best_trained(rule: Cells, printed: Mapping[str, Any], found: Sequence[Found
     if len(found) < 2 or rule.row or rule.kind == "increase":
         return list(found[:1])
     errors = [normal_error(one.used, rule.methods[printed["method"]]) for one in found]
-    return list(found) if None not in errors and errors[1] < errors[0] else list(found[:1])
+    known = [error for error in errors if error is not None]
+    better = len(known) == len(errors) and known[1] < known[0]
+    return list(found) if better else list(found[:1])
 
 
 def _value(
@@ -212,10 +214,10 @@ def _increase(
     rule: Cells, printed: Mapping[str, Any], source: Evidence, dataset: str, tier: str, untrained: Sequence[str]
 ) -> Found | None:
     """1 - baseline / score of class means, the best of each over all settings that all classes have (NLN, Table 1)."""
-    best = [_best(rule, metric, printed, source, dataset, tier) for metric in (rule.metric, rule.baseline)]
-    if None in best:
+    ours, base = (_best(rule, metric, printed, source, dataset, tier) for metric in (rule.metric, rule.baseline))
+    if ours is None or base is None:
         return None
-    (a, used, *_), (b, other, *_) = best
+    (a, used, *_), (b, other, *_) = ours, base
     ratio = b.value / a.value
     # The two errors as if independent: they come from the same networks, so the interval is rather too wide.
     half = ((b.high - b.value) ** 2 + ((a.high - a.value) * ratio) ** 2) ** 0.5 / a.value

@@ -45,7 +45,7 @@ def line(
     """The line of the ledger about one claim that something is higher, or about the same."""
     source = evidence[order.notebook or paper]
     datasets = [each["dataset"]] if "dataset" in each else order.datasets
-    about = {"paper": paper, "kind": "control" if order.control else "order", "where": order.where}
+    about: dict[str, Any] = {"paper": paper, "kind": "control" if order.control else "order", "where": order.where}
     about |= {"claim": order.claim.format(**each), "dataset": ", ".join(datasets)}
     about |= {"protocol": order.parameters.get("protocol", ""), "method": order.more["method"], "metric": order.metric}
     against = order.less.get("method") or order.less["constant"]

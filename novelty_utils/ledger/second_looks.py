@@ -152,8 +152,8 @@ def verdict(
     """The verdict about a row of the ledger, after the second look; `others` by the name of the claim."""
     look = of_row(line)
     other = others.get(look.claim) if look else None
-    there = set(other.classes) if other else set()
     # One class of theirs says nothing about a mean of ours.
     wanted = look.about.classes if look and line["class_name"] in ("mean", "all") else [line["class_name"]]
-    looked = other is not None and there.issuperset(wanted)
-    return verdicts.may_refute(verdict, difference, full, looked, looked and other.disagree)
+    if other is None or not set(other.classes).issuperset(wanted):
+        return verdicts.may_refute(verdict, difference, full, looked=False, disagree=False)
+    return verdicts.may_refute(verdict, difference, full, looked=True, disagree=other.disagree)

@@ -56,7 +56,7 @@ def _nln(record: Record, name: str) -> bool | None:
     """By the last epoch's error; where that is high, by the end: a training may begin to learn in its last epoch."""
     constant = _constant(record, 32 if record.dataset.startswith("cifar") else 28)
     rec, held_out = _term(record, name, "rec"), _value(record, name, "error;held_out")
-    if None in (constant, rec, held_out):
+    if constant is None or rec is None or held_out is None:
         return None
     squared, absolute = constant
     return rec >= LEARNED * squared and held_out >= LEARNED * absolute
@@ -72,11 +72,11 @@ def _crbnd(record: Record, name: str) -> bool | None:
     constant, held_out = _constant(record, 32), _value(record, "error of A", "mean;images=held_out")
     if spread is not None and spread < VARIES:
         return True
-    return None if None in (constant, held_out) else held_out >= LEARNED * constant[1]
+    return None if constant is None or held_out is None else held_out >= LEARNED * constant[1]
 
 
 def _ics(record: Record, name: str) -> bool | None:
     constant, rec = _constant(record, 32), _term(record, name, "rec")
-    if None in (constant, rec) or record.parameters.get("rec") != "mean":
+    if constant is None or rec is None or record.parameters.get("rec") != "mean":
         return None
     return rec >= LEARNED * constant[0]

@@ -9,8 +9,10 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,12 @@ def _not_of(own: list[notebook_cells.Cell]) -> list[str]:
     parameters = set().union(*(_assigned(cell.source) or set() for cell in own if "parameters" in cell.tags))
     history = getattr(sys.modules["__main__"], "In", [])
     ran = [source.strip() for source in history] if isinstance(history, list) else []  # a script's own In is none
-    names = {source: _assigned(source) for source in ran if source not in known}
-    return [source for source in ran if source in names and (names[source] is None or not names[source] <= parameters)]
+
+    def foreign(source: str) -> bool:
+        names = _assigned(source)
+        return source not in known and (names is None or not names <= parameters)
+
+    return [source for source in ran if foreign(source)]
 
 
 def _assigned(source: str) -> set[str] | None:
@@ -84,8 +90,12 @@ def _assigned(source: str) -> set[str] | None:
         lines = ast.parse(source).body
     except SyntaxError:
         return None
-    targets = [target for line in lines for target in (line.targets if isinstance(line, ast.Assign) else [None])]
-    return {target.id for target in targets} if all(isinstance(target, ast.Name) for target in targets) else None
+    names = set()
+    for target in chain.from_iterable(line.targets if isinstance(line, ast.Assign) else [None] for line in lines):
+        if not isinstance(target, ast.Name):
+            return None
+        names.add(target.id)
+    return names
 
 
 def _git(*words: str) -> str | None:
@@ -99,6 +109,6 @@ def _git(*words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def hardware(machine: dict[str, Any]) -> str:
+def hardware(machine: Mapping[str, Any]) -> str:
     """The GPU, or the processor with the number of threads, of a record's or this machine's description."""
     return machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)}"

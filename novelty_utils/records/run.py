@@ -45,6 +45,6 @@ def write_run(
     """
     cost = (watch.seconds() / len(results), watch.peak_memory_mb())
     for class_name, found in results.items():
-        record = make(paper, parameters, data, class_name, list(found), dict(training[class_name]), *cost)
+        record = make(paper, parameters, data, class_name, list(found), training[class_name], *cost)
         print("recorded in", write(record, parameters.results))
     shutil.rmtree(scratch(paper, parameters), ignore_errors=True)

@@ -7,7 +7,11 @@ import json
 import math
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import (
+    Any,
+    Literal,
+    Required,  # pydantic wants this one before Python 3.12
+)
 
 from pydantic import (
     BaseModel,
@@ -19,13 +23,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+from typing_extensions import TypedDict
 
 VERSION = 1
 # Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
 # in where it is missing, and left out of a record's name, so that a repeated run finds the older record. Where it was
 # not the same on all data sets, it stands by data set.
-ADDED_LATER = {
+ADDED_LATER: dict[str, dict[str, Any]] = {
     "ics": {"protocol": "one_class", "bn": "torch", "ssim": "gaussian"},
     "nln": {"batch": 128, "loss": "squared", "adversarial": 1.0},
     "ade_gan": {"protocol": "miso", "d": {"digits": 30, "mnist": 30, "fashion_mnist": 40, "cifar10_jpeg": 64}},
@@ -74,7 +78,7 @@ class Result(BaseModel):
 
 
 class _Described(TypedDict):
-    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # typed is what readers need
+    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # type: ignore[misc]  # pydantic's own way
 
 
 class Images(_Described):
@@ -96,8 +100,11 @@ class _Code(_Described):
     commit: str | None  # none where git did not say
 
 
-class _Training(_Described):
-    seconds: NonNegativeFloat
+class _Training(_Described, total=False):
+    seconds: Required[NonNegativeFloat]
+    precision: str
+    terms: dict[str, Any]  # of the loss
+    collapse: dict[str, Any]
 
 
 class Record(BaseModel):

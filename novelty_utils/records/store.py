@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -65,27 +66,29 @@ def make(
     data: Dataset,
     class_name: str,
     results: list[Result],
-    training: dict[str, dict[str, Any]],
+    training: Mapping[str, Mapping[str, Any]],
     seconds: float,
     peak_memory_mb: int,
 ) -> Record:
     """A record of a run that has just happened, with machine and code looked up now."""
-    return Record(
-        version=VERSION,
-        paper=paper,
-        tier=parameters.tier,
-        dataset=parameters.dataset,
-        class_name=class_name,
-        seed=parameters.seed,
-        parameters=parameters.model_dump(exclude=NOT_THE_EXPERIMENT),
-        data={"name": data.name, "checksum": data.checksum, "images": len(data.images)},
-        results=results,
-        training=training,
-        machine=provenance.machine(parameters.device),
-        code=provenance.code(paper),
-        seconds=round(seconds, 2),
-        peak_memory_mb=peak_memory_mb,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    return Record.model_validate(
+        {
+            "version": VERSION,
+            "paper": paper,
+            "tier": parameters.tier,
+            "dataset": parameters.dataset,
+            "class_name": class_name,
+            "seed": parameters.seed,
+            "parameters": parameters.model_dump(exclude=NOT_THE_EXPERIMENT),
+            "data": {"name": data.name, "checksum": data.checksum, "images": len(data.images)},
+            "results": results,
+            "training": training,
+            "machine": provenance.machine(parameters.device),
+            "code": provenance.code(paper),
+            "seconds": round(seconds, 2),
+            "peak_memory_mb": peak_memory_mb,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
     )
 
 

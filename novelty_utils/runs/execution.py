@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,10 @@ def read_schema(notebook: Path) -> tuple[type[RunParameters], dict[str, Any]]:
     Raises InputError if the file is no notebook, a tag is missing or one of the two cells fails.
     """
     code = notebook_cells.code_cells(notebook)
-    tagged = [next((cell for cell in code if tag in cell.tags), None) for tag in ("parameters", "schema")]
-    if None in tagged:
+    tagged = [[cell for cell in code if tag in cell.tags][:1] for tag in ("parameters", "schema")]
+    if not all(tagged):
         raise InputError(f"{notebook} has no cell tagged parameters or no cell tagged schema: it cannot take any")
-    compiled = notebook_cells.compiled(tagged)
+    compiled = notebook_cells.compiled([*chain.from_iterable(tagged)])
     with notebook_cells.fresh_main() as namespace, contextlib.redirect_stdout(io.StringIO()):
         try:
             for _, parts in compiled:
@@ -108,13 +109,14 @@ def recorded(paper: str, parameters: RunParameters) -> list[Path]:
     Where the images have changed between two such runs, the newer record counts. A file that is no record is none of
     the run's. Loads neither torch nor pandas. Raises InputError if the data set is gone.
     """
-    p, newest = parameters, {}
+    p = parameters
+    newest: dict[str, tuple[str, Path]] = {}
     asked = p.model_dump(mode="json", exclude=NOT_THE_EXPERIMENT)
     for file in Path(p.results, paper).glob(f"*/*-{p.tier}-s{p.seed}-*.json"):
         with contextlib.suppress(OSError, ValueError):
             record = Record.model_validate_json(file.read_text(encoding="utf-8"))
             if record.parameters == asked:
-                newest[record.class_name] = max(newest.get(record.class_name, ("",)), (record.created, file))
+                newest[record.class_name] = max(newest.get(record.class_name, ("", file)), (record.created, file))
     every = p.classes_of(p.dataset)
     names = [every[label] for label in p.labels()]
     names += sorted(newest.keys() - set(every)) if p.class_name == "all" else []
@@ -154,7 +156,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Pa
         if getattr(error, "ename", "") in REFUSALS:
             partial.unlink(missing_ok=True)
             remove_empty(output.parent, there)
-            raise InputError(error.evalue) from None
+            raise InputError(getattr(error, "evalue", "")) from None
         left = "nothing was executed"
         if partial.exists():
             left = f"what ran is in {partial.replace(failed)}"

@@ -201,7 +201,7 @@ def _each_class(
 ) -> Iterator[dict[str, str]]:
     """`class_name: all` under grid is a run per class; under parameters it is one run, as on the command line."""
     if "class_name" in lists and text["class_name"] == "all":
-        for name in schema.classes_of(text.get("dataset", defaults.get("dataset"))):
+        for name in schema.classes_of(text.get("dataset", defaults.get("dataset", ""))):
             yield {**text, "class_name": name}
     else:
         yield text

@@ -139,12 +139,14 @@ def _execute(arguments: Sequence[str], log: Path, environment: Mapping[str, str]
         while process.poll() is None and wanted():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1)
-        return process.poll() if process.poll() is not None else -signal.SIGKILL
+        code = process.poll()
+        return -signal.SIGKILL if code is None else code
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        process.stdin.close()
+        if process.stdin:
+            process.stdin.close()
 
 
 def ignore_interrupt() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from novelty_utils.errors import InputError
 
 Batch = dict[str, Tensor]
-Loss = Callable[[nn.Module, Batch], dict[str, Tensor | Batch]]
+Loss = Callable[[nn.Module, Batch], dict[str, Any]]  # scalar tensors by name, and under "kept" tensors by name
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -55,7 +56,7 @@ class Replayed:
     def __init__(self, step: Callable[[Batch], Tensor]):
         self.step, self.calls = step, 0
         self.stream = torch.cuda.Stream()
-        self.graph = None
+        self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, inputs: Batch) -> Tensor:
         self.calls += 1
@@ -65,11 +66,10 @@ class Replayed:
             return self._listen(inputs)
         if self.waits:
             return self._aside(inputs)
-        if self.graph is None:
-            self._record(inputs)
+        graph = self.graph or self._record(inputs)
         for name, tensor in inputs.items():
             self.inputs[name].copy_(tensor)
-        self.graph.replay()
+        graph.replay()
         return self.output.clone()
 
     def _listen(self, inputs: Batch) -> Tensor:
@@ -96,7 +96,7 @@ class Replayed:
         torch.cuda.current_stream().wait_stream(self.stream)
         return output
 
-    def _record(self, inputs: Batch) -> None:
+    def _record(self, inputs: Batch) -> torch.cuda.CUDAGraph:
         self.inputs = {name: tensor.clone() for name, tensor in inputs.items()}
         self.graph = torch.cuda.CUDAGraph()
         try:
@@ -104,3 +104,4 @@ class Replayed:
                 self.output = self.step(self.inputs)
         except RuntimeError as error:
             raise InputError(f"this step cannot be recorded ({error}): train with replay=False") from error
+        return self.graph

@@ -28,7 +28,7 @@ def digest(tensors: Iterable[Tensor]) -> str:
     seen = hashlib.sha256()
     for tensor in tensors:
         seen.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        seen.update(tensor.detach().cpu().contiguous().numpy())
+        seen.update(tensor.detach().cpu().contiguous().numpy().data)
     return seen.hexdigest()
 
 

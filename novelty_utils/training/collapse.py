@@ -82,7 +82,10 @@ def train_alive(
     Returns the last networks and histories, and by key what the training entry of a record gets: "collapse" as judged,
     and "restarts", how often it was begun again. A line is printed for each training.
     """
-    networks, histories, parts, left = {}, {}, {}, list(keys)
+    networks: dict[Key, nn.Module] = {}
+    histories: dict[Key, Any] = {}
+    parts: dict[Key, dict] = {}
+    left = list(keys)
     for restart in range(RESTARTS + 1):
         trained, seen = train(left, restart)
         networks |= trained

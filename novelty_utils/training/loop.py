@@ -136,7 +136,7 @@ class _Run:
     ):
         self.job, self.schedule, self.images, self.objectives = job, schedule, images, objectives
         self.precision, self.draws, self.file, self.bar, self.replay = precision, draws, file, bar, replay
-        self.model = job.model.to(images.device, memory_format=torch.channels_last).train()
+        self.model = job.model.to(images.device).to(memory_format=torch.channels_last).train()
         self.optimisers = [self._adam(objective) for objective in objectives]
         self.orders = {name: order.to(images.device) for name, order in schedule.orders.items()}
         self.generator = torch.Generator(images.device)
@@ -173,7 +173,7 @@ class _Run:
                 now = time.perf_counter()
                 if self.file and (now - saved >= CHECKPOINT_SECONDS or at == last):
                     self.seconds, started, saved = self.seconds + now - started, now, now
-                    self._save(at)
+                    self._save(self.file, at)
         self.seconds += time.perf_counter() - started
         self.model.eval()
         return self._history(rows)
@@ -231,7 +231,7 @@ class _Run:
         images = size * self.schedule.steps
         return History(self._rows(rows), images, self.seconds, self.precision, self.images.device.type)
 
-    def _save(self, at: int) -> None:
+    def _save(self, file: Path, at: int) -> None:
         payload = {
             "at": at,
             "seconds": self.seconds,
@@ -240,7 +240,7 @@ class _Run:
             "names": self.names,
             "log": torch.stack(self.log),
         }
-        checkpoints.write(self.file, payload)
+        checkpoints.write(file, payload)
 
     def _resume(self) -> int:
         saved = checkpoints.read(self.file, self.images.device) if self.file else None
