@@ -154,7 +154,7 @@ def test_the_same_place_with_another_printed_value_is_another_number():
 def test_a_training_of_which_it_cannot_be_told_whether_it_died_refutes_nothing(tmp_path, monkeypatch):
     said = {}
     for known in (False, None):
-        monkeypatch.setattr(evidence.records, "collapsed", lambda *_, known=known: known)
+        monkeypatch.setattr(evidence.store, "collapsed", lambda *_, known=known: known)
         folder = tmp_path / str(known)
         for garment in CLASSES["fashion_mnist"]:
             put(folder, {("CLS", "auroc"): 0.5}, garment, dataset="fashion_mnist", tier="paper")
