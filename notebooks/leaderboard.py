@@ -80,12 +80,11 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from scipy.stats import friedmanchisquare, studentized_range, wilcoxon
-from scipy.stats import t as student
 
 from novelty_utils import data, records
 from novelty_utils.data import protocols
-from novelty_utils.evaluation import metrics, mixtures, plots
+from novelty_utils.evaluation import metrics, mixtures, plots, statistics
+from novelty_utils.ledger import tables
 from novelty_utils.progress import tqdm
 from novelty_utils.records import Result, replications, where
 
@@ -320,33 +319,29 @@ for k, name in tqdm([(k, b) for k in splits for b in BASELINES], "run", leave=Fa
     found[k] += results_
 
 # %% tags=["hide-input"]
-for k in splits:
-    cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
-    record = records.make(
-        "leaderboard", p, ds, ds.classes[k], found[k], costs[k], *cost
-    )
-    print("recorded in", records.write(record, p.results))
+records.write_run(
+    "leaderboard",
+    p,
+    ds,
+    watch,
+    results={ds.classes[k]: found[k] for k in splits},
+    training={ds.classes[k]: costs[k] for k in splits},
+)
 
 # %% [markdown]
 # This run, for the class shown: AUROC with its interval over test images, seconds to fit, and milliseconds per image. (The small digits that the book runs on have 64 pixels, which 64 components redraw without error: there PCA's row is what rounding leaves. The records compared below are of larger pictures.)
 
 # %% tags=["hide-input"]
-this_run = pd.DataFrame(
-    [
-        {
-            "baseline": r.method,
-            "AUROC": r.value,
-            "95 % interval": f"{r.low:.3f} to {r.high:.3f}",
-            "fit, s": costs[shown][r.method]["seconds"],
-            "ms per image": 1000
-            * costs[shown][r.method]["scoring_seconds"]
-            / costs[shown][r.method]["scored_images"],
-        }
-        for r in found[shown]
-        if r.metric == "auroc"
-    ]
-)
-this_run.style.hide(axis="index").format(precision=3)
+this_run = [
+    {"baseline": r.method, "AUROC": r.value}
+    | {"95 % interval": f"{r.low:.3f} to {r.high:.3f}"}
+    | {"fit, s": cost["seconds"]}
+    | {"ms per image": 1000 * cost["scoring_seconds"] / cost["scored_images"]}
+    for r in found[shown]
+    for cost in [costs[shown][r.method]]
+    if r.metric == "auroc"
+]
+tables.show(pd.DataFrame(this_run), precision=3)
 
 # %% [markdown]
 # ## Who takes part
@@ -469,8 +464,7 @@ PROTOCOLS = {
     "simo": "single inlier, multiple outliers",
     "miso": "multiple inliers, single outlier",
 }
-SHORT = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-SHORT["cifar10_jpeg"] = "CIFAR-10 (jpeg)"
+SHORT = {d: tables.DATASETS[d] for d in ("mnist", "fashion_mnist", "cifar10_jpeg")}
 
 
 def collected(every):
@@ -571,55 +565,20 @@ def common_blocks(values):
     return values.loc[:, (shares > 0.5).all()].dropna()
 
 
-def mean_ranks(values):
-    """Mean rank over blocks, 1 = highest AUROC, ties shared: one number per column."""
-    return values.rank(axis=1, ascending=False).mean().sort_values()
-
-
-def friedman(values):
-    """The p value of Friedman's test; NaN for fewer than three contestants or two blocks."""
-    n, k = values.shape
-    return friedmanchisquare(*values.to_numpy().T).pvalue if k > 2 and n > 1 else np.nan
-
-
-def critical_difference(k, n, level=0.05):
-    """Nemenyi's, for k contestants on n blocks."""
-    q = studentized_range.ppf(1 - level, k, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(k * (k + 1) / (6 * n)))
-
-
-def half_width(values):
-    """Half of the 95 % interval of a mean over classes; NaN for fewer than five, which
-    say little."""
-    n = len(values)
-    if n < 5:
-        return np.nan
-    return student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
-
-
-def holm(p_values):
-    """Holm's adjusted p values, in the order given."""
-    p_values = np.asarray(p_values, dtype=float)
-    order, m = np.argsort(p_values), len(p_values)
-    steps = np.maximum.accumulate(p_values[order] * (m - np.arange(m)))
-    adjusted = np.empty(m)
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted
-
-
 # %% tags=["hide-input"]
 # by hand: the four ranks below are those of three blocks, one with a tie
 three = pd.DataFrame({"a": [0.9, 0.8, 0.7], "b": [0.8, 0.8, 0.6], "c": [0.1, 0.2, 0.9]})
-assert mean_ranks(three).round(3).to_dict() == {"a": 1.5, "b": 2.167, "c": 2.333}
+ranks = statistics.mean_ranks(three).round(3).to_dict()
+assert ranks == {"a": 1.5, "b": 2.167, "c": 2.333}
 # three p values times 3, 2 and 1; the last may not fall below the one before it
-assert np.allclose(holm([0.04, 0.01, 0.03]), [0.06, 0.03, 0.06])
+assert np.allclose(statistics.holm([0.04, 0.01, 0.03]), [0.06, 0.03, 0.06])
 # a textbook's q for four contestants is 2.569
-assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
+assert abs(statistics.critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
 
 # %% [markdown]
 # ## The leaderboard
 #
-# Best rank first. **rank**: mean rank on the common blocks of this table; **AUROC** in percent, mean over classes; **±**: half of its 95 % interval over classes (Student's $t$ on class means), not given below five classes; **seeds ±**: standard deviation from seed to seed within a class, mean over the classes that were repeated;
+# Best rank first. **rank**: mean rank on the common blocks of this table; **AUROC** in percent, mean over classes, with {ref}`± and σ <statistics>`: how far the mean depends on the classes, and one run on its seed;
 # **train** in seconds and **ms** per image, medians over the runs on the hardware that most of them had, which is named: all that a score needs, neighbours and SVM included. Compare times within one kind of
 # hardware only, and then roughly: other work ran on some of these machines at the same time, and made the same training up to three quarters longer on a busy one. (The same name of a processor stands for several: with bf16 it trains more than twice as fast as without.) A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. The *p* value above a table is that of {eq}`eq-board-friedman`. Contestants
 # with too few classes for a rank stand below the others: their mean is over other classes.
@@ -628,7 +587,7 @@ assert abs(critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) < 1e-3
 # %%
 # a letter for each kind of hardware, the same in all tables, so that it fits into them
 LETTER = {word: chr(65 + i) for i, word in enumerate(sorted(set(runs.hardware)))}
-COLUMNS = ["contestant", "rank", "AUROC", "±", "seeds ±", "classes", "runs"]
+COLUMNS = ["contestant", "rank", "AUROC", "±", "σ", "classes", "runs"]
 COLUMNS += ["train, s", "ms", "on"]
 
 
@@ -637,17 +596,17 @@ def standings(rows):
     The ranked ones come first: a mean over few classes cannot be set beside the others."""
     values = block_values(rows)
     common = common_blocks(values)
-    ranks, table = mean_ranks(common), []
+    ranks, table = statistics.mean_ranks(common), []
     for name in NAMES:
         mine = where(rows, name=name)
         if not len(mine):
             table.append({"contestant": name})
             continue
         classes = 100 * values[name].dropna()
-        spread = 100 * mine.groupby("class_name").auroc.std().mean()
-        row = {"contestant": name, "AUROC": classes.mean(), "±": half_width(classes)}
-        row |= {"seeds ±": spread, "classes": str(len(classes))}
-        row |= {"runs": str(len(mine)), "rank": ranks.get(name)}
+        seeds = statistics.seed_deviation(mine.rename(columns={"auroc": "value"}))
+        row = {"contestant": name, "rank": ranks.get(name), "AUROC": classes.mean()}
+        row |= {"±": statistics.half_width(classes), "σ": 100 * seeds}
+        row |= {"classes": str(len(classes)), "runs": str(len(mine))}
         timed = where(mine, hardware=mine.hardware.mode()[0])  # never over machines
         row |= {"train, s": timed.train.median(), "ms": timed.ms.median()}
         table.append(row | {"on": LETTER[timed.hardware.iloc[0]]})
@@ -665,7 +624,7 @@ def caption(dataset, common, rows, missing):
     words = [
         f"{SHORT[dataset]}: {k} contestants ranked on {n} common blocks, demo tier"
     ]
-    p_value = friedman(common)
+    p_value = statistics.friedman(common)
     if p_value == p_value:  # not where there is too little to test
         words.append(f"Friedman's p = {p_value:.2g}")
     words += [f"{LETTER[word]} = {word}" for word in sorted(set(rows.hardware))]
@@ -682,9 +641,8 @@ def show_board(protocol, dataset):
     table, common = standings(rows)
     missing = table.contestant[table.AUROC.isna()]
     there = table[table.AUROC.notna()]
-    there = there.fillna(dict.fromkeys(("classes", "runs", "on"), "–"))
-    shown = there.style.hide(axis="index").format(FORMATS, precision=1, na_rep="–")
-    return display(shown.set_caption(caption(dataset, common, rows, missing)))  # noqa: F821
+    below = caption(dataset, common, rows, missing)
+    return display(tables.show(there, FORMATS, caption=below))  # noqa: F821
 
 
 # %% [markdown]
@@ -737,11 +695,11 @@ def share_table(rows):
         return None
     classes = rows.groupby(["name", "class_name"])[list(columns)].mean()
     table = 100 * classes.groupby("name").mean().rename(columns=columns)
-    table["classes"] = rows.groupby("name").class_name.nunique().astype(str)
-    few = table["classes"].astype(int) < table["classes"].astype(int).max()
+    table["classes"] = rows.groupby("name").class_name.nunique()
+    table["few"] = table["classes"] < table["classes"].max()
     order = {"by": ["few", "AUROC, 50"], "ascending": [True, False]}
-    table = table.assign(few=few).sort_values(**order).drop(columns="few")
-    table = table.reset_index(names="")
+    table = table.sort_values(**order).drop(columns="few").reset_index(names="")
+    table["classes"] = table["classes"].astype(str)
     floor = {f"best, {s}": 100 * metrics.trivial_f1(s / 100) for s in (10, 50)}
     return pd.concat([table, pd.DataFrame([{"": "all normal"} | floor])])
 
@@ -751,9 +709,7 @@ for dataset_ in SHORT:
     if table is None:
         print(f"{SHORT[dataset_]}: nothing run yet")
         continue
-    table = table.fillna({"classes": "–"}).style.hide(axis="index")
-    table = table.format(precision=1, na_rep="–").set_caption(SHORT[dataset_])
-    display(table)  # noqa: F821
+    display(tables.show(table, caption=SHORT[dataset_]))  # noqa: F821
 
 # %% [markdown]
 # Read a row from left to right. Its AUROC stays where it is, within a point, from one image in ten novel to one in two. F1 does not stay. At one in ten the worst row stands less than a point above calling everything normal, and the best less than four; LOF and CRBND with two poolings, far apart by AUROC on MNIST, are within three points. At one in two the same two are nineteen points apart. An F1 that is printed without its share says nothing, and one at a small share says little.
@@ -810,8 +766,8 @@ else:
 def rank_panel(axis, common, title):
     """Mean ranks with bars of one critical difference; best on top."""
     n, k = common.shape
-    ranks = mean_ranks(common)[::-1]
-    half = critical_difference(k, n) / 2
+    ranks = statistics.mean_ranks(common)[::-1]
+    half = statistics.critical_difference(k, n) / 2
     looks = {"fmt": "o", "color": plots.NORMAL, "capsize": 3}
     axis.errorbar(ranks, range(k), xerr=half, **looks)
     axis.set_yticks(range(k), ranks.index)
@@ -854,11 +810,11 @@ def duels(values):
             gain = 100 * (values[name] - values[plain]).dropna()
             if len(gain) < 5:
                 continue
-            row = {"network": name, "baseline": plain, "gain": gain.mean()}
-            row |= {"won": int((gain > 0).sum()), "n": len(gain)}
-            rows.append(row | {"p": wilcoxon(gain).pvalue})
+            found = statistics.paired(gain)
+            row = {"network": name, "baseline": plain, "gain": found.mean}
+            rows.append(row | {"won": found.won, "n": found.n, "p": found.p})
     table = pd.DataFrame(rows, columns=["network", "baseline", "gain", "won", "n", "p"])
-    return table.assign(p=holm(table.p))
+    return table.assign(p=statistics.holm(table.p))
 
 
 def duel_table(values):
@@ -870,14 +826,14 @@ def duel_table(values):
     ]
     table = found.assign(words=words).set_index(["network", "baseline"]).words
     there = [name for name in NAMES if name in set(found.network)]
-    table = table.unstack().reindex(there, columns=[*BASELINES]).astype(object)
-    return table.fillna("–").rename_axis(index=None, columns=None)
+    table = table.unstack().reindex(there, columns=[*BASELINES])
+    return table.rename_axis(index="network", columns=None)
 
 
 for protocol_, values in blocks.items():
     if len(table := duel_table(values)):
-        shown = table.style.set_caption(PROTOCOLS[protocol_].capitalize())
-        display(shown)  # noqa: F821
+        words = PROTOCOLS[protocol_].capitalize()
+        display(tables.show(table, caption=words))  # noqa: F821
 
 # %% [markdown]
 # In the records committed with the book no network is ahead of k-NN or of LOF beyond chance, under any protocol; several are behind. With nine normal classes NLN's scores are ahead of the other three baselines in the mean, most of them beyond chance, and so is, by the widest gaps and beyond chance in all three, the plain distance between its codes.
@@ -912,10 +868,9 @@ def by_one_rule(every):
     return gains.agg(lambda g: f"{g.mean():+.1f} ({(g > 0).sum()}/{len(g)})")
 
 
-by_one_rule(every["nln"]).style.set_caption(
-    "Nearest neighbours among codes minus among pixels, same K and same mean: "
-    "points of AUROC, and on how many classes the codes are ahead"
-)
+words = "Nearest neighbours among codes minus among pixels, same K and same mean: "
+words += "points of AUROC, and on how many classes the codes are ahead"
+tables.show(by_one_rule(every["nln"]), caption=words)
 
 # %% [markdown]
 # With one normal class the two are level. With nine, the codes are ahead by some four points on MNIST, and not on Fashion-MNIST. So nearly half of what the row on the board shows is the rule, and the rest is one data set; whoever wants to know

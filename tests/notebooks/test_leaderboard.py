@@ -10,11 +10,11 @@ import torch
 from notebook_cells import NOTEBOOKS, names_after
 from pyod.models.knn import KNN
 from pyod.models.lof import LOF
-from scipy import stats
 
 from novelty_utils import detectors
 from novelty_utils.data.datasets import Dataset
 from novelty_utils.errors import InputError
+from novelty_utils.evaluation import statistics
 from novelty_utils.params import RunParameters
 from novelty_utils.records import store
 from novelty_utils.records.store import Record, Result
@@ -52,9 +52,7 @@ def names_after_cells(names: dict) -> dict:
     ):
         (source,) = (source for source in sources if source.lstrip().startswith(start))
         exec(
-            compile(
-                re.split(r"\npooled = |\nfor protocol_|\nfor dataset_|\nby_one_rule", source)[0], "notebook", "exec"
-            ),
+            compile(re.split(r"\npooled = |\nfor protocol_|\nfor dataset_|\nwords = ", source)[0], "notebook", "exec"),
             names,
         )
     return names
@@ -184,28 +182,6 @@ def rows_of(table: pd.DataFrame) -> pd.DataFrame:
     return long.dropna().assign(**about, hardware="A computer")
 
 
-def test_mean_ranks_by_hand(board):
-    values = pd.DataFrame({"PCA": [0.9, 0.8, 0.7], "LOF": [0.8, 0.8, 0.6], "ICS": [0.1, 0.2, 0.9]})
-    # ranks 1 2 3, 1.5 1.5 3 and 2 3 1
-    assert board["mean_ranks"](values).to_dict() == pytest.approx({"PCA": 1.5, "LOF": 6.5 / 3, "ICS": 7 / 3})
-
-
-@pytest.mark.parametrize(("k", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (10, 3.164)])
-def test_the_critical_difference_has_the_printed_q(board, k, q):
-    n = 14
-    assert board["critical_difference"](k, n) == pytest.approx(q * np.sqrt(k * (k + 1) / (6 * n)), abs=1e-3)
-
-
-def test_friedman_agrees_with_the_formula_of_the_page(board):
-    values = pd.DataFrame(np.random.default_rng(0).random((12, 4)))
-    n, k = values.shape
-    ranks = board["mean_ranks"](values)
-    chi2 = 12 * n / (k * (k + 1)) * ((ranks - (k + 1) / 2) ** 2).sum()
-    assert board["friedman"](values) == pytest.approx(stats.chi2.sf(chi2, k - 1))
-    assert np.isnan(board["friedman"](values[[0, 1]]))
-    assert np.isnan(board["friedman"](values[:1]))
-
-
 def test_only_blocks_that_all_ranked_contestants_have_are_ranked(board):
     nan = np.nan
     cells = {"PCA": [0.1, 0.2, 0.3, 0.4], "LOF": [0.2, 0.1, 0.4, nan], "ICS": [0.9, nan, nan, nan]}
@@ -240,7 +216,6 @@ def test_contestants_without_runs_are_listed_as_not_run(board):
     assert by.loc["PCA", "rank"] == 1
     # a standard deviation of ten points, Student's t with four degrees of freedom
     assert by.loc["PCA", "±"] == pytest.approx(2.776 * 10 / np.sqrt(5), abs=0.01)
-    assert np.isnan(board["half_width"](pd.Series([0.9, 0.7, 0.9, 0.7])))
 
 
 # --- what the prose says of the committed records ------------------------------------------------------------------
@@ -296,7 +271,7 @@ def test_at_another_share_the_auroc_stays_and_f1_does_not(board, rows):
 def test_ranks_tell_apart_the_last_from_the_first_and_less_than_the_pairs_do(board, committed, pairs):
     for protocol, values in committed.items():
         common = board["common_blocks"](values)
-        place, bar = board["mean_ranks"](common), board["critical_difference"](*common.shape[::-1])
+        place, bar = statistics.mean_ranks(common), statistics.critical_difference(*common.shape[::-1])
         mine = pairs[(pairs.protocol == protocol) & pairs.network.isin(place.index)]
         by_rank = abs(place[mine.network].to_numpy() - place[mine.baseline].to_numpy()) > bar
         assert 0 < by_rank.sum() < (mine.p < 0.05).sum()
@@ -395,7 +370,7 @@ def test_under_one_class_of_4000_all_four_papers_meet(board, committed):
     for dataset, best in (("mnist", "ICS"), ("fashion_mnist", "NLN: AE")):
         here = values.loc[[dataset]]
         assert (here.notna().sum()[["ICS", "NLN: AE", "CRBND: depth 2", "ADe-GAN: R1, l2"]] == 10).all()
-        ranks = board["mean_ranks"](board["common_blocks"](here))
+        ranks = statistics.mean_ranks(board["common_blocks"](here))
         networks = [name for name in ranks.index if name not in board["BASELINES"]]
         assert networks[0] == best or networks[0].startswith(f"{best}, ")
         assert "CRBND: depth 2" in ranks.index[-2:]
@@ -414,18 +389,11 @@ def test_on_natural_photographs_all_baselines_are_little_better_than_chance(boar
 @pytest.mark.prose
 def test_the_best_baseline_is_pixel_neighbours_or_lof(board, committed):
     for values in committed.values():
-        ranks = board["mean_ranks"](board["common_blocks"](values))
+        ranks = statistics.mean_ranks(board["common_blocks"](values))
         assert next(name for name in ranks.index if name in board["BASELINES"]) in ("LOF", "k-NN")
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------
-
-
-def test_holm_by_hand(board):
-    # sorted 0.005 0.01 0.03 0.04 times 4 3 2 1: 0.02 0.03 0.06, and 0.04 may not fall below 0.06
-    np.testing.assert_allclose(board["holm"]([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    assert board["holm"]([0.9, 0.8]).max() == 1
-    assert not len(board["holm"]([]))
 
 
 def test_a_duel_is_fought_where_both_were_run(board):
