@@ -144,23 +144,16 @@ import time
 from urllib.error import URLError
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
 import torchvision
-from scipy.spatial.distance import cdist, pdist
+from scipy.spatial.distance import pdist
 from skimage.feature import hog
-from skimage.metrics import structural_similarity
 from sklearn.decomposition import PCA
-from sklearn.svm import OneClassSVM
-from torch import nn
 
-from novelty_utils import data, records, training
+from novelty_utils import data, records
 from novelty_utils.data import protocols
 from novelty_utils.evaluation import metrics, mixtures, plots
 from novelty_utils.ledger import published, readings
-from novelty_utils.progress import tqdm
 from novelty_utils.records import Result, replications
 from novelty_utils.training import collapse
 
@@ -168,6 +161,23 @@ plots.set_style()
 pd.set_option(
     "display.max_columns", 40, "display.width", 160, "display.max_colwidth", 80
 )
+
+# %% tags=["define", "hide-input"]
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from scipy.spatial.distance import cdist
+from skimage.metrics import structural_similarity
+from sklearn.svm import OneClassSVM
+from torch import nn
+
+from novelty_utils import training
+from novelty_utils.detectors import Detector
+from novelty_utils.progress import tqdm
 
 # %% [markdown]
 # ## The idea in one picture
@@ -206,13 +216,15 @@ plt.show()
 # scaled to $[0, 1]$. Under another paper's `protocol` each stage makes as many steps as it would here, to the nearest whole
 # epoch and at least one; its results stand on {doc}`the leaderboard <leaderboard>` and not in the tables below.
 
-# %%
-BATCH, L, SIDE = 64, 64, 32
+# %% tags=["define"]
+BATCH, L, SIDE = 64, 64, 32  # images per set and step, length of a code, side
 
+# %%
 watch = records.RunMeter()
 ds = data.load(p.dataset, side=SIDE)
 images = data.to_side(ds.images, SIDE)
 C = images.shape[1]
+shape = ds.images.shape[1:]
 splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
 shown = next(iter(splits))  # the figures below show this class
 single = "novel" if p.protocol == "miso" else "normal"  # what class_name is
@@ -308,30 +320,16 @@ splits[shown].card()
 # $10^{-5}$ and 0.1. `bn` chooses; the default is PyTorch's.
 
 
-# %%
+# %% tags=["define"]
 BN = {"torch": {"eps": 1e-5, "momentum": 0.1}, "keras": {"eps": 1e-3, "momentum": 0.01}}
-BN = BN[p.bn]
 
 
-def normalised(conv: nn.Module, channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm2d(channels, **BN), conv, nn.ReLU())
+def normalised(conv, channels, bn):
+    return nn.Sequential(nn.BatchNorm2d(channels, **bn), conv, nn.ReLU())
 
 
-def dilated(inputs: int, outputs: int) -> nn.Sequential:
-    return normalised(nn.Conv2d(inputs, outputs, 3, dilation=2), inputs)
-
-
-def shape(block, *size):
-    return tuple(block(torch.zeros(2, *size)).shape[1:])
-
-
-block1 = nn.Sequential(nn.Conv2d(C, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
-block5 = nn.Sequential(normalised(nn.Conv2d(128, 256, 3), 128), nn.MaxPool2d(2))
-assert shape(block1, C, 32, 32) == (32, 16, 16)
-assert shape(dilated(32, 64), 32, 16, 16) == (64, 12, 12)
-assert shape(dilated(64, 64), 64, 12, 12) == (64, 8, 8)
-assert shape(dilated(64, 128), 64, 8, 8) == (128, 4, 4)
-assert shape(block5, 128, 4, 4) == (256, 1, 1)
+def dilated(inputs, outputs, bn):
+    return normalised(nn.Conv2d(inputs, outputs, 3, dilation=2), inputs, bn)
 
 
 # %% [markdown]
@@ -339,21 +337,21 @@ assert shape(block5, 128, 4, 4) == (256, 1, 1)
 # $64 + 64 + 128 + 256 = 512$ numbers, and a 1×1 convolution with a sigmoid maps them to the $L = 64$ coordinates of $z$.
 
 
-# %%
+# %% tags=["define"]
 class Encoder(nn.Module):
-    """f_enc: images float32 (B, C, 32, 32) in [0, 1] -> codes float32 (B, L) in (0, 1).
-    Paper, Table 2."""
+    """f_enc: images float32 (B, channels, 32, 32) in [0, 1] -> codes float32 (B, L) in
+    (0, 1). Paper, Table 2. bn: constants of batch normalisation."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels, L=L, bn=BN["torch"]):
         super().__init__()
         self.block1 = nn.Sequential(
-            nn.Conv2d(C, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
+            nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
         )
-        self.block2 = dilated(32, 64)
-        self.block3 = dilated(64, 64)
-        self.block4 = dilated(64, 128)
+        self.block2 = dilated(32, 64, bn)
+        self.block3 = dilated(64, 64, bn)
+        self.block4 = dilated(64, 128, bn)
         self.block5 = nn.Sequential(
-            normalised(nn.Conv2d(128, 256, 3), 128), nn.MaxPool2d(2)
+            normalised(nn.Conv2d(128, 256, 3), 128, bn), nn.MaxPool2d(2)
         )
         self.conv6 = nn.Conv2d(64 + 64 + 128 + 256, L, 1)
 
@@ -369,7 +367,18 @@ class Encoder(nn.Module):
             return torch.sigmoid(self.conv6(h.float())).flatten(1)
 
 
-assert shape(Encoder(), C, 32, 32) == (L,)
+# %%
+def shape_of(block, *inputs):
+    return tuple(block(torch.zeros(2, *inputs)).shape[1:])
+
+
+encoder = Encoder(C, L, BN[p.bn])
+assert shape_of(encoder.block1, C, 32, 32) == (32, 16, 16)
+assert shape_of(encoder.block2, 32, 16, 16) == (64, 12, 12)
+assert shape_of(encoder.block3, 64, 12, 12) == (64, 8, 8)
+assert shape_of(encoder.block4, 64, 8, 8) == (128, 4, 4)
+assert shape_of(encoder.block5, 128, 4, 4) == (256, 1, 1)
+assert shape_of(encoder, C, 32, 32) == (L,)
 
 
 # %% [markdown]
@@ -378,24 +387,24 @@ assert shape(Encoder(), C, 32, 32) == (L,)
 # batch normalisation on the code that the argument above turned on.
 
 
-# %%
-def doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+# %% tags=["define"]
+def doubling(inputs, outputs):
     return nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
 
 
 class Decoder(nn.Module):
-    """f_dec: codes float32 (B, L) -> images float32 (B, C, 32, 32) in (0, 1). Paper,
-    Table 3."""
+    """f_dec: codes float32 (B, L) -> images float32 (B, channels, 32, 32) in (0, 1).
+    Paper, Table 3. bn: constants of batch normalisation."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels, L=L, bn=BN["torch"]):
         super().__init__()
-        self.block7 = normalised(doubling(L, 256), L)
-        self.block8 = normalised(doubling(256, 128), 256)
-        self.block9 = normalised(doubling(128, 64), 128)
-        self.block10 = normalised(doubling(64, 64), 64)
+        self.block7 = normalised(doubling(L, 256), L, bn)
+        self.block8 = normalised(doubling(256, 128), 256, bn)
+        self.block9 = normalised(doubling(128, 64), 128, bn)
+        self.block10 = normalised(doubling(64, 64), 64, bn)
         self.block11 = nn.Sequential(doubling(256 + 128 + 64 + 64, 32), nn.ReLU())
         self.block12 = nn.Sequential(
-            nn.BatchNorm2d(32, **BN), nn.Conv2d(32, C, 3, padding=1)
+            nn.BatchNorm2d(32, **bn), nn.Conv2d(32, channels, 3, padding=1)
         )
 
     def forward(self, z):
@@ -414,24 +423,25 @@ class Decoder(nn.Module):
 class Autoencoder(nn.Module):
     """f_dec ∘ f_enc; `encoder` alone gives the features."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels, L=L, bn=BN["torch"]):
         super().__init__()
-        self.encoder, self.decoder = Encoder(), Decoder()
+        self.encoder, self.decoder = Encoder(channels, L, bn), Decoder(channels, L, bn)
 
     def forward(self, X):
         return self.decoder(self.encoder(X))
 
 
-assert shape(Decoder().block7, L, 1, 1) == (256, 2, 2)
-assert shape(Decoder().block8, 256, 2, 2) == (128, 4, 4)
-assert shape(Decoder().block9, 128, 4, 4) == (64, 8, 8)
-assert shape(Decoder().block10, 64, 8, 8) == (64, 16, 16)
-assert shape(Decoder().block11, 512, 16, 16) == (32, 32, 32)
-assert shape(Decoder(), L) == (C, 32, 32)
-for part in (Encoder, Decoder):
-    print(
-        f"{part.__name__}: {sum(w.numel() for w in part().parameters()):,} parameters"
-    )
+# %%
+decoder = Decoder(C, L, BN[p.bn])
+assert shape_of(decoder.block7, L, 1, 1) == (256, 2, 2)
+assert shape_of(decoder.block8, 256, 2, 2) == (128, 4, 4)
+assert shape_of(decoder.block9, 128, 4, 4) == (64, 8, 8)
+assert shape_of(decoder.block10, 64, 8, 8) == (64, 16, 16)
+assert shape_of(decoder.block11, 512, 16, 16) == (32, 32, 32)
+assert shape_of(decoder, L) == (C, 32, 32)
+for part in (encoder, decoder):
+    count = sum(w.numel() for w in part.parameters())
+    print(f"{type(part).__name__}: {count:,} parameters")
 
 
 # %% [markdown]
@@ -443,12 +453,12 @@ for part in (Encoder, Decoder):
 # is at most 0.1, which can rival a mean error but not a sum. `rec="sum"` runs the printed form.
 
 
-# %%
-def reconstruction(X, X_hat):
+# %% tags=["define"]
+def reconstruction(X, X_hat, rec="mean"):
     """Eq. 2: squared error per image, averaged (default) or summed (as printed) over
     pixels; a scalar."""
     error = (X - X_hat).square().flatten(1)
-    return (error.sum(1) if p.rec == "sum" else error.mean(1)).mean()
+    return (error.sum(1) if rec == "sum" else error.mean(1)).mean()
 
 
 def rms(a, b):
@@ -469,11 +479,12 @@ def dispersion(z_aty, z_typ):
     return -closeness(z_aty), -rms(z_aty[:n], z_typ[:n])
 
 
-def weight_penalty(model):
+def weight_penalty(network):
     """The paper's L2 term: 1e-6 Σ w² over all convolution kernels."""
-    return 1e-6 * sum(w.square().sum() for w in model.parameters() if w.ndim == 4)
+    return 1e-6 * sum(w.square().sum() for w in network.parameters() if w.ndim == 4)
 
 
+# %%
 z_check = torch.tensor(
     [[0.0, 0.0], [0.6, 0.8]]
 )  # one pair at distance 1 in L = 2 dimensions
@@ -489,36 +500,82 @@ assert torch.allclose(
 # The first stage minimises {eq}`eq-ics-rec` over all normal training images. Its encoder is also a baseline of its own:
 # the paper's **CAE**. `training.fit` shuffles, batches, runs Adam and keeps the curves; everything that belongs to the
 # paper stands here.
+#
+# Each method of this page is a class, and the class is all of it: its parameters, network, losses, stages and score. The
+# next cell has the first; the others inherit from it. `one_class_svm` and `svm_scores` follow below, under "From features to a score".
+# Outside this page, `detectors.load("ics").ICS(seed=0).fit(images)` trains the same class on anybody's images.
+
+
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class CAE(Detector):
+    """Stage 1 alone: an autoencoder of the whole class, eq. 2, whose codes a one-class
+    SVM encloses."""
+
+    notebook, side, batch = "ics", SIDE, BATCH
+
+    rec: Literal["mean", "sum"] = "mean"  # squared error over pixels, eq. 2
+    bn: Literal["torch", "keras"] = "torch"  # constants of batch normalisation
+
+    def build(self, shape):
+        return Autoencoder(shape[0], L, BN[self.bn])
+
+    def stage1_loss(self, network, batch):
+        l_rec = reconstruction(batch["all"], network(batch["all"]), self.rec)
+        return {"loss": l_rec + weight_penalty(network), "rec": l_rec}
+
+    def stage1(self, images, train, **how):
+        return self._train(1, self.stage1_loss, images, {"all": train}, **how)
+
+    def _train(
+        self, stage, loss, images, sets, *, epochs, device, checkpoint, label=""
+    ):
+        name = f"{label or type(self).__name__}, stage {stage}"
+        (history,) = training.fit(
+            [training.Job(self.network, sets, self.seed, name)],
+            images,
+            [training.Objective(loss)],
+            epochs=epochs,
+            batch=self.batch,
+            device=device,
+            checkpoint=checkpoint,
+            label=name,
+        )
+        return history
+
+    def learn(self, images, train, held_out, **how):
+        self.stage1(images, train, **how)
+        self.enclose(self.codes(images, train))
+
+    def codes(self, images, index):
+        """z of the indexed images: float64 (len(index), L), in (0, 1)."""
+        return training.apply(self.network.encoder, images, index).double().numpy()
+
+    def enclose(self, codes):
+        self.fitted = one_class_svm(codes, seed=self.seed)
+
+    def score(self, images, index):
+        return svm_scores(self.fitted, self.codes(images, index))
+
+
+# %% [markdown]
+# The page trains it stage by stage, one per normal class:
 
 
 # %%
-def stage1_loss(model, batch):
-    l_rec = reconstruction(batch["all"], model(batch["all"]))
-    return {"loss": l_rec + weight_penalty(model), "rec": l_rec}
+def how(method, k):
+    """How this run trains; an interrupted one resumes from its checkpoint."""
+    folder = None if p.tier == "smoke" else records.scratch("ics", p) / method
+    asked = {"epochs": EPOCHS, "device": p.device, "checkpoint": folder}
+    return asked | {"label": f"{method} {ds.classes[k]}"}
 
 
-def fit(method, models, loss, sets):
-    """Train one model per normal class; returns one history per class."""
-    detectors = [
-        training.Job(models[k], sets[k], p.seed, f"{method} {ds.classes[k]}")
-        for k in splits
-    ]
-    checkpoint = (
-        None if p.tier == "smoke" else records.scratch("ics", p) / method
-    )  # an interrupted run resumes from here
-    how = {
-        "epochs": EPOCHS,
-        "batch": BATCH,
-        "device": p.device,
-        "checkpoint": checkpoint,
-        "label": method,
-    }
-    return training.fit(detectors, images, [training.Objective(loss)], **how)
-
-
-everything = {k: {"all": split.train} for k, split in splits.items()}
-models = {"CAE": {k: training.build(Autoencoder, p.seed) for k in splits}}
-histories = {"CAE": fit("CAE", models["CAE"], stage1_loss, everything)}
+models, histories = {"CAE": {}}, {"CAE": {}}
+for k, split in splits.items():
+    model = CAE.of(p)
+    model.begin(shape)
+    histories["CAE"][k] = model.stage1(images, split.train, **how("CAE", k))
+    models["CAE"][k] = model
 
 # %% [markdown]
 # ## Stage 2: splitting the class
@@ -529,50 +586,57 @@ histories = {"CAE": fit("CAE", models["CAE"], stage1_loss, everything)}
 # 11 pixels on the unpadded image.
 
 
-# %%
-def similarity(model, index):
-    """SSIM of each indexed image with its reconstruction: float64 (len(index),), in
-    [-1, 1]."""
-    side = ds.images.shape[-1]
-    pad = (SIDE - side) // 2 if SIDE - 4 <= side < SIDE else 0
-    cut = slice(pad, SIDE - pad)
-    originals = (images[index].float() / 255)[..., cut, cut].numpy()
-    copies = training.apply(model, images, index)[..., cut, cut].numpy()
+# %% tags=["define"]
+def inside(shape):
+    """Where the pixels of an image (c, h, w) lie once `to_side` has given it a border,
+    in rows and columns: a slice."""
+    height, width = shape[-2:]
+    padded = height == width and SIDE - 4 <= height < SIDE
+    before = (SIDE - height) // 2 if padded else 0
+    return slice(before, before + height if padded else SIDE)
+
+
+def similarity(network, images, index, inner, ssim="gaussian"):
+    """SSIM of each indexed image with its reconstruction, both inside the border: float64
+    (len(index),), in [-1, 1]. ssim: a Gaussian window of 11 pixels or a uniform one of 7."""
+    originals = (images[index].float() / 255)[..., inner, inner].numpy()
+    copies = training.apply(network, images, index)[..., inner, inner].numpy()
     how = {"data_range": 1.0, "channel_axis": 0}
-    if p.ssim == "gaussian":
+    if ssim == "gaussian":
         how |= {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    pairs = zip(originals, copies, strict=True)
-    return np.array(
-        [
-            structural_similarity(a, b, **how)
-            for a, b in tqdm(pairs, "SSIM", len(index), leave=False)
-        ]
-    )
+    pairs = tqdm(zip(originals, copies, strict=True), "SSIM", len(index), leave=False)
+    return np.array([structural_similarity(a, b, **how) for a, b in pairs])
 
 
-def split_by(order, train):
+def split_by(order, train, rho):
     """The first rho % of the training images in this order are atypical, the rest
-    typical."""
-    n_aty = min(max(1, round(len(train) * p.rho / 100)), len(train) - 1)
+    typical; neither part is empty."""
+    n_aty = min(max(1, round(len(train) * rho / 100)), len(train) - 1)
     return {"typical": train[order[n_aty:]], "atypical": train[order[:n_aty]]}
 
 
-def intra_class_split(model, train):
-    """From the lowest similarity to the highest."""
-    return split_by(np.argsort(similarity(model, train), kind="stable"), train)
+def intra_class_split(network, images, train, shape, rho, ssim="gaussian"):
+    """From the lowest similarity to the highest. shape: of the images before `to_side`."""
+    similar = similarity(network, images, train, inside(shape), ssim)
+    return split_by(np.argsort(similar, kind="stable"), train, rho)
 
 
+# %%
 parts = {
-    k: intra_class_split(models["CAE"][k], split.train) for k, split in splits.items()
+    k: intra_class_split(
+        models["CAE"][k].network, images, split.train, shape, p.rho, p.ssim
+    )
+    for k, split in splits.items()
 }
 
 # %% mystnb={"figure": {"name": "fig-ics-gallery", "caption": "Stage 2 at work, as in the paper's Fig. 2: the best reconstructed training images of the class (typical, green) with their reconstructions, and the worst (atypical, yellow) with theirs."}, "image": {"alt": "Four rows of small pictures of one class: typical images, their reconstructions, atypical images, their reconstructions"}}
 typical, atypical = parts[shown]["typical"].flip(0)[:10], parts[shown]["atypical"][:10]
+network = models["CAE"][shown].network
 gallery = {
     "typical": images[typical],
-    "typical, reconstructed": training.apply(models["CAE"][shown], images, typical),
+    "typical, reconstructed": training.apply(network, images, typical),
     "atypical": images[atypical],
-    "atypical, reconstructed": training.apply(models["CAE"][shown], images, atypical),
+    "atypical, reconstructed": training.apply(network, images, atypical),
 }
 plots.gallery(gallery, [plots.TYPICAL, plots.TYPICAL, plots.ATYPICAL, plots.ATYPICAL])
 plt.show()
@@ -612,83 +676,110 @@ plt.show()
 # were added, one after the other, because Control − CLS had turned out to be the larger part and nothing told what it consisted of.
 
 
-# %%
-def closeness_loss(model, batch):
-    z = model.encoder(batch["all"])
-    l_rec, l_cls = reconstruction(batch["all"], model.decoder(z)), closeness(z)
-    return {
-        "loss": l_rec + p.alpha * l_cls + weight_penalty(model),
-        "rec": l_rec,
-        "cls": l_cls,
-    }
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class CLS(CAE):
+    """Closeness without a split, eqs. 2 and 3: the paper's strongest baseline."""
+
+    alpha: Annotated[float, Field(ge=0)] = 1.0  # weight of closeness, eq. 1
+    start: Literal["continue", "fresh"] = "continue"  # stage 3, from stage 1 or anew
+
+    def sets(self, images, train):
+        """What each step of stage 3 draws a batch from: indices, by name."""
+        return {"all": train}
+
+    def stage3_loss(self, network, batch):
+        z = network.encoder(batch["all"])
+        l_rec = reconstruction(batch["all"], network.decoder(z), self.rec)
+        l_cls = closeness(z)
+        total = l_rec + self.alpha * l_cls + weight_penalty(network)
+        return {"loss": total, "rec": l_rec, "cls": l_cls}
+
+    def stage3(self, images, sets, **how):
+        if self.start == "fresh":
+            self.begin(self.shape)
+        return self._train(3, self.stage3_loss, images, sets, **how)
+
+    def learn(self, images, train, held_out, **how):
+        self.stage1(images, train, **how)
+        self.stage3(images, self.sets(images, train), **how)
+        self.enclose(self.codes(images, train))
 
 
-def doubled_loss(model, batch):
-    """CLS on two batches at once."""
-    return closeness_loss(model, {"all": torch.cat([batch["all"], batch["more"]])})
+@dataclass(kw_only=True, eq=False)
+class ICS(CLS):
+    """Closeness of typical images and dispersion of atypical ones, eq. 1 with
+    beta_1 = beta_2 = beta. Schlachter, Liao and Yang, 2018."""
 
+    rho: Annotated[float, Field(gt=0, lt=100)] = 10.0  # share of atypical images, in %
+    beta: Annotated[float, Field(ge=0)] = 1e-5  # weight of dispersion, eq. 4
+    ssim: Literal["gaussian", "uniform"] = "gaussian"  # window of the similarity
 
-def ics_loss(beta):
-    """Eq. 1 with beta_1 = beta_2 = beta."""
+    def sets(self, images, train):
+        return intra_class_split(
+            self.network, images, train, self.shape, self.rho, self.ssim
+        )
 
-    def loss(model, batch):
+    def stage3_loss(self, network, batch):
         X = torch.cat([batch["typical"], batch["atypical"]])
-        z = model.encoder(X)
+        z = network.encoder(X)
         z_typ, z_aty = z.split([len(batch["typical"]), len(batch["atypical"])])
-        l_rec, l_cls = reconstruction(X, model.decoder(z)), closeness(z_typ)
+        l_rec = reconstruction(X, network.decoder(z), self.rec)
+        l_cls = closeness(z_typ)
         disp1, disp2 = dispersion(z_aty, z_typ)
-        total = (
-            l_rec
-            + p.alpha * l_cls
-            + beta * disp1
-            + beta * disp2
-            + weight_penalty(model)
-        )
-        return {
-            "loss": total,
-            "rec": l_rec,
-            "cls": l_cls,
-            "disp1": disp1,
-            "disp2": disp2,
-        }
-
-    return loss
+        total = l_rec + self.alpha * l_cls + self.beta * disp1 + self.beta * disp2
+        total = total + weight_penalty(network)
+        terms = {"rec": l_rec, "cls": l_cls, "disp1": disp1, "disp2": disp2}
+        return {"loss": total, **terms}
 
 
-def third_stage(method, loss, sets):
-    fresh = p.start == "fresh"
-    models[method] = {
-        k: training.build(Autoencoder, p.seed)
-        if fresh
-        else copy.deepcopy(models["CAE"][k])
-        for k in splits
-    }
-    histories[method] = fit(method, models[method], loss, sets)
+@dataclass(kw_only=True, eq=False)
+class Control(ICS):
+    """ICS without the dispersion loss."""
+
+    beta: float = field(default=0.0, init=False)
 
 
-if "CLS" in wanted:
-    third_stage("CLS", closeness_loss, everything)
-if "ICS" in wanted:
-    third_stage("ICS", ics_loss(p.beta), parts)
-if "Control" in wanted:
-    third_stage("Control", ics_loss(0.0), parts)
-if "Random" in wanted:
-    by_lot = {
-        k: split_by(
-            np.random.default_rng([p.seed, k]).permutation(len(split.train)),
-            split.train,
-        )
-        for k, split in splits.items()
-    }
-    third_stage("Random", ics_loss(0.0), by_lot)
-if "Double" in wanted:
-    twice = {
-        k: {"all": split.train, "more": split.train} for k, split in splits.items()
-    }
-    third_stage("Double", doubled_loss, twice)
+@dataclass(kw_only=True, eq=False)
+class Random(Control):
+    """Control with a split by lot, of the same sizes."""
+
+    lot: int = 0  # one seed has a draw for every class
+
+    def sets(self, images, train):
+        draw = np.random.default_rng([self.seed, self.lot])
+        return split_by(draw.permutation(len(train)), train, self.rho)
+
+
+@dataclass(kw_only=True, eq=False)
+class Double(CLS):
+    """CLS on two batches at once."""
+
+    def sets(self, images, train):
+        return {"all": train, "more": train}
+
+    def stage3_loss(self, network, batch):
+        both = torch.cat([batch["all"], batch["more"]])
+        return super().stage3_loss(network, {"all": both})
+
+
+# %%
+for method in (CLS, ICS, Control, Random, Double):
+    name = method.__name__
+    if name not in wanted:
+        continue
+    models[name], histories[name] = {}, {}
+    for k, split in splits.items():
+        model = method.of(p, lot=k) if method is Random else method.of(p)
+        model.begin(shape)
+        model.network = copy.deepcopy(models["CAE"][k].network)  # one stage 1 for all
+        split_of = {ICS: parts[k], Control: parts[k]}  # one stage 2 as well
+        sets = split_of.get(method) or model.sets(images, split.train)
+        histories[name][k] = model.stage3(images, sets, **how(name, k))
+        models[name][k] = model
 
 # %% mystnb={"figure": {"name": "fig-ics-curves", "caption": "Size of each loss term over the epochs, on a logarithmic scale; the dispersion terms are negative and shown by their size, that is as mean distances of codes."}, "image": {"alt": "Line plots of the loss terms over epochs, one panel per trained method"}}
-plots.curves({method: history[0].terms for method, history in histories.items()})
+plots.curves({method: history[shown].terms for method, history in histories.items()})
 plt.show()
 
 # %% [markdown]
@@ -727,33 +818,46 @@ plt.show()
 # to work with.
 
 
-# %%
+# %% tags=["define"]
 SVM_MOST = 6000  # its time grows with the square of the images; one_class has fewer
 
 
-def thinned(train):
+def thinned(train, seed):
     """Features (n, d) for an SVM: a random part where there are too many."""
     if len(train) > SVM_MOST:
-        train = np.random.default_rng(p.seed).choice(train, SVM_MOST, replace=False)
+        train = np.random.default_rng(seed).choice(train, SVM_MOST, replace=False)
     return train
 
 
-def fitted_svm(train, tol=1e-6):
-    """The one-class SVM of features (n, d)."""
-    return OneClassSVM(nu=0.1, gamma="auto", tol=tol).fit(thinned(train))
+def one_class_svm(train, tol=1e-6, seed=0):
+    """The SVM of features (n, d), as float64 tensors: its support vectors z_i, their
+    weights a_i and the offset b. Schölkopf et al., 2001."""
+    svm = OneClassSVM(nu=0.1, gamma="auto", tol=tol)
+    svm.random_state = 0  # nothing is random; without it a global number is drawn
+    svm.fit(thinned(train, seed))
+    fitted = {"vectors": svm.support_vectors_, "weights": svm.dual_coef_[0]}
+    fitted["offset"] = svm.offset_
+    return {name: torch.from_numpy(values) for name, values in fitted.items()}
 
 
-def ocsvm_scores(train, *others, tol=1e-6):
-    """Fit the one-class SVM on features (n, d), score others (m, d): higher = more
-    anomalous, 0 = its own boundary."""
-    svm = fitted_svm(train, tol)
-    return [-svm.decision_function(features) for features in others]
+def svm_scores(fitted, features):
+    """s(z) of features (m, d): float64 (m,), higher = more anomalous, 0 = the SVM's own
+    boundary."""
+    vectors, a, b = (fitted[name].numpy() for name in ("vectors", "weights", "offset"))
+    kernel = np.exp(cdist(features, vectors, "sqeuclidean") / -vectors.shape[1])
+    return b - (kernel * a).sum(1)  # unlike a product of matrices, row by row
 
 
-def shifted_scores(train, *others):
+def ocsvm_scores(train, *others, tol=1e-6, seed=0):
+    """Fit the SVM on features (n, d) and score others (m, d)."""
+    fitted = one_class_svm(train, tol, seed)
+    return [svm_scores(fitted, features) for features in others]
+
+
+def shifted_scores(train, *others, seed=0):
     """The same SVM with the kernel k - 1, stretched to at most 1 in size. The sum of the
     weights is fixed, so nothing changes but the digits that single precision keeps."""
-    train = thinned(train)
+    train = thinned(train, seed)
 
     def kernel(a, b):
         return np.expm1(cdist(a, b, "sqeuclidean") / -train.shape[1])
@@ -791,7 +895,7 @@ for size in (1e-1, 1e-2, 1e-3, 2e-4, 6e-5):
     entries = np.exp(-pdist(train[:300], "sqeuclidean") / L).astype(np.float32)
     row = {"spread": size, "values": len(np.unique(entries))}
     for tol in (1e-3, 1e-6):
-        svm = fitted_svm(train, tol)
+        svm = OneClassSVM(nu=0.1, gamma="auto", tol=tol).fit(train)
         row[f"steps, {tol:g}"] = int(svm.n_iter_)
         row[f"rejected, {tol:g}"] = (svm.decision_function(held_out) < 0).mean()
     row["rejected, shifted"] = (shifted_scores(train, held_out)[0] > 0).mean()
@@ -870,10 +974,7 @@ def features(method, k):
     float arrays (n, d)."""
     index = (splits[k].train, splits[k].held_out, splits[k].test)
     if method in models:
-        return [
-            training.apply(models[method][k].encoder, images, i).double().numpy()
-            for i in index
-        ]
+        return [models[method][k].codes(images, i) for i in index]
     if method == "HOG":
         return [hog_features(i) for i in index]
     if method == "ImageNet":
@@ -903,14 +1004,6 @@ def features(method, k):
 
 
 # %%
-def scoring_seconds(method, k, train):
-    """Seconds that a trained network and its SVM take to score the test images."""
-    svm, started = fitted_svm(train), time.perf_counter()
-    codes = training.apply(models[method][k].encoder, images, splits[k].test)
-    svm.decision_function(codes.double().numpy())
-    return time.perf_counter() - started
-
-
 def at_thresholds(y, s_held_out, s_test, boundary=True):
     """Balanced accuracy by the rules above, and the share of held-out normals beyond the
     boundary where the score has one of its own."""
@@ -930,12 +1023,12 @@ def other_readings(y, train, held_out, test):
     """The same codes under the other detectors: their metrics, with the reading behind
     each name."""
     detectors = {
-        "default_tol": ocsvm_scores(train, held_out, test, tol=1e-3),
-        "shifted": shifted_scores(train, held_out, test),
+        "default_tol": ocsvm_scores(train, held_out, test, tol=1e-3, seed=p.seed),
+        "shifted": shifted_scores(train, held_out, test, seed=p.seed),
         "distance": distance_scores(train, held_out, test),
     }
     scaled_train, scaled_test = standardised(train, test)
-    scaled = ocsvm_scores(scaled_train, scaled_test)[0]
+    scaled = ocsvm_scores(scaled_train, scaled_test, seed=p.seed)[0]
     found = {"auroc_standardised": metrics.auroc(y, scaled)[0]}
     for reading, (s_held_out, s_test) in detectors.items():
         of_it = {"auroc": metrics.auroc(y, s_test)[0]}
@@ -944,6 +1037,22 @@ def other_readings(y, train, held_out, test):
     return found
 
 
+# %% [markdown]
+# Two things can be told without a label: whether closeness has done what is free, and how much farther away than each other normal images see pictures of noise.
+
+
+# %% tags=["define"]
+def contraction(train, held_out, noise):
+    """How far closeness got, from codes (n, L): the mean deviation of a coordinate on
+    training images and on held-out normals, and the root-mean-square distance of two
+    held-out codes, as a share of that to pictures of noise."""
+    far = cdist(held_out, noise, "sqeuclidean").mean()
+    found = {"code_spread": train.std(0).mean(), "spread": held_out.std(0).mean()}
+    found["spread_to_noise"] = (2 * held_out.var(0).sum() / far) ** 0.5
+    return {name: float(value) for name, value in found.items()}
+
+
+# %%
 NOISE = torch.randint(
     0,
     256,
@@ -951,39 +1060,36 @@ NOISE = torch.randint(
     dtype=torch.uint8,
     generator=torch.Generator().manual_seed(p.seed),
 )
-CONTRACTED = BN["eps"] ** 0.5  # where the decoder begins to see the codes shrink
-
-
-def contraction(method, k, train, held_out):
-    """How far closeness got, without a label: the mean deviation of a code coordinate on
-    training and on held-out normals, and the root-mean-square distance of two held-out
-    codes, as a share of that to a picture of noise."""
-    z_noise = training.apply(models[method][k].encoder, NOISE, torch.arange(len(NOISE)))
-    far = cdist(held_out, z_noise.double().numpy(), "sqeuclidean").mean()
-    found = {"code_spread": train.std(0).mean(), "spread": held_out.std(0).mean()}
-    found["spread_to_noise"] = (2 * held_out.var(0).sum() / far) ** 0.5
-    return {name: float(value) for name, value in found.items()}
+CONTRACTED = BN[p.bn]["eps"] ** 0.5  # where the decoder begins to see the codes shrink
 
 
 def evaluate(method, k):
     """Scores of the test images of class k, and the results to record."""
+    split = splits[k]
     try:
         train, held_out, test = features(method, k)
     except (URLError, OSError):
         return None, [
             Result(method=method, metric="auroc", value=None, note="weights needed")
         ]
-    s_held_out, s_test = ocsvm_scores(train, held_out, test)
-    y = splits[k].reveal()
+    y, more = split.reveal(), {}
+    if method in models:
+        model = models[method][k]
+        model.enclose(train)
+        started = time.perf_counter()
+        s_test = model.score(images, split.test)
+        seconds[k, method] = time.perf_counter() - started
+        s_held_out = svm_scores(model.fitted, held_out)
+        more |= other_readings(y, train, held_out, test)
+        z_noise = model.codes(NOISE, torch.arange(len(NOISE)))
+        more |= contraction(train, held_out, z_noise)
+    else:
+        s_held_out, s_test = ocsvm_scores(train, held_out, test, seed=p.seed)
     value, low, high = metrics.auroc(y, s_test)
     found = [Result(method=method, metric="auroc", value=value, low=low, high=high)]
-    more = at_thresholds(y, s_held_out, s_test)
-    if method in models:
-        more |= other_readings(y, train, held_out, test)
-        more |= contraction(method, k, train, held_out)
-        seconds[k, method] = scoring_seconds(method, k, train)
+    more = at_thresholds(y, s_held_out, s_test) | more
     found += [Result(method=method, metric=name, value=v) for name, v in more.items()]
-    found += mixtures.of_score(method, splits[k], s_test, s_held_out, p.seed)
+    found += mixtures.of_score(method, split, s_test, s_held_out, p.seed)
     return s_test, found
 
 
@@ -1003,17 +1109,18 @@ for k, method in tqdm([(k, m) for k in splits for m in wanted], "score", leave=F
         )
 
 # %% tags=["hide-input"]
-for number, k in enumerate(splits):
+for k in splits:
     trained = {
-        method: vars(history[number])
-        | {"terms": {term: v[-1] for term, v in history[number].terms.items()}}
+        method: vars(history[k])
+        | {"terms": {term: v[-1] for term, v in history[k].terms.items()}}
         for method, history in histories.items()
     }
     for method in [method for of, method in seconds if of == k]:
         trained[method]["scoring_seconds"] = round(seconds[k, method], 4)
         trained[method]["scored_images"] = len(splits[k].test)
     for method in models:
-        judged = collapse.of_autoencoder(models[method][k], images, splits[k].held_out)
+        network = models[method][k].network
+        judged = collapse.of_autoencoder(network, images, splits[k].held_out)
         trained[method] |= collapse.part(f"{method} {ds.classes[k]}", judged)
     cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
     record = records.make("ics", p, ds, ds.classes[k], found[k], trained, *cost)
@@ -1066,7 +1173,7 @@ figure, axes = plt.subplots(
 )
 for axis, (method, model) in zip(axes[0], models.items(), strict=True):
     codes = {
-        name: training.apply(model[shown].encoder, images, index)
+        name: training.apply(model[shown].network.encoder, images, index)
         for name, index, _ in groups
     }
     i, j = codes["typical"].std(0).argsort(descending=True)[:2].tolist()
@@ -1100,7 +1207,7 @@ if method in drawn:
     def look(index):
         """The images, and what the network makes of them."""
         worst = splits[shown].test[index]
-        redrawn = training.apply(models[method][shown], images, worst)
+        redrawn = training.apply(models[method][shown].network, images, worst)
         return {method: images[worst], "reconstructed": redrawn}
 
     plots.failures(y, drawn[method], look)
@@ -1115,13 +1222,13 @@ if method in drawn:
 
 
 # %%
-def closeness_only(model, batch):
-    l_cls = closeness(model(batch["all"]))
+def closeness_only(encoder, batch):
+    l_cls = closeness(encoder(batch["all"]))
     return {"loss": l_cls, "cls": l_cls}
 
 
 normal = images[splits[shown].train[:200]]
-collapsing = copy.deepcopy(models["CAE"][shown].encoder)
+collapsing = copy.deepcopy(models["CAE"][shown].network.encoder)
 
 
 def distances(encoder):
@@ -1140,7 +1247,7 @@ before = distances(collapsing)
 few = 30 if p.tier == "smoke" else 2  # epochs of the paper's protocol
 few *= training.steps_per_epoch(len(of_paper.train), BATCH)
 training.fit(
-    [training.Job(collapsing, everything[shown], p.seed, "closeness only")],
+    [training.Job(collapsing, {"all": splits[shown].train}, p.seed, "closeness only")],
     images,
     [training.Objective(closeness_only)],
     epochs=training.epochs_for(few, len(splits[shown].train), BATCH),
@@ -1751,7 +1858,7 @@ plt.show()
 #
 # ```{admonition} Hint for exercise 4
 # :class: dropdown
-# `fit` takes its number of epochs from `EPOCHS`. Give it a parameter with that default, and let `third_stage` pass it on.
+# `model.stage3` takes the number of epochs from `how`. Change it there for this one method.
 # ```
 #
 # ## References

@@ -9,18 +9,17 @@ The search as bench_neighbours.py says. Writes nothing, unless `--output FILE` a
 from __future__ import annotations
 
 import argparse
-import ast
 import copy
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pyod.models.auto_encoder import AutoEncoder as PyODAutoEncoder
 from pyod.models.auto_encoder import AutoEncoderModel
 from torch import Tensor, nn
@@ -29,15 +28,13 @@ from tqdm import tqdm
 
 import bench_neighbours
 from bench_table import Row, row, seconds, show
-from novelty_utils import files, training
+from novelty_utils import detectors, files, training
 from novelty_utils.data import datasets, protocols
 from novelty_utils.errors import InputError
 from novelty_utils.evaluation import metrics
 from novelty_utils.records import provenance
 from novelty_utils.training import backends
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "ics.ipynb"
-PARTS = ("normalised", "dilated", "Encoder", "doubling", "Decoder", "Autoencoder")  # of the network in the notebook
 BATCH, IMAGES, REPEATS = 64, 512, 5
 AUROC_CLASSES, AUROC_SEEDS, AUROC_EPOCHS, AUROC_BATCH = (0, 3, 8), (0, 1), 40, 16
 PYOD_EPOCHS, PYOD_BATCH, PYOD_LAYERS = 100, 32, [64, 32]
@@ -52,16 +49,9 @@ SIDE = {"cpu": 1536, "cuda": 8192}  # of the matrices whose product shows what t
 # --- what is trained -----------------------------------------------------------------------------------------------
 
 
-def notebook_autoencoder() -> type[nn.Module]:
-    """The class Autoencoder of the ICS notebook: its definitions alone are executed, for one channel."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    namespace = {"nn": nn, "torch": torch, "F": F, "L": 64, "C": 1, "BN": {}}  # PyTorch's constants
-    for source in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
-        wanted = [node for node in ast.parse(source).body if getattr(node, "name", None) in PARTS]
-        exec(compile(ast.Module(wanted, []), NOTEBOOK.name, "exec"), namespace)
-    if missing := [name for name in PARTS if name not in namespace]:
-        raise InputError(f"{NOTEBOOK} no longer defines {', '.join(missing)}: bring PARTS of {__file__} up to date")
-    return namespace["Autoencoder"]
+def ics_autoencoder() -> nn.Module:
+    """The network of the ICS notebook, for one channel."""
+    return detectors.load("ics").Autoencoder(channels=1)
 
 
 def squared_error(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -89,7 +79,7 @@ def bare(model: nn.Module, images: Tensor, precision: str) -> None:
 # --- the measurements of the trainer -------------------------------------------------------------------------------
 
 
-def throughput(make: type[nn.Module], device: torch.device, bar: tqdm) -> tuple[list[Row], dict[str, float]]:
+def throughput(make: Callable[[], nn.Module], device: torch.device, bar: tqdm) -> tuple[list[Row], dict[str, float]]:
     """Ours against the bare loop, and bf16 against fp32: rows, and our images per second by precision."""
     images = torch.randint(0, 256, (IMAGES, 1, 32, 32), dtype=torch.uint8)
     resident = (images.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
@@ -126,7 +116,7 @@ def auroc(network: nn.Module, images: Tensor, split: protocols.Split) -> float:
     return metrics.auroc(split.reveal(), errors.numpy())[0]
 
 
-def precision_and_auroc(make: type[nn.Module], bar: tqdm) -> list[Row]:
+def precision_and_auroc(make: Callable[[], nn.Module], bar: tqdm) -> list[Row]:
     """What bf16 does to the AUROC on digits: mean difference over classes and seeds."""
     digits = datasets.load("digits")
     images = datasets.to_side(digits.images, 32)
@@ -202,7 +192,7 @@ def pyod(split: protocols.Split, digits: datasets.Dataset, device: torch.device)
     return peer.fit(flat(digits, split.train))
 
 
-def arithmetic(make: type[nn.Module], device: torch.device, rate: dict[str, float], bar: tqdm) -> list[Row]:
+def arithmetic(make: Callable[[], nn.Module], device: torch.device, rate: dict[str, float], bar: tqdm) -> list[Row]:
     """FLOP/s that our training achieves beside what a large matrix product achieves on this device."""
     model = training.build(make, 0).to(device)
     with FlopCounterMode(display=False) as counter:
@@ -222,7 +212,7 @@ def one_by_one(jobs: list[training.Job], images: Tensor, how: dict[str, bool]) -
     training.fit(jobs, images, [training.Objective(squared_error)], epochs=1, batch=BATCH, **how)
 
 
-def table_of_ten(make: type[nn.Module], images: Tensor, bar: tqdm) -> list[Row]:
+def table_of_ten(make: Callable[[], nn.Module], images: Tensor, bar: tqdm) -> list[Row]:
     """Milliseconds that one step of all ten networks takes, in both ways, and whether replaying changes a weight."""
     rows, took, ends = [], {}, {}
     for name, how in WAYS.items():
@@ -254,7 +244,7 @@ def matrix_product(device: torch.device, dtype: torch.dtype) -> float:
 def measure() -> dict[str, object]:
     """All rows, under the titles of the table, with the machine they were measured on."""
     device = training.pick_device()
-    make = notebook_autoencoder()
+    make = ics_autoencoder
     load = os.getloadavg()[0]
     gpu = device.type == "cuda"
     total = len(WAYS) * gpu + REPEATS + 1 + len(AUROC_CLASSES) * len(AUROC_SEEDS) + 10 + 2 + bench_neighbours.steps()

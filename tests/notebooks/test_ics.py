@@ -1,13 +1,16 @@
-"""The parameters of the ICS notebook that cannot be; the split of its training images."""
+"""The ICS notebook: parameters that cannot be, what it says of records, and its definitions."""
 
+import copy
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from notebook_cells import NOTEBOOKS, names_after, refused
+from notebook_cells import NOTEBOOKS, refused
+from sklearn.svm import OneClassSVM
 
+from novelty_utils import data, detectors, training
 from novelty_utils.ledger import published
 from novelty_utils.records import schema, store
 
@@ -129,59 +132,150 @@ def test_the_parts_of_the_lead_of_ics_over_cls_on_mnist_are_in_the_records():
         assert part(values, "ICS", "Double")[1] == 7
 
 
-def test_the_controls_differ_from_what_they_control_in_one_thing(tmp_path):
-    quick = {'"smoke": 40': '"smoke": 1'}
-    asked = {"class_name": "0", "methods": "Random,Double", "results": str(tmp_path)}
-    names = names_after("ics", until="plots.curves(", replaced=quick, **asked)
-    train, parts, by_lot = names["splits"][0].train, names["parts"][0], names["by_lot"][0]
-    assert {k: len(v) for k, v in by_lot.items()} == {k: len(v) for k, v in parts.items()}
-    assert sorted(torch.cat(list(by_lot.values())).tolist()) == sorted(train.tolist())
-    assert set(by_lot["atypical"].tolist()) != set(parts["atypical"].tolist())
-    assert all(torch.equal(index, train) for index in names["twice"][0].values())
-    assert {"rec", "cls"} < set(names["histories"]["Double"][0].terms)
+# --- its definitions -----------------------------------------------------------------------------------------------
+
+ics = detectors.load("ics")
+DIGITS = data.load("digits").images
+
+
+@torch.no_grad()
+def test_the_controls_differ_from_what_they_control_in_one_thing():
+    train = torch.arange(100, 130)
+    model = ics.ICS(rho=20.0)
+    model.begin(DIGITS.shape[1:])
+    model.network.eval()
+    images = data.to_side(DIGITS, 32)
+    parts, lots = model.sets(images, train), [ics.Random(rho=20.0, lot=lot).sets(images, train) for lot in (0, 0, 1)]
+    for one in (parts, *lots):
+        assert {k: len(v) for k, v in one.items()} == {"typical": 24, "atypical": 6}
+        assert sorted(torch.cat(list(one.values())).tolist()) == train.tolist()
+    assert torch.equal(lots[0]["atypical"], lots[1]["atypical"])
+    drawn = {tuple(sorted(one["atypical"].tolist())) for one in (parts, lots[0], lots[2])}
+    assert len(drawn) == 3
+    assert all(torch.equal(index, train) for index in ics.Double().sets(images, train).values())
     # two batches of 4 have the loss of one batch of 8
-    model, X = names["models"]["CAE"][0].eval(), torch.rand(8, 1, 32, 32)
-    both = names["doubled_loss"](model, {"all": X[:4], "more": X[4:]})
-    assert torch.equal(both["loss"], names["closeness_loss"](model, {"all": X})["loss"])
+    X = torch.rand(8, 1, 32, 32)
+    both = ics.Double().stage3_loss(model.network, {"all": X[:4], "more": X[4:]})
+    assert torch.equal(both["loss"], ics.CLS().stage3_loss(model.network, {"all": X})["loss"])
+    # and Control has the terms of ICS without the dispersion in their sum
+    batch = {"typical": X[:5], "atypical": X[5:]}
+    full, control = (one.stage3_loss(model.network, batch) for one in (ics.ICS(beta=0.5), ics.Control()))
+    dispersion = 0.5 * (control["disp1"] + control["disp2"])
+    assert float(full["loss"] - control["loss"]) == pytest.approx(float(dispersion), rel=1e-4)
 
 
-@pytest.fixture(scope="module")
-def names() -> dict:
-    """The names of the notebook before it scores, after an epoch of the first stage."""
-    return names_after("ics", until="HEADLINES = ", replaced={'"smoke": 40': '"smoke": 1'}, methods="CAE")
+@pytest.mark.parametrize(("reading", "value"), [("mean", (1 + 9) / 4 / 2), ("sum", (1 + 9) / 2)])
+def test_the_squared_error_is_a_mean_or_a_sum_over_pixels(reading, value):
+    X, X_hat = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    X_hat[0, 0, 0, 0], X_hat[1, 0, 1, 0] = 1, 3
+    assert float(ics.reconstruction(X, X_hat, reading)) == pytest.approx(value)
 
 
-def test_the_spread_of_codes_is_measured_against_noise(names):
-    (k,) = names["splits"]
-    noise = (
-        names["scoring"].apply(names["models"]["CAE"][k].encoder, names["NOISE"], torch.arange(200)).double().numpy()
-    )
-    same = np.repeat(noise.mean(0)[None], 50, 0)
-    found = names["contraction"]("CAE", k, same, noise)
-    assert found["code_spread"] == pytest.approx(0, abs=1e-12)
-    assert found["spread"] == pytest.approx(noise.std(0).mean())
-    assert found["spread_to_noise"] == pytest.approx(1)  # noise lies as far from itself as from noise
-    half = noise.mean(0) + (noise - noise.mean(0)) / 2
-    assert names["contraction"]("CAE", k, same, half)["spread_to_noise"] == pytest.approx((2 / 5) ** 0.5)
+@torch.no_grad()
+def test_the_parameters_reach_loss_network_and_start():
+    network, X = training.build(lambda: ics.Autoencoder(1), 0), torch.rand(6, 1, 32, 32)
+    terms = ics.CLS(alpha=3.0, rec="sum").stage3_loss(network.eval(), {"all": X})
+    rest = ics.weight_penalty(network)
+    assert float(terms["loss"] - rest) == pytest.approx(float(terms["rec"] + 3 * terms["cls"]), rel=1e-5)
+    assert float(terms["rec"]) == pytest.approx(1024 * float(ics.reconstruction(X, network(X))), rel=1e-4)
+    norms = [m for m in ics.CAE(bn="keras").build((3, 32, 32)).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {(m.eps, m.momentum) for m in norms} == {(1e-3, 0.01)}
+    for start, same in (("continue", False), ("fresh", True)):
+        model = ics.CLS(start=start)
+        model.begin((1, 32, 32))
+        model.network = training.build(lambda: ics.Autoencoder(1), 1)
+        model._train = lambda *given, model=model: copy.deepcopy(model.network.state_dict())
+        first = model.stage3(None, {})["encoder.conv6.weight"]
+        assert torch.equal(first, network.encoder.conv6.weight) == same
 
 
-def test_a_shifted_kernel_gives_the_same_svm_with_more_digits(names):
-    draw = np.random.default_rng(0)
-    train, others = draw.normal(0.5, 0.1, (400, 64)), draw.normal(0.5, 0.12, (300, 64))
-    wide = [names[which](train, others)[0] for which in ("ocsvm_scores", "shifted_scores")]
-    assert np.corrcoef(wide)[0, 1] > 0.9999
-    assert np.mean((wide[0] > 0) == (wide[1] > 0)) > 0.99
-    # of codes that differ by 1e-5 every entry of the kernel is 1 in single precision
-    narrow = [0.5 + 1e-4 * (x - 0.5) for x in (train, others)]
-    assert (names["ocsvm_scores"](narrow[0], narrow[0])[0] > 0).all()
-    assert (names["shifted_scores"](narrow[0], narrow[0])[0] > 0).mean() == pytest.approx(0.1, abs=0.02)
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [
+        ((1, 28, 28), (2, 30)),
+        ((1, 29, 29), (1, 30)),
+        ((3, 32, 32), (0, 32)),
+        ((1, 8, 8), (0, 32)),
+        ((1, 28, 30), (0, 32)),
+    ],
+)
+def test_the_similarity_is_measured_inside_the_border(shape, rows):
+    inner = ics.inside(shape)
+    assert (inner.start, inner.stop) == rows
+    white = data.to_side(torch.full((1, *shape), 255, dtype=torch.uint8), 32)
+    assert (white[..., inner, inner] == 255).all()
+    assert int((white == 255).sum()) == shape[0] * (rows[1] - rows[0]) ** 2
+
+
+def test_the_least_similar_images_are_atypical():
+    class Spoiler(torch.nn.Module):
+        """Redraws an image, but for the ones whose first pixel is white."""
+
+        def forward(self, X):
+            return torch.where(X[:, :1, :1, :1] == 1, 1 - X, X)
+
+    images = data.to_side(DIGITS[:20], 32).clone()
+    images[:, :, 0, 0] = 0
+    images[[4, 7], :, 0, 0] = 255
+    parts = ics.intra_class_split(Spoiler().eval(), images, torch.arange(20), (1, 32, 32), rho=10.0)
+    assert sorted(parts["atypical"].tolist()) == [4, 7]
 
 
 @pytest.mark.parametrize(("rho", "n_aty"), [(10.0, 2), (0.1, 1), (99.9, 19)])
 def test_a_split_has_two_parts_that_are_never_empty(rho, n_aty):
-    quick = {'"smoke": 40': '"smoke": 1'}
-    names = names_after("ics", until="parts = {", replaced=quick, class_name="0", methods="Random", rho=rho)
-    train = torch.arange(100, 120)
-    parts = names["split_by"](np.arange(20)[::-1].copy(), train)
+    parts = ics.split_by(np.arange(20)[::-1].copy(), torch.arange(100, 120), rho)
     assert parts["atypical"].tolist() == list(range(119, 119 - n_aty, -1))
     assert parts["typical"].tolist() == list(range(119 - n_aty, 99, -1))
+
+
+def test_the_spread_of_codes_is_measured_against_noise():
+    noise = np.random.default_rng(0).normal(size=(200, 64))
+    found = ics.contraction(np.repeat(noise.mean(0)[None], 50, 0), noise, noise)
+    assert found["code_spread"] == pytest.approx(0, abs=1e-12)
+    assert found["spread"] == pytest.approx(noise.std(0).mean())
+    assert found["spread_to_noise"] == pytest.approx(1)  # noise lies as far from itself as from noise
+    half = noise.mean(0) + (noise - noise.mean(0)) / 2
+    assert ics.contraction(noise, half, noise)["spread_to_noise"] == pytest.approx((2 / 5) ** 0.5)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1e-3, 1e-5])
+def test_the_scores_are_those_of_scikit_learn(spread):
+    draw = np.random.default_rng(0)
+    train, others = (0.5 + spread * draw.normal(size=(n, 64)) for n in (400, 300))
+    peer = OneClassSVM(nu=0.1, gamma=1 / 64, tol=1e-6).fit(train)
+    scores = ics.svm_scores(ics.one_class_svm(train), others)
+    assert scores == pytest.approx(-peer.decision_function(others), abs=1e-12)
+    assert np.array_equal(scores[3:5], ics.svm_scores(ics.one_class_svm(train), others[3:5]))
+
+
+def test_too_many_features_are_thinned_by_the_seed(monkeypatch):
+    monkeypatch.setattr(ics, "SVM_MOST", 50)
+    train = np.random.default_rng(0).normal(size=(80, 3))
+    first, again, other = (ics.thinned(train, seed) for seed in (0, 0, 1))
+    assert len(np.unique(first, axis=0)) == 50
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert ics.thinned(train[:50], 0) is not train and np.array_equal(ics.thinned(train[:50], 0), train[:50])
+
+
+def test_a_shifted_kernel_gives_the_same_svm_with_more_digits():
+    draw = np.random.default_rng(0)
+    train, others = draw.normal(0.5, 0.1, (400, 64)), draw.normal(0.5, 0.12, (300, 64))
+    wide = [score(train, others)[0] for score in (ics.ocsvm_scores, ics.shifted_scores)]
+    assert np.corrcoef(wide)[0, 1] > 0.9999
+    assert np.mean((wide[0] > 0) == (wide[1] > 0)) > 0.99
+    # of codes that differ by 1e-5 every entry of the kernel is 1 in single precision
+    narrow = 0.5 + 1e-4 * (train - 0.5)
+    assert (ics.ocsvm_scores(narrow, narrow)[0] > 0).all()
+    assert (ics.shifted_scores(narrow, narrow)[0] > 0).mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_stages_of_a_detector_do_not_resume_each_other(tmp_path):
+    """Both stages of CLS from a fresh start see the same images from the same weights."""
+    images = DIGITS[:40]
+    models = [
+        ics.CLS(start="fresh").fit(images, epochs=1, device="cpu", checkpoint=f) for f in (None, tmp_path, tmp_path)
+    ]
+    assert len(list(tmp_path.rglob("*.pt"))) == 2
+    scores = [model.decision_function(DIGITS[40:60]) for model in models]
+    assert np.array_equal(scores[0], scores[1])
+    assert np.array_equal(scores[0], scores[2])

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -92,6 +92,23 @@ def test_an_address_that_cannot_be_installed_stops_the_notebook(away):
     done = away.run("-c", install_cell(), NOVELTY_UTILS_SOURCE="./nowhere.whl", COLAB_RELEASE_TAG="x")
     assert done.returncode != 0
     assert away.has_package() == ""
+
+
+def test_the_wheel_brings_the_definitions_of_the_notebooks_along(away, tmp_path):
+    target, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    elsewhere = replace(away, folder=empty)
+    words = ["-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(target), str(away.wheel)]
+    done = elsewhere.run(*words)
+    assert done.returncode == 0, done.stderr
+    told = "from novelty_utils import detectors as d; print(d.__file__, d.load('ics').CAE(seed=3), sep='\\n')"
+    done = elsewhere.run("-c", told, PYTHONPATH=str(target))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        str(target / "novelty_utils" / "detectors.py"),
+        "CAE(seed=3, rec='mean', bn='torch')",
+    ]
+    assert not list(empty.iterdir())
 
 
 def test_the_install_cell_installs_once_and_the_whole_notebook_then_runs(away):
