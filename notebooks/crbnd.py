@@ -1300,10 +1300,8 @@ shutil.rmtree(records.scratch("crbnd", p), ignore_errors=True)
 # learned. "Memorised" takes training images in place of normal test images.
 
 # %% tags=["hide-input"]
-this_run = pd.DataFrame([r.model_dump() for r in found[shown]])
-this_run = this_run.pivot_table(
-    index="method", columns="metric", values="value", sort=False
-)
+from novelty_utils.ledger import tables
+
 columns = {
     "auroc": "AUROC",
     "auroc;novel=own negatives": "own negatives",
@@ -1314,7 +1312,7 @@ for share in list(tests_of(shown))[-1:]:
     columns[f"f1;rule=best;{at}"] = "best F1"
     columns |= {f"f1;rule=half;{at}": "F1 at ½", f"f1;rule=held_out;{at}": "F1 at 5 %"}
     print("F1 at", at.replace("=", " "), "%")
-this_run[list(columns)].rename(columns=columns).style.format(precision=3, na_rep="–")
+tables.show(tables.this_run(found[shown], columns), precision=3)
 
 # %% [markdown]
 # On this page's digits the method finds nearly all novel images. So does the error of its own autoencoder, and so does the nearest training image in pixel space: the three are too close to rank. *Statistics* is far behind. "Own negatives" are told apart perfectly. Do not make more of it. This is one digit, one seed,
@@ -1404,11 +1402,16 @@ plt.show()
 # ### Failures
 
 # %% mystnb={"figure": {"caption": "The five worst false alarms and the five worst misses of this run, with their reconstructions.", "name": "fig-crbnd-failures"}, "image": {"alt": "Two rows of pictures: five normal images with the highest scores and five novel ones with the lowest, above their reconstructions"}}
-order = np.argsort(scored[shown, "CRBND"]["test"])
-alarms = [n for n in order[::-1] if y[n] == 0][:5]
-misses = [n for n in order if y[n] == 1][:5]
-worst = pairs[shown]["test"][torch.tensor([*alarms, *misses])].split(c, 1)
-plots.gallery({"five false alarms, five misses": worst[0], "A(x)": worst[1]})
+
+
+def look(index):
+    """The images, and what A makes of them."""
+    return dict(
+        zip(("x", "A(x)"), pairs[shown]["test"][index].split(c, 1), strict=True)
+    )
+
+
+plots.failures(y, scored[shown, "CRBND"]["test"], look)
 plt.show()
 
 
@@ -1422,94 +1425,28 @@ plt.show()
 
 
 # %% tags=["hide-input"]
-SETTINGS = [
-    "arch",
-    "depth",
-    "lam",
-    "x_d",
-    "x_prime",
-    "blur",
-    "noise",
-    "side",
-    "n_inlier",
-]
+from novelty_utils.evaluation import statistics
+from novelty_utils.evaluation.statistics import per_class
+
+SETTINGS = ["arch", "depth", "lam", "x_d", "x_prime", "blur", "noise", "side"]
+SETTINGS += ["n_inlier"]
 DEFAULTS = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25}
 DEFAULTS |= {"side": 32}
-SHORT = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion",
-    "cifar10_jpeg": "CIFAR (jpeg)",
-    "digits": "digits",
-}
 ARCHES = {"paper": "U-Net", "dense64": "code of 64"}  # without those of the public code
 NETS = [f"{word}, depth {d}" for word in ARCHES.values() for d in (4, 3, 2, 1, 5, 6)]
 DEEP, NARROW, SHALLOW = NETS[0], NETS[6], NETS[2]  # default and two of its ablations
 
 printed = published.read("crbnd")
-
-
 every = records.to_frame(records.read_with_reference("crbnd", p.results))
 every = every[(every.tier != "smoke") & every.arch.isin(ARCHES)]
 every = every.assign(net=every.arch.map(ARCHES) + ", depth " + every.depth.astype(str))
-once = [
-    "dataset",
-    "protocol",
-    "class_name",
-    "tier",
-    "seed",
-    *SETTINGS,
-    "method",
-    "metric",
-]
+once = ["dataset", "protocol", "class_name", "tier", "seed", *SETTINGS]
+once += ["method", "metric"]
 # Of a class that was run with and without ablations the run that has both is kept.
 every = every.sort_values("ablations", ascending=False, kind="stable")
 all_tiers = where(every.drop_duplicates(once), **DEFAULTS)
+all_tiers = tables.ordered(all_tiers, dataset=tables.DATASETS, net=NETS)
 ours = records.one_tier(all_tiers, "dataset", "protocol", "net")
-
-
-def runs_of(rows):
-    """Where the numbers come from, in one line; "bf16" and "fp32" are the precisions of
-    the training."""
-    if not len(rows):
-        return "no recorded run yet"
-    about = []
-    for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        of = where(rows, dataset=dataset).groupby("precision").seed.unique()
-        words = [
-            f"{', '.join(map(str, sorted(x)))} in {name}" for name, x in of.items()
-        ]
-        about.append(f"{SHORT[dataset]} (seeds {'; '.join(words)})")
-    tiers, hardware = sorted(set(rows.tier)), sorted(set(rows.hardware))
-    return f"{', '.join(about)}: {', '.join(tiers)} tier, {', '.join(hardware)}"
-
-
-def per_class(rows, metric, method="CRBND"):
-    """One value per class, averaged over seeds."""
-    return where(rows, metric=metric, method=method).groupby("class_name").value.mean()
-
-
-def over_seeds(rows, metric, method="CRBND"):
-    """How many seeds a class has, in words, and the mean over classes of the standard
-    deviation over seeds: NaN where each class has one."""
-    by_class = where(rows, metric=metric, method=method).groupby("class_name")
-    counts = by_class.seed.nunique()
-    least, most = counts.min(), counts.max()
-    words = str(most) if least == most else f"{least} to {most}"
-    return words, by_class.value.std().mean()
-
-
-def trained(rows, method="CRBND"):
-    """How many runs of a method rest on networks that did not die, in words."""
-    runs = where(rows, metric="auroc", method=method).collapsed
-    alive, unknown = int((runs == False).sum()), int(runs.isna().sum())  # noqa: E712  or None
-    return f"{alive} of {len(runs)}" + (f", {unknown} unknown" if unknown else "")
-
-
-def show(table):
-    """A table of percentages with one decimal."""
-    if not len(table):
-        return print("no recorded run yet")
-    return table.style.hide(axis="index").format(precision=1, na_rep="–")
 
 
 # %% [markdown]
@@ -1544,19 +1481,15 @@ def named(method, net):
     return f"{method}, {net}" if net else method
 
 
-def nets_in(rows):
-    return [net for net in NETS if net in set(rows.net)]
+def f1(rule, share):
+    """What picks an F1 of the normal class."""
+    return {"metric": f"f1;rule={rule};share={share}"}
 
 
-def f1_line(rows, method, net, rule):
-    """Mean F1 over classes, each the mean of its seeds, and over how many classes."""
-    mine = of_net(rows, method, net)
-    values = [
-        per_class(mine, f"f1;rule={rule};share={share}", method).mean() for share in AT
-    ]
-    return 100 * np.array(values), mine.class_name.nunique()
-
-
+BEST = {str(share): f1("best", share) for share in AT}
+BLIND = {"½": f1("half", 50), "5 %": f1("held_out", 50)}
+HELD_OUT = {str(share): f1("held_out", share) for share in AT}
+FLOOR = {str(share): 100 * metrics.trivial_f1(share / 100) for share in AT}
 panels = [d for d in ("mnist", "fashion_mnist") if d in set(shared.dataset)]
 if panels:
     figure, axes = plt.subplots(
@@ -1565,23 +1498,25 @@ if panels:
     for axis, dataset in zip(axes[0], panels, strict=True):
         rows = where(shared, dataset=dataset)
         for number, (method, net) in enumerate(LINES):
-            best, n = f1_line(rows, method, net, "best")
-            if not n:
+            mine = of_net(rows, method, net)
+            if not len(mine):
                 continue
-            word, how = f"{named(method, net)} ({n} classes)", {"color": f"C{number}"}
-            axis.plot(AT, best, "o-", label=word, **how)
-            axis.plot(AT, f1_line(rows, method, net, "held_out")[0], "--", **how)
-        floor = [100 * metrics.trivial_f1(share / 100) for share in AT]
-        axis.plot(AT, floor, color="gray", label="everything normal")
-        axis.set(title=SHORT[dataset], xlabel="share of outliers in %", xticks=AT)
+            word = f"{named(method, net)} ({mine.class_name.nunique()} classes)"
+            for columns, look in ((BEST, "o-"), (HELD_OUT, "--")):
+                line, how = tables.means(mine, columns), {"color": f"C{number}"}
+                label = word if columns is BEST else None
+                axis.plot(AT, list(line.values()), look, label=label, **how)
+        axis.plot(AT, list(FLOOR.values()), color="gray", label="everything normal")
+        axis.set(title=tables.DATASETS[dataset], xticks=AT)
+        axis.set(xlabel="share of outliers in %")
         axis.legend(fontsize=7, loc="lower left")
     axes[0, 0].set(ylabel="F1 of the normal class in %")
     plt.show()
-print(runs_of(shared))
+print(tables.runs(shared))
 
 # %% [markdown]
-# In numbers, means over classes in percent: AUROC over the whole test part with twice the standard error over classes and the median, and the best F1 at each share of outliers (**10** to **50**); then, at a share of 50 %, the F1 of the two thresholds that need no
-# labelled outlier: probability **½**, and **5 %** of held-out normals rejected. **n** is the number of classes (rows over different classes are not to be compared; the lines below the tables compare on the same ones), **trained** says how many runs rest on networks that did not die, and **alive** is the mean AUROC of these. Seeds of a class are averaged first: they are no further classes. **seeds** says how many each class has, and **σ seeds** is the standard deviation of AUROC over seeds, averaged over classes.
+# In numbers, means over classes in percent: AUROC over the whole test part with its {ref}`± and σ <statistics>`, the median, and the best F1 at each share of outliers (**10** to **50**); then, at a share of 50 %, the F1 of the two thresholds that need no
+# labelled outlier: probability **½**, and **5 %** of held-out normals rejected. **n** is the number of classes (rows over different classes are not to be compared; the lines below the tables compare on the same ones), **trained** says how many runs rest on networks that did not die, and **alive** is the mean AUROC of these. Seeds of a class are averaged first: they are no further classes. **seeds** says how many each class has.
 
 
 # %% tags=["hide-input"]
@@ -1594,59 +1529,52 @@ def share_table(rows):
     table = []
     for method, net in SCORES:
         here = of_net(rows, method, net)
-        values = 100 * per_class(here, "auroc", method)
-        if not len(values):
+        if not len(here):
             continue
-        row = {"score": named(method, net), "n": str(len(values))}
-        row["trained"] = trained(here, method) if net else "–"
-        row |= {"AUROC": values.mean(), "±": 2 * values.std() / len(values) ** 0.5}
-        row["median"] = values.median()
-        alive = here[here.collapsed.ne(True)]
-        row["alive"] = 100 * per_class(alive, "auroc", method).mean()
-        row["seeds"], deviation = over_seeds(here, "auroc", method)
-        row["σ seeds"] = 100 * deviation
-        for share in AT:
-            f1 = per_class(here, f"f1;rule=best;share={share}", method)
-            row[str(share)] = 100 * f1.mean()
-        for rule, word in (("half", "½"), ("held_out", "5 %")):
-            f1 = per_class(here, f"f1;rule={rule};share=50", method)
-            row[word] = 100 * f1.mean()
-        table.append(row)
-    floor = {str(share): 100 * metrics.trivial_f1(share / 100) for share in AT}
-    return pd.DataFrame([*table, {"score": "all normal"} | floor])
+        aurocs = where(here, metric="auroc")
+        row = {"score": named(method, net)} | tables.summary(aurocs)
+        row |= {"trained": tables.trained(aurocs) if net else None}
+        row["median"] = 100 * per_class(aurocs).median()
+        alive = aurocs[aurocs.collapsed.ne(True)]
+        row |= tables.means(alive, {"alive": {}})
+        table.append(row | tables.means(here, BEST | BLIND))
+    return pd.DataFrame([*table, {"score": "all normal"} | FLOOR])
 
 
-print("MNIST")
-show(share_table(where(shared, dataset="mnist")))
+def show_shares(dataset):
+    rows = where(shared, dataset=dataset)
+    return tables.show(share_table(rows), caption=tables.runs(rows))
+
+
+show_shares("mnist")
 
 # %% tags=["hide-input"]
-print("Fashion-MNIST")
-show(share_table(where(shared, dataset="fashion_mnist")))
+show_shares("fashion_mnist")
 
 
 # %% [markdown]
-# In words, computed from the same records: CRBND against the error of its own autoencoder and against the two controls, class by class, each the mean of its seeds. A gain is given in points of AUROC with twice its standard error over classes; where zero lies within, the two are not told apart.
+# In words, computed from the same records: CRBND against the error of its own autoencoder and against the two controls, class by class, each the mean of its seeds. A gain is given in points of AUROC with its ±; where zero lies within, the two are not told apart.
 
 
 # %% tags=["hide-input"]
 def in_words(rows, net, other):
     """How CRBND with a network compares with another score on the same classes."""
-    other_rows = of_net(rows, other, net if other == "error of A" else "")
-    own = per_class(of_net(rows, "CRBND", net), "auroc")
-    gain = 100 * (own - per_class(other_rows, "auroc", other)).dropna()
-    error = 2 * gain.std() / len(gain) ** 0.5
-    apart = "too few to tell" if len(gain) < 5 else "not told apart"
-    if len(gain) >= 5 and abs(gain.mean()) > error:
-        apart = "better" if gain.mean() > 0 else "worse"
-    width = f" ± {error:.1f}" if len(gain) > 1 else ""
-    ahead = f"ahead on {(gain > 0).sum()} of {len(gain)}"
-    return f"  than {other}: {ahead}, by {gain.mean():+.1f}{width}: {apart}"
+    own = of_net(rows, "CRBND", net)
+    others = of_net(rows, other, net if other == "error of A" else "")
+    pair = (where(some, metric="auroc") for some in (own, others))
+    gain = statistics.paired(100 * statistics.differences(*pair))
+    apart = "too few to tell" if gain.n < 5 else "not told apart"
+    if gain.n >= 5 and abs(gain.mean) > gain.half:
+        apart = "better" if gain.mean > 0 else "worse"
+    width = f" ± {gain.half:.1f}" if gain.n > 1 else ""
+    ahead = f"ahead on {gain.won} of {gain.n}"
+    return f"  than {other}: {ahead}, by {gain.mean:+.1f}{width}: {apart}"
 
 
 for dataset in panels:
     rows = where(shared, dataset=dataset)
-    for net in nets_in(rows):
-        print(f"{SHORT[dataset]}, {net}: CRBND")
+    for net in dict.fromkeys(rows.net):
+        print(f"{tables.DATASETS[dataset]}, {net}: CRBND")
         for other in ("error of A", "pixels", "statistics"):
             print(in_words(rows, net, other))
 
@@ -1671,12 +1599,12 @@ if panels:
             name for name in class_names(dataset) if name in set(rows.class_name)
         ]
         for (method, net), look in MARKS.items():
-            values = 100 * per_class(of_net(rows, method, net), "auroc", method)
+            values = 100 * per_class(of_net(rows, method, net), metric="auroc")
             values = values.reindex(classes)
             word = named(method, net)
             axis.scatter(range(len(classes)), values, label=word, **look)
         axis.axhline(50, linestyle=":", color="black")
-        axis.set(title=SHORT[dataset], ylabel="AUROC in %")
+        axis.set(title=tables.DATASETS[dataset], ylabel="AUROC in %")
         axis.set_xticks(range(len(classes)), classes, rotation=25)
     handles, words = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, words, loc="outside upper center", ncols=4, fontsize=8)
@@ -1704,20 +1632,14 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %% tags=["hide-input"]
-depths = where(by_depth, method="CRBND").merge(
-    where(by_depth, method="error of A"),
-    on=["class_name", "depth", "seed"],
-    suffixes=("", " of the error"),
-)
-both = depths.groupby("class_name").depth.nunique()  # digits with several depths
-depths = depths[depths.class_name.isin(both[both > 1].index)]
-depths = depths.groupby(["class_name", "depth"]).agg(
-    seeds=("seed", "nunique"),
-    CRBND=("value", "mean"),
-    error=("value of the error", "mean"),
-)
-depths = depths.rename(columns={"error": "error of A"})
-depths.style.format({"CRBND": "{:.3f}", "error of A": "{:.3f}"})
+depths = by_depth.sort_values(["class_name", "depth"])
+several = depths.groupby("class_name").depth.transform("nunique") > 1
+one, two = {"method": "CRBND"}, {"method": "error of A"}
+depths, by = depths[several], ["class_name", "depth"]
+table = tables.overview(depths, by, {"CRBND": one, "error of A": two}, scale=1)
+table["n"] = where(depths, **one).groupby(by, sort=False).seed.nunique().to_numpy()
+table = table.rename(columns={"n": "seeds"}).set_index(["class", "depth"])
+tables.show(table, precision=3)
 
 # %% [markdown]
 # **Depth, or the count of numbers?** The second implementation of this method, written from the paper's text alone (`tools/second_look/crbnd.py`), was trained on the 8 with other depths and widths. **numbers** is how many the narrowest layer holds for a whole image. Compare rows with the same count, then rows with the same depth.
@@ -1747,7 +1669,7 @@ for score in ("error of A", "CRBND"):
         f"{d} poolings {low:.2f} to {high:.2f}" for d, low, high in ranges.itertuples()
     ]
     print(f"{score}: {', '.join(said)}")
-by_count.set_index(["poolings", "numbers"]).style.format(precision=3)
+tables.show(by_count.set_index(["poolings", "numbers"]), precision=3)
 
 # %% [markdown]
 # ### Several categories, half of the test novel (Table 1)
@@ -1758,41 +1680,33 @@ by_count.set_index(["poolings", "numbers"]).style.format(precision=3)
 
 
 # %% tags=["hide-input"]
-def category_rows(rows, n, dataset):
-    """One row per score of one data set with n normal categories."""
-    for method, net in SCORES:
-        mine = of_net(where(rows, dataset=dataset, n_inlier=n), method, net)
-        values = 100 * per_class(mine, "auroc", method)
-        if not len(values):
-            continue
-        row = {"": f"{n}, {SHORT[dataset]}", "score": named(method, net)}
-        row |= {"draws": str(len(values)), "AUROC": values.mean()}
-        row["±"] = 2 * values.std() / len(values) ** 0.5
-        for rule, word in (("best", "best F1"), ("half", "½"), ("held_out", "5 %")):
-            f1 = per_class(mine, f"f1;rule={rule};share=50", method)
-            row[word] = 100 * f1.mean()
-        memorised = per_class(mine, "auroc;inliers=memorised", method)
-        yield row | {"memorised": 100 * memorised.mean()}
+CATEGORY = {"best F1": f1("best", 50)} | BLIND
+CATEGORY |= {"memorised": {"metric": "auroc;inliers=memorised"}}
 
 
 def category_table(rows):
+    """Per number of normal categories what is printed, and a row per data set and score."""
     table = []
     for n in (1, 3, 5):
         for method in ("G2D", "CRBND"):
-            row = {"": f"{n}, Caltech, printed", "score": method}
             cells = where(printed, method=method, setting=f"n_inlier={n}")
-            for metric, word in (("auroc", "AUROC"), ("f1", "best F1")):
-                row[word] = 100 * where(cells, metric=metric).value.iloc[0]
-            table.append(row)
+            cells = 100 * cells.set_index("metric").value
+            row = {"": f"{n}, Caltech, printed", "score": method}
+            table.append(row | {"AUROC": cells["auroc"], "best F1": cells["f1"]})
         for dataset in ("cifar10_jpeg", "digits"):
-            table += category_rows(rows, n, dataset)
-    columns = ["", "score", "draws", "AUROC", "±", "best F1", "½", "5 %", "memorised"]
-    return pd.DataFrame(table).reindex(columns=columns)
+            for method, net in SCORES:
+                mine = of_net(where(rows, dataset=dataset, n_inlier=n), method, net)
+                row = {"": f"{n}, {tables.DATASETS[dataset]}"}
+                row |= {"score": named(method, net)}
+                found = tables.summary(where(mine, metric="auroc"))
+                row |= found | tables.means(mine, CATEGORY)
+                table += [row] * bool(found)
+    columns = ["", "score", "n", "AUROC", "±", *CATEGORY]
+    return pd.DataFrame(table)[columns].rename(columns={"n": "draws"})
 
 
 categories = where(ours, protocol="inlier_categories")
-print(runs_of(categories))
-show(category_table(categories))
+tables.show(category_table(categories), caption=tables.runs(categories))
 
 # %% [markdown]
 # ### Does the autoencoder destroy what it has not seen?
@@ -1801,52 +1715,38 @@ show(category_table(categories))
 
 
 # %% tags=["hide-input"]
-def error_table(rows):
-    table = []
-    for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for net in nets_in(where(rows, dataset=dataset)):
-            mine = where(rows, dataset=dataset, net=net)
-            row = {"data": SHORT[dataset], "A": net}
-            for images_ in ("normal", "novel"):
-                error = per_class(mine, f"mean;images={images_}", "error of A")
-                row[images_] = 1000 * error.mean()
-            row["novel / normal"] = f"{row['novel'] / row['normal']:.2f}"
-            values = per_class(mine, "auroc", "error of A")
-            row |= {"AUROC of the error": 100 * values.mean(), "n": str(len(values))}
-            table.append(row)
-    return pd.DataFrame(table)
+ERRORS = {
+    kind: {"method": "error of A", "metric": f"mean;images={kind}"}
+    for kind in ("normal", "novel")
+}
+AUROCS = {
+    "AUROC of the error": {"method": "error of A", "metric": "auroc"},
+    "AUROC of CRBND": {"method": "CRBND", "metric": "auroc"},
+}
 
 
-show(error_table(shared))
+def error_table(rows, by, others):
+    """The errors of A in units of 0.001, and other columns in percent."""
+    errors = tables.overview(rows, by, ERRORS, scale=1000).drop(columns="n")
+    errors["novel / normal"] = (errors.novel / errors.normal).map("{:.2f}".format)
+    return errors.join(tables.overview(rows, by, others)[["n", *others]])
+
+
+by = ["dataset", "net"]
+others = {name: AUROCS[name] for name in ("AUROC of the error",)}
+tables.show(error_table(shared, by, others).rename(columns={"net": "A"}))
 
 # %% [markdown]
 # **Is this a matter of short training?** Classes that were run in both tiers with the same seed: 200 steps against fifty epochs. Errors in units of 0.001, the rest in percent.
 
 
 # %% tags=["hide-input"]
-def length_table(rows):
-    key = ["dataset", "class_name", "net", "seed"]
-    tiers = rows.groupby(key).tier.nunique()
-    table = []
-    for dataset, class_name, net, seed in tiers[tiers > 1].index:
-        for tier in ("demo", "paper"):
-            mine = where(rows, dataset=dataset, class_name=class_name, net=net)
-            mine = where(mine, tier=tier, seed=seed)
-            row = {"data": SHORT[dataset], "class": class_name, "A": net}
-            row |= {"seed": str(seed), "tier": tier}
-            for images_ in ("normal", "novel"):
-                error = per_class(mine, f"mean;images={images_}", "error of A")
-                row[f"error, {images_}"] = 1000 * error.mean()
-            row["AUROC of the error"] = (
-                100 * per_class(mine, "auroc", "error of A").mean()
-            )
-            row["AUROC of CRBND"] = 100 * per_class(mine, "auroc").mean()
-            row["F1 at ½, 50"] = 100 * per_class(mine, "f1;rule=half;share=50").mean()
-            table.append(row)
-    return pd.DataFrame(table)
-
-
-show(length_table(where(all_tiers, protocol="outlier_share")))
+rows = where(all_tiers, protocol="outlier_share")
+one = ["dataset", "class_name", "net", "seed"]
+rows = rows[rows.groupby(one).tier.transform("nunique") > 1].sort_values([*one, "tier"])
+others = AUROCS | {"F1 at ½, 50": f1("half", 50) | {"method": "CRBND"}}
+table = error_table(rows, [*one, "tier"], others).drop(columns="n")
+tables.show(table.rename(columns={"net": "A"}))
 
 # %% [markdown]
 # ### Clean and memorised inliers
@@ -1856,22 +1756,14 @@ show(length_table(where(all_tiers, protocol="outlier_share")))
 
 
 # %% tags=["hide-input"]
-def memory_table(rows):
-    table = []
-    for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for net in nets_in(where(rows, dataset=dataset)):
-            mine = where(rows, dataset=dataset, net=net)
-            for method in ("CRBND", "error of A"):
-                clean = 100 * per_class(mine, "auroc", method)
-                seen = 100 * per_class(mine, "auroc;inliers=memorised", method)
-                row = {"data": SHORT[dataset], "A": net, "score": method}
-                row |= {"clean": clean.mean(), "memorised": seen.mean()}
-                row["difference"] = (seen - clean).mean()
-                table.append(row | {"n": str(len(clean))})
-    return pd.DataFrame(table)
-
-
-show(memory_table(shared))
+METRICS = {
+    "clean": {"metric": "auroc"},
+    "memorised": {"metric": "auroc;inliers=memorised"},
+}
+rows = shared[shared.method.isin(["CRBND", "error of A"])]
+table = tables.overview(rows, ["dataset", "net", "method"], METRICS)
+table["difference"] = table.memorised - table.clean
+tables.show(table.rename(columns={"net": "A", "method": "score"}))
 
 # %% [markdown]
 # ### What comes from what?
@@ -1883,31 +1775,25 @@ show(memory_table(shared))
 # %% tags=["hide-input"]
 def ablation_table(rows):
     """One row per change; per data set and autoencoder the gain in AUROC, and "own"."""
-    table, about = {}, {}
-    for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        for net in NETS:
-            mine = where(rows, dataset=dataset, net=net, ablations=True)
-            if not len(mine):
-                continue
-            base, word = per_class(mine, "auroc"), f"{SHORT[dataset]}, {net}"
-            about[word] = ", ".join(base.index)
-            for method in mine.method.unique():
-                gain = 100 * (per_class(mine, "auroc", method) - base)
-                own = per_class(mine, "auroc;novel=own negatives", method)
-                cells = table.setdefault(method, {})
-                cells[word] = f"{gain.mean():+.1f}"
-                if method == "CRBND":
-                    cells[word] = f"{100 * base.mean():.1f}"
-                if len(own):
-                    cells[f"own, {net}"] = f"{100 * own.mean():.1f}"
-    for word, classes in about.items():
-        print(f"{word}: classes {classes}")
-    return pd.DataFrame(table).T
+    table = {}
+    for (dataset, net), mine in rows.groupby(["dataset", "net"], sort=False):
+        base = where(mine, method="CRBND", metric="auroc")
+        word = f"{tables.DATASETS[dataset]}, {net}"
+        print(f"{word}: classes {', '.join(sorted(set(base.class_name)))}")
+        for method, of in mine.groupby("method", sort=False):
+            gain = statistics.differences(where(of, metric="auroc"), base)
+            own = per_class(of, metric="auroc;novel=own negatives")
+            cells = table.setdefault(method, {})
+            cells[word] = f"{100 * gain.mean():+.1f}"
+            if method == "CRBND":
+                cells[word] = f"{100 * per_class(base).mean():.1f}"
+            if len(own):
+                cells[f"own, {net}"] = f"{100 * own.mean():.1f}"
+    return pd.DataFrame(table).T.rename_axis("change")
 
 
-print(runs_of(where(shared, ablations=True)))
-changes = ablation_table(shared)
-changes.style.format(na_rep="–") if len(changes) else print("no recorded run yet")
+with_ablations = where(shared, ablations=True)
+tables.show(ablation_table(with_ablations), caption=tables.runs(with_ablations))
 
 # %% [markdown]
 # ### Under other readings of the paper
@@ -1979,7 +1865,7 @@ plt.show()
 # Everything in this section is about the U-Net with two poolings. It does not destroy novel images. Novel images are redrawn only slightly worse: a seventh more error on the median digit, a third on the median garment. That is small beside the spread within each group, so the error alone is a poor score. Three times as large it is only on the 1 and the trousers. For some classes it ranks novel images *below* normal ones, because they are simpler to draw. The method then ranks novel images better than chance, and on average worse than *statistics*, ten numbers that know no shape. On 2 and 6 it is better than these, on 3 level with them. Its best F1 on MNIST and on Fashion-MNIST lies
 # above the grey line of calling everything normal by about half a point at 10 % of novel images, and by seven to eight points at 50 %. *Statistics* does better at every share.
 #
-# A poor score on average, that error is an excellent one for the simplest classes: it is all but perfect on the digit 1, and far above the method on the trousers and the sneakers of Fashion-MNIST. The classifier, which sees the average and not the difference, throws it away. Over the ten digits it gains about four points of AUROC on the error of the same U-Net, with an interval of twelve points on either side, and on Fashion-MNIST nothing. On single categories of CIFAR-10 (JPEG) it *loses* sixteen points to that error, in nine draws of ten, and thirteen to either control. (The ten draws are seven different categories; it loses on six of them.) With three and with five categories the order turns round: CRBND is ahead in four draws of six, by ten points in the mean, and in two of three, by six, with both methods near chance.
+# A poor score on average, that error is an excellent one for the simplest classes: it is all but perfect on the digit 1, and far above the method on the trousers and the sneakers of Fashion-MNIST. The classifier, which sees the average and not the difference, throws it away. Over the ten digits it gains about four points of AUROC on the error of the same U-Net, with an interval of fourteen points on either side, and on Fashion-MNIST nothing. On single categories of CIFAR-10 (JPEG) it *loses* sixteen points to that error, in nine draws of ten, and thirteen to either control. (The ten draws are seven different categories; it loses on six of them.) With three and with five categories the order turns round: CRBND is ahead in four draws of six, by ten points in the mean, and in two of three, by six, with both methods near chance.
 #
 # The mean over digits moves by less than two points between three seeds (the first of which was also trained in another precision), while one digit can move much more: over ten points on 1, 5 and 9. No statement about the method on a single digit should rest on one seed. On the one digit that was also trained for fifty epochs, the reconstruction error came up from below chance to chance and the method gained six points.
 #

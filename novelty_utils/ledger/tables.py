@@ -98,15 +98,34 @@ def means(rows: pd.DataFrame, columns: Mapping[str, Mapping[str, Any]], scale: f
     return {name: scale * per_class(rows, **at).mean() for name, at in columns.items()}
 
 
+def summary(rows: pd.DataFrame, name: str = "AUROC") -> dict[str, Any]:
+    """A row of a table, of one score: classes and seeds, the mean over classes, its ±, and σ; empty without rows."""
+    if not len(rows):
+        return {}
+    values, of_class = 100 * per_class(rows), rows.groupby("class_name").seed.nunique()
+    seeds = "–".join(str(count) for count in sorted({of_class.min(), of_class.max()}))
+    about: dict[str, Any] = {"n": str(len(values)), "seeds": seeds, name: values.mean(), "±": half_width(values)}
+    return about | {"σ": 100 * seed_deviation(rows)}
+
+
+def ordered(rows: pd.DataFrame, **orders: Sequence[str]) -> pd.DataFrame:
+    """The rows sorted by these columns, each in the order of its list; what is not in it comes last."""
+    places = {column: {value: n for n, value in enumerate(values)} for column, values in orders.items()}
+    return rows.sort_values(list(orders), key=lambda column: column.map(places[column.name]), kind="stable")
+
+
 def overview(
     rows: pd.DataFrame, by: Sequence[str], columns: Mapping[str, Mapping[str, Any]], scale: float = 100
 ) -> pd.DataFrame:
-    """A row of `means` for each combination of the columns `by`, in their order, and n, the classes that it has."""
+    """A row of `means` for each combination of the columns `by`, in the order of the rows, with n, its classes."""
     found = []
     for key, mine in rows.groupby(list(by), sort=False):
         about = dict(zip(by, key, strict=True)) | {"n": mine.class_name.nunique()}
         found.append(about | means(mine, columns, scale))
-    return pd.DataFrame(found, columns=[*by, "n", *columns])
+    table = pd.DataFrame(found, columns=[*by, "n", *columns])
+    if "dataset" in by:
+        table["dataset"] = table.dataset.map(DATASETS)
+    return table.rename(columns={"dataset": "data", "class_name": "class"})
 
 
 def this_run(results: Sequence[Result], columns: Mapping[str, str]) -> pd.DataFrame:

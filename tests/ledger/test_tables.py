@@ -52,11 +52,27 @@ def test_a_row_of_means_over_classes():
 
 def test_an_overview_keeps_the_order_and_counts_classes():
     found = tables.overview(ROWS[::-1], ["dataset", "method"], {"AUROC": {"metric": "auroc"}, "F1": {"metric": "f1"}})
-    assert list(found.columns) == ["dataset", "method", "n", "AUROC", "F1"]
+    assert list(found.columns) == ["data", "method", "n", "AUROC", "F1"]
+    assert set(found.data) == {"MNIST"}
     assert found.method.tolist() == ["B", "A"]
     assert (found.n.tolist(), found.AUROC.tolist()) == ([1, 2], pytest.approx([40, 70]))
     assert found.F1.isna().all()
     assert list(tables.overview(ROWS[:0], ["method"], {"AUROC": {}}).columns) == ["method", "n", "AUROC"]
+
+
+def test_a_summary_of_one_score():
+    found = tables.summary(ROWS[ROWS.method == "A"])
+    assert found == {
+        "n": "2", "seeds": "2", "AUROC": pytest.approx(70), "±": pytest.approx(12.706 * 10, rel=1e-4),
+        "σ": pytest.approx(10),
+    }  # fmt: skip
+    assert tables.summary(ROWS[1:4], "x")["seeds"] == "1–2"
+    assert tables.summary(ROWS[:0]) == {}
+
+
+def test_rows_are_put_in_the_order_of_lists():
+    rows = pd.DataFrame({"dataset": ["b", "a", "b", "a"], "net": ["x", "x", "y", "z"]})
+    assert tables.ordered(rows, dataset=["b", "a"], net=["y", "x"]).index.tolist() == [2, 0, 1, 3]
 
 
 def test_the_table_of_one_run_keeps_the_order_of_its_methods_and_has_what_there_is():
