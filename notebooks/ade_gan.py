@@ -951,9 +951,10 @@ Variant = Literal[
 class ADeGAN(Detector):
     """A GAN that sorts normal images into patterns (Chai et al., ICASSP 2022).
 
-    Its parameters are those of a run. The score is R1, {eq}`eq-ade-sum`: surprise of
-    the error plus indecision between patterns; `autoencoder` has no patterns, and its
-    score is the surprise.
+    n_c: patterns; d: numbers in z_n; alpha, beta, gamma: weights of eqs. 6, 3 and 7;
+    recon_norm: the unit of eq. 7; width: channels of the first convolution; variant: one
+    change of the method. The score is R1 of eq. 11, the surprise of the error plus the
+    indecision between patterns. An `autoencoder` has none: its score is the surprise.
     """
 
     notebook = "ade_gan"
@@ -1047,7 +1048,7 @@ def fit(passes):
 models, histories = fit(epochs())
 terms = {name: v for h in histories[shown] for name, v in h.terms.items()}
 
-# %% mystnb={"figure": {"caption": "Loss terms of this page's run. Left: the game, with the share of images that D judges rightly. Right: the terms of eq. 8. The upper dotted line is log of the number of patterns, where cross entropy starts and below which eq. 6 (ip) cannot fall. The lower one is the feature distance of the trivial answer, zero.", "name": "fig-ade-curves"}, "image": {"alt": "Two line plots over the training: losses of discriminator and generator with the accuracy of the former, and cross entropy, feature distance, mixture penalty and reconstruction"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Loss terms of this page's run. Left: the game, with the share of images that D judges rightly. Right: the terms of eq. 8. The upper dotted line is log of the number of patterns, where cross entropy starts and below which eq. 6 (ip) cannot fall. The lower one is the feature distance of the trivial answer, zero.", "name": "fig-ade-curves"}, "image": {"alt": "Two line plots over the training: losses of discriminator and generator with the accuracy of the former, and cross entropy, feature distance, mixture penalty and reconstruction"}}
 figure, axes = plt.subplots(1, 2, figsize=(9, 3))
 for axis, words in zip(
     axes,
@@ -1066,7 +1067,7 @@ for level in (np.log(p.n_c), length(codes[1]).mean()):
     axes[1].axhline(level, linestyle=":", color="gray")
 plt.show()
 
-# %% mystnb={"figure": {"caption": "Pattern usage over the training: the mean probability that the extractor gives to each pattern on real training images, stacked. A band that closes is a pattern that died. Equal bands mean that no pattern is preferred: either all are used, or the extractor never decides.", "name": "fig-ade-usage"}, "image": {"alt": "Stacked bands over the training, one per pattern, with the share of real images that the extractor assigns to each"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Pattern usage over the training: the mean probability that the extractor gives to each pattern on real training images, stacked. A band that closes is a pattern that died. Equal bands mean that no pattern is preferred: either all are used, or the extractor never decides.", "name": "fig-ade-usage"}, "image": {"alt": "Stacked bands over the training, one per pattern, with the share of real images that the extractor assigns to each"}}
 nothing = [0.0] * len(terms["recon"]) if "recon" in terms else [0.0]
 usage = np.array([terms.get(f"pattern_{i}", nothing) for i in range(p.n_c)])
 figure, axis = plt.subplots(figsize=(7.5, 2.8))
@@ -1142,7 +1143,7 @@ def has_collapsed(measures, n_c):
     return few or measures["diversity"] < 0.5 or measures["within"] < 0.1
 
 
-# %%
+# %% tags=["hide-input"]
 def health_of(k):
     """All measures of this page's detector, and whether they mean a collapse."""
     model, held_out = models[k].network, splits[k].held_out
@@ -1272,7 +1273,7 @@ this_run = this_run[["method", "value", "95 % interval"]].rename(
 this_run.style.hide(axis="index").format(precision=3)
 
 # %% [markdown]
-# One novel class, one seed and fifty novel images of 8×8 pixels, enlarged: the intervals are wide. What this page says rests on the recorded runs; see "Beside the paper's results".
+# This is one class and one seed. What the page says rests on the recorded runs; see "Beside the paper's results".
 
 # %% tags=["hide-input"]
 of = {r.method: r for r in found[shown] if r.metric == "auroc"}
@@ -1291,13 +1292,16 @@ if "R1" in of:
     print(f"and R1 ranks {than} than the error alone.")
 best = max(of.values(), key=lambda result: result.value)
 print(f"The highest AUROC is that of {best.method}.")
+widest = max(result.high - result.low for result in of.values())
+count = int(splits[shown].reveal().sum())
+print(f"With {count} novel test images, an interval is up to {widest:.2f} wide.")
 
 # %% [markdown]
 # ### What the patterns are
 #
 # The paper's Fig. 4 shows the ten patterns with the digit 1 as the novelty, one row each. Here is ours: test images that the extractor puts into a pattern, beside what $G$ makes of that pattern with features from the prior. (Normal and novel images are told apart by the colour of the frame, for which we look at labels.)
 
-# %% mystnb={"figure": {"caption": "As the paper's Fig. 4. Per row one pattern: left, six images that G draws from it; right, three test images that E assigns to it (most confident first), each followed by its reconstruction. Frames: blue normal, red novel.", "name": "fig-ade-patterns"}, "image": {"alt": "A grid with one row per pattern: six generated images, and three pairs of a test image and its reconstruction, with blue or red frames"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "As the paper's Fig. 4. Per row one pattern: left, six images that G draws from it; right, three test images that E assigns to it (most confident first), each followed by its reconstruction. Frames: blue normal, red novel.", "name": "fig-ade-patterns"}, "image": {"alt": "A grid with one row per pattern: six generated images, and three pairs of a test image and its reconstruction, with blue or red frames"}}
 y = splits[shown].reveal()
 e, m = parts[shown]
 network = models[shown].network
@@ -1343,32 +1347,55 @@ for i, row in enumerate(axes):
 plt.show()
 
 # %% [markdown]
-# Compare the two sides of a row. On this page's digits the left side, drawn from the prior, is ragged and hard to name; on the right $G$ redraws test images cleanly. It is one and the same $G$, asked in two places: the codes that $E$ gives to real images, and the codes of the prior. That is
-# the gap of "What ties the halves together?". Then read the right side alone. Some patterns hold one digit only, others several, and the novel digit has no pattern to itself.
-#
+# Compare the two sides of a row. It is one and the same $G$, asked in two places: at codes of the prior (left), and at the codes that $E$ gives to real images (right). The gap between the two is that of "What ties the halves together?". Then read the right side alone: does a pattern hold one class, and has the novel class a pattern to itself?
+
+# %% tags=["hide-input"]
+known = images[splits[shown].train].flatten(1).float() / 255
+redone = training.apply(network, images, splits[shown].test)
+away = {"drawn from the prior": X_pattern, "redrawn": redone}
+for word, X in away.items():
+    distance = neighbours.nearest(X.flatten(1), known, 1)[0].mean()
+    print(
+        f"Nearest training image of one that is {word}: {distance:.2f} away on average."
+    )
+of_pattern = pd.crosstab(pattern_of, ds.labels[splits[shown].test].numpy())
+one_class = int((of_pattern.max(axis=1) > 0.9 * of_pattern.sum(axis=1)).sum())
+mostly_novel = int((pd.Series(y).groupby(pattern_of).mean() > 0.5).sum())
+print(f"Patterns with test images: {len(of_pattern)} of {p.n_c}.")
+print(f"Nine tenths and more of one class: {one_class}. Mostly novel: {mostly_novel}.")
+
+# %% [markdown]
 # ### Between two patterns
 
-# %% mystnb={"figure": {"caption": "Mixed codes of two patterns, five pairs, from the first pattern to the second; above each image the extractor's confidence in its likeliest pattern. It should be high at both ends and fall to 1/n_c (0.1 for ten patterns) between.", "name": "fig-ade-cross"}, "image": {"alt": "Five rows of nine images, each leading from one pattern to another, with the confidence of the extractor written above"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Mixed codes of two patterns, five pairs, from the first pattern to the second; above each image the extractor's confidence in its likeliest pattern. It should be high at both ends and fall to 1/n_c (0.1 for ten patterns) between.", "name": "fig-ade-cross"}, "image": {"alt": "Five rows of nine images, each leading from one pattern to another, with the confidence of the extractor written above"}}
 weights = torch.linspace(0, 1, 9)[:, None]
 figure, axes = plt.subplots(5, 9, figsize=(8, 5), layout="constrained")
+confidences = []
 for i, row in enumerate(axes):
     two = torch.eye(p.n_c)[[i % p.n_c, (i + 1 + i // p.n_c % (p.n_c - 1)) % p.n_c]]
     features = SIGMA * torch.randn(2, p.d, generator=torch.Generator().manual_seed(i))
     ends = {"z_c": two[:1], "z_c_other": two[1:]}
     ends |= {"z_n": features[:1], "z_n_other": features[1:]}
     X_ip = generate(network, between(ends, 1 - weights))
-    for axis, x, sure in zip(row, X_ip, opinion(network, X_ip).amax(1), strict=True):
+    confidences.append(opinion(network, X_ip).amax(1))
+    for axis, x, sure in zip(row, X_ip, confidences[-1], strict=True):
         picture(axis, x)
         axis.set_title(f"{sure:.2f}", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Read the numbers along each row. On this page's digits they are low from the start: at the ends, where the pattern is pure, $E$ seldom gives it more than a half. In some rows they fall towards the middle as they should, and in others they only drift. So $E$ is not as sure of a pure pattern as the paper
-# expects, nor as undecided about a mixed one, and $m$ has little room to tell anything.
-#
+# Read the numbers along each row. The paper expects certainty at the ends, where the pattern is pure, and $1/n_c$ half-way. What lies between the two is all that $m$ has to tell images apart.
+
+# %% tags=["hide-input"]
+confidences = torch.stack(confidences)
+pure, half_way = confidences[:, [0, -1]].mean(), confidences[:, 4].mean()
+print(f"Mean confidence: {pure:.2f} at the ends, {half_way:.2f} half-way.")
+print(f"Without any opinion it is {1 / p.n_c:.2f}.")
+
+# %% [markdown]
 # ### Reconstructions
 
-# %% mystnb={"figure": {"caption": "Five normal and five novel test images, their reconstructions, and the absolute difference.", "name": "fig-ade-reconstructions"}, "image": {"alt": "Three rows of ten pictures: test images, reconstructions by the generator from the extractor's code, and their absolute difference"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Five normal and five novel test images, their reconstructions, and the absolute difference.", "name": "fig-ade-reconstructions"}, "image": {"alt": "Three rows of ten pictures: test images, reconstructions by the generator from the extractor's code, and their absolute difference"}}
 ten = np.concatenate([np.flatnonzero(y == label)[:5] for label in (0, 1)])
 index = splits[shown].test[torch.from_numpy(ten)]
 x, x_hat = images[index].float() / 255, training.apply(network, images, index)
@@ -1381,12 +1408,16 @@ plots.gallery(
 )
 plt.show()
 
-# %% [markdown]
-# The novel 1s are redrawn about as well as the normal digits; the differences are faint in all ten columns.
-#
-# ### The two halves of the score
+# %% tags=["hide-input"]
+of_normal, of_novel = (e[y == label].mean() for label in (0, 1))
+print(
+    f"Mean error of normal test images {of_normal:.2f}, of novel ones {of_novel:.2f}."
+)
 
-# %% mystnb={"figure": {"caption": "The two parts on test images of this run: error and confidence, and R1, which combines them. Unit areas.", "name": "fig-ade-histograms"}, "image": {"alt": "Three pairs of overlaid histograms, normal and novel: the reconstruction error, the confidence of the extractor, and the score R1"}}
+# %% [markdown]
+# ### The two halves# ### The two halves of the score
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The two parts on test images of this run: error and confidence, and R1, which combines them. Unit areas.", "name": "fig-ade-histograms"}, "image": {"alt": "Three pairs of overlaid histograms, normal and novel: the reconstruction error, the confidence of the extractor, and the score R1"}}
 plots.score_histograms(y, {"error e": e, "confidence m": m, "R1": scored[shown]["R1"]})
 plt.show()
 
@@ -1408,10 +1439,22 @@ axis.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# First the scales. The surprise reaches far, the indecision spans two or three units, so the lines of equal score, which fall by one for each step to the right, look steep. Where the surprise is large it decides alone; the pattern has a say only in the crowd on the left, where the error is
-# ordinary. Then the colours. On this page's digits red points lie all over that crowd, at every height, a little more often high up than low. Those that leave it go to the right: they are found by their error.
+# First the scales: where the surprise is large, it decides alone, and the pattern has a say only in the crowd on the left, where the error is ordinary. Then the colours: are novel points higher up in that crowd than normal ones, or have they left it?
 
-# %% mystnb={"figure": {"caption": "ROC curves of this run: R1, its two halves, and the distance to the nearest training image.", "name": "fig-ade-roc"}, "image": {"alt": "ROC curves of R1, the error, the pattern and pixel neighbours, with the diagonal of chance"}}
+# %% tags=["hide-input"]
+for word, values in {"surprise": S, "indecision": indecision}.items():
+    low, high = np.quantile(values, [0.05, 0.95])
+    print(f"Nine tenths of the images have {word} from {low:.1f} to {high:.1f}.")
+crowd = np.log(10) > S  # as nine of ten held-out images, if their errors are Gaussian
+print(f"Ordinary error (S below log 10): {y[crowd].mean():.0%} of these are novel,")
+print(
+    f"and {y[~crowd].mean():.0%} of all others." if (~crowd).any() else "and no others."
+)
+if 0 < y[crowd].sum() < crowd.sum():
+    value = metrics.auroc(y[crowd], indecision[crowd])[0]
+    print(f"In the crowd, the indecision alone has an AUROC of {value:.2f}.")
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "ROC curves of this run: R1, its two halves, and the distance to the nearest training image.", "name": "fig-ade-roc"}, "image": {"alt": "ROC curves of R1, the error, the pattern and pixel neighbours, with the diagonal of chance"}}
 plots.roc(
     y, {name: scored[shown][name] for name in ("R1", "error", "pattern", "pixels")}
 )
@@ -1420,7 +1463,7 @@ plt.show()
 # %% [markdown]
 # ### Failures
 
-# %% mystnb={"figure": {"caption": "The five worst false alarms and the five worst misses of R1 in this run, with their reconstructions.", "name": "fig-ade-failures"}, "image": {"alt": "Two rows of ten pictures: five normal images with the highest scores and five novel ones with the lowest, above their reconstructions"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "The five worst false alarms and the five worst misses of R1 in this run, with their reconstructions.", "name": "fig-ade-failures"}, "image": {"alt": "Two rows of ten pictures: five normal images with the highest scores and five novel ones with the lowest, above their reconstructions"}}
 order = np.argsort(scored[shown]["R1"])
 alarms = [n for n in order[::-1] if y[n] == 0][:5]
 misses = [n for n in order if y[n] == 1][:5]
