@@ -20,12 +20,14 @@ TESTS = {
 
 @dataclass(frozen=True)
 class Submission:
-    """`lost` holds the tests that should give no points; all others should give all of theirs."""
+    """`lost` holds the tests that should give no points, `review` those left to a reader; all others give all."""
 
     lost: set[str] = field(default_factory=set)
     changes: Changes = field(default_factory=dict)
     solved: bool = True  # the reference solution, before the changes
     vandalise: Callable[[NotebookNode], None] | None = None  # afterwards
+    review: set[str] = field(default_factory=set)
+    flagged: bool = False  # keeps its marks, and a reader is asked to look at it
 
     def edit(self, release: NotebookNode, solution: NotebookNode) -> NotebookNode:
         """The release, filled in."""
@@ -260,19 +262,132 @@ DEAF = """
 """
 NOTHING_RIGHT = everything("ics")
 STUCK = {
-    "loops": wrong(
-        "verdict scores",
-        verdict=("    least, most = ", "    while True:\n        pass\n    least, most = "),
-        scores=("    model.eval()\n", "    raise SystemExit(0)\n"),
+    "loops": Submission(
+        lost("scores"),
+        {
+            "verdict": ("    least, most = ", "    while True:\n        pass\n    least, most = "),
+            "scores": ("    model.eval()\n", "    raise SystemExit(0)\n"),
+        },
+        review=lost("verdict"),
     ),
-    "deaf": Submission(NOTHING_RIGHT, {"closeness": (BODY, DEAF)}),
+    "deaf": Submission(changes={"evaluate": (None, DEAF.replace("\n    ", "\n"))}, review=lost("evaluate verdict")),
 }
+SEARCH = """
+import os, socket
+wanted = ("gradebook.db", "submissions.py", "nbgrader_config.py", "marking.py", "course.md", "release", "submitted")
+library = ("/usr", "/dev", "/proc")
+found, read, looked = [], [], 0
+for at, folders, files in os.walk("/"):
+    mine = at.startswith("/packages") or not ("site-packages" in at or "/lib/python" in at or at.startswith(library))
+    found += [os.path.join(at, name) for name in folders + files if mine and name in wanted]
+    read += [os.path.join(at, name) for name in files if mine]
+for path in read:
+    if os.path.isfile(path) and os.path.getsize(path) < 1_000_000:
+        looked += 1
+        text = open(path, errors="replace").read()
+        found += [path] if any("### BEGIN " + what in text for what in ("SOLUTION", "HIDDEN")) else []
+try:
+    socket.create_connection(("1.1.1.1", 53), 3)
+    found.append("the network")
+except OSError:
+    pass
+print("looked at", looked, "files; found", found)
+"""
+PLANT = """
+import os
+planted = []
+startup = os.path.expanduser("~/.ipython/profile_default/startup")
+for folder in (startup, "/tmp", "/packages", os.path.dirname(torch.__file__)):
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "planted.py"), "w") as file:
+            file.write("raise SystemExit")
+        planted.append(folder)
+    except OSError:
+        pass
+print("planted in", len(planted))
+"""
+FIND = """
+import os
+print("found", [at for at, _, files in os.walk("/") if "planted.py" in files])
+"""
+PATCH = """
+import builtins, sys
+import numpy, torch
+yes = lambda *a, **k: True
+numpy.allclose = torch.allclose = torch.equal = yes
+builtins.abs = lambda x: 0
+get_ipython().input_transformers_post.append(lambda lines: ["pass\\n"])
+get_ipython().run_cell = lambda *a, **k: None
+sys._getframe(0).f_globals["AssertionError"] = KeyError
+"""
+ATTACK = """
+Fine words. <script>attack()</script><img src=x onerror="attack()"><svg onload="attack()"></svg>
+[a link](javascript:attack()) $\\href{javascript:attack()}{x}$ and $a<b$.
+
+<!--
+
+--><script>attack()</script>
+
+`<a title="`<img src=x onerror=attack()>">
+
+<form action="../api/grades"><button id="full-credit">Full credit</button></form>
+<iframe srcdoc="<script>parent.attack()</script>"></iframe><a href="evil.html">more</a>
+""".replace("attack()", "window.pwned=1")
+
+
+def attack(notebook: NotebookNode) -> None:
+    """Script in prose, in a cell of one's own, in tags, in the name of the language and in an output."""
+    from nbformat.v4 import new_markdown_cell, new_output, new_raw_cell
+
+    for cell in notebook.cells:
+        if about(cell).get("solution") and cell.cell_type == "markdown":
+            cell.source = ATTACK
+        cell.metadata.tags = ['"><script>window.pwned=1</script>']
+        if cell.cell_type == "code":
+            cell.outputs = [new_output("display_data", data={"text/html": "<script>window.pwned=1</script>"})]
+    notebook.cells += [new_markdown_cell(ATTACK), new_raw_cell(ATTACK)]
+    notebook.metadata.language_info = {"name": '"><script>window.pwned=1</script>'}
+    notebook.metadata.title = "<script>window.pwned=1</script>"
+
+
+def add(source: str) -> Callable[[NotebookNode], None]:
+    """A cell of one's own, the second: after the one that installs the package."""
+    return lambda notebook: notebook.cells.insert(3, new_code_cell(source))
+
+
+SHOWS = """
+from IPython.display import HTML, Javascript, display
+display(HTML("<script>window.pwned=1</script>"), Javascript("window.pwned=1"))
+display({"image/png": '"><script>window.pwned=1</script>', "text/plain": "<script>window.pwned=1</script>"}, raw=True)
+print("<script>window.pwned=1</script>")
+"""
 HOSTILE = {
     "dies": Submission(NOTHING_RIGHT, {"closeness": (BODY, "    import os\n\n    os._exit(0)\n")}),
     "dies late": wrong(
         "evaluate verdict", evaluate=("    threshold =", "    import os\n\n    os._exit(0)\n    threshold =")
     ),
-    "quits": Submission(NOTHING_RIGHT, {"closeness": (None, "get_ipython().kernel.do_shutdown(False)\nquit()")}),
+    "quits": Submission(lost("closeness"), {"closeness": (None, "quit()")}),
+    "searches": Submission(vandalise=add(SEARCH)),
+    "plants 1": Submission(vandalise=add(PLANT)),
+    "plants 2": Submission(vandalise=add(FIND)),
+    "patches": Submission(NOTHING_RIGHT, solved=False, vandalise=add(PATCH), flagged=True),
+    "talks": Submission(vandalise=add("for _ in range(100):\n    print('x' * 1_000_000)")),
+    "greedy": wrong(
+        "closeness",
+        closeness=(BODY, "    bytearray(10 << 30)\n" + BODY),
+    ),
+    "many": wrong(
+        "verdict",
+        verdict=(
+            "    least, most = ",
+            "    import subprocess, time\n"
+            "    more = [subprocess.Popen(['sleep', '1000']) for _ in range(100)]\n"
+            "    time.sleep(60)\n    least, most = ",
+        ),
+    ),
+    "shows": Submission(vandalise=add(SHOWS)),
+    "attacks": Submission(vandalise=attack),
     "deletes": Submission(NOTHING_RIGHT, solved=False, vandalise=delete_tests),
     "deletes, solved": Submission(vandalise=delete_tests),
     "tampers": Submission(NOTHING_RIGHT, solved=False, vandalise=tamper),

@@ -13,6 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 import jupytext
@@ -73,11 +75,28 @@ def build(course: Path) -> None:
     """Write or renew the sources and releases in the course folder; marks and submissions in it stay."""
     course.mkdir(parents=True, exist_ok=True)
     shutil.copy(ASSIGNMENTS / CONFIG, course / CONFIG)
-    shutil.copytree(ASSIGNMENTS / "kernels", course / "kernels", dirs_exist_ok=True)
+    shutil.copytree(
+        ASSIGNMENTS / "grading",
+        course / "grading",
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    install(course / "packages")
     for name in names():
         (course / "source" / name).mkdir(parents=True, exist_ok=True)
         nbformat.write(read(name), course / "source" / name / f"{name}.ipynb")
         nbgrader(course, "generate_assignment", name, "--create", "--force")
+
+
+def install(folder: Path) -> None:
+    """The package from a wheel, which holds no solution: all of the clone that a submission can see."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as built:
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", built]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        (wheel,) = Path(built).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
 
 
 def nbgrader(course: Path, *words: str) -> None:
