@@ -121,9 +121,9 @@ ICS = {
         ),
     ),
     "untouched": Submission(everything("ics"), solved=False),
-    "sum for mean": wrong("closeness times-too-small", closeness=(".square().mean(1)", ".square().sum(1)")),
+    "sum for mean": wrong("closeness", closeness=(".square().mean(1)", ".square().sum(1)")),
     "signs flipped": wrong(
-        "closeness dispersion critical-beta times-too-small",
+        "closeness dispersion critical-beta",
         closeness=("return (squares", "return -(squares"),
         dispersion=("away = -(", "away = ("),
         critical_beta=("return -alpha", "return alpha"),
@@ -164,7 +164,7 @@ NLN = {
     ),
     "untouched": Submission(everything("nln"), solved=False),
     "off by one": wrong(
-        "latent-part image-part kl combine price",
+        "latent-part image-part kl combine",
         latent_part=("topk(K, largest=False).values.mean(1)", "topk(K + 1, largest=False).values[:, 1:].mean(1)"),
         image_part=(".mean((1, 2))", ".sum(2).mean(1)"),
         kl=("- 1 - log_ratio", "- 1 + log_ratio"),
@@ -174,7 +174,7 @@ NLN = {
         ),
     ),
     "test labels": wrong(
-        "latent-part choose-alpha price order leaks",
+        "latent-part choose-alpha order leaks",
         latent_part=("topk(K, ", "topk(max(1, K - 1), "),
         choose_alpha=(
             "return max(",

@@ -71,7 +71,7 @@ def _metadata(name: str, short: dict) -> dict:
     return known | {"task": False} | ({"points": short["points"]} if grade else {})
 
 
-def build(course: Path) -> None:
+def build(course: Path, of: list[str] | None = None) -> None:
     """Write or renew the sources and releases in the course folder; marks and submissions in it stay."""
     course.mkdir(parents=True, exist_ok=True)
     shutil.copy(ASSIGNMENTS / CONFIG, course / CONFIG)
@@ -82,7 +82,7 @@ def build(course: Path) -> None:
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     install(course / "packages")
-    for name in names():
+    for name in of or names():
         (course / "source" / name).mkdir(parents=True, exist_ok=True)
         nbformat.write(read(name), course / "source" / name / f"{name}.ipynb")
         nbgrader(course, "generate_assignment", name, "--create", "--force")

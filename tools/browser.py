@@ -1,4 +1,4 @@
-"""Find the Chromium that the browser check drives, or install one.
+"""Find the programs that tests drive and pip does not bring, or install them: Chromium, and bubblewrap for the course.
 
 python tools/browser.py
 """
@@ -26,21 +26,29 @@ def find() -> str | None:
     return path if Path(path).exists() else None
 
 
-def install() -> None:
-    """Try the system's package where that is allowed without a password, then playwright's download."""
-    print("browser check: installing Chromium ...", flush=True)
+def from_the_system(package: str) -> list[list[str]]:
+    """The commands that install a package of the system, where that is allowed without a password."""
     sudo = [] if os.getuid() == 0 else ["sudo", "-n"]
-    commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
-    if shutil.which("apt-get") and (not sudo or shutil.which("sudo")):
-        apt = [*sudo, "apt-get"]
-        commands.insert(0, [*apt, "install", "-y", "--no-install-recommends", "chromium"])
-        commands.insert(0, [*apt, "update"])
-    for command in commands:
+    if not shutil.which("apt-get") or (sudo and not shutil.which("sudo")):
+        return []
+    apt = [*sudo, "apt-get"]
+    return [[*apt, "update"], [*apt, "install", "-y", "--no-install-recommends", package]]
+
+
+def install() -> None:
+    """Try the system's package, then playwright's download."""
+    print("browser check: installing Chromium ...", flush=True)
+    for command in [*from_the_system("chromium"), [sys.executable, "-m", "playwright", "install", "chromium"]]:
         if subprocess.run(command, capture_output=True).returncode == 0 and find():
             return
 
 
 def main() -> int:
+    if not shutil.which("bwrap"):
+        for command in from_the_system("bubblewrap"):
+            subprocess.run(command, capture_output=True)
+    if not shutil.which("bwrap"):
+        print("course: bubblewrap could not be installed, so its grading tests will fail", file=sys.stderr)
     if not find():
         install()
     if find():
