@@ -139,7 +139,6 @@ wanted = p.methods.split(",")
 
 # %% tags=["hide-input"]
 import copy
-import shutil
 import time
 from urllib.error import URLError
 
@@ -1108,24 +1107,20 @@ for k, method in tqdm([(k, m) for k in splits for m in wanted], "score", leave=F
             f"{method} {ds.classes[k]}: spread {spread:.2g} on held-out normals, {state}"
         )
 
+
 # %% tags=["hide-input"]
-for k in splits:
-    trained = {
-        method: vars(history[k])
-        | {"terms": {term: v[-1] for term, v in history[k].terms.items()}}
-        for method, history in histories.items()
-    }
-    for method in [method for of, method in seconds if of == k]:
-        trained[method]["scoring_seconds"] = round(seconds[k, method], 4)
-        trained[method]["scored_images"] = len(splits[k].test)
-    for method in models:
-        network = models[method][k].network
-        judged = collapse.of_autoencoder(network, images, splits[k].held_out)
-        trained[method] |= collapse.part(f"{method} {ds.classes[k]}", judged)
-    cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
-    record = records.make("ics", p, ds, ds.classes[k], found[k], trained, *cost)
-    print("recorded in", records.write(record, p.results))
-shutil.rmtree(records.scratch("ics", p), ignore_errors=True)
+def trained(method, k):
+    """What the record says of one training; only what is scored has a time."""
+    network = models[method][k].network
+    judged = collapse.of_autoencoder(network, images, splits[k].held_out)
+    died = collapse.part(f"{method} {ds.classes[k]}", judged)
+    timed = {"seconds": seconds.get((k, method)), "images": len(splits[k].test)}
+    return records.trained(histories[method][k], died, **timed)
+
+
+named = {ds.classes[k]: results_ for k, results_ in found.items()}
+trainings = {ds.classes[k]: {m: trained(m, k) for m in models} for k in splits}
+records.write_run("ics", p, ds, watch, named, trainings)
 
 # %% [markdown]
 # The results of this run, for the class shown:

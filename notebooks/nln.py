@@ -156,7 +156,6 @@ import seaborn as sns
 import torch
 import torch.nn.functional as F
 import torchvision
-from scipy.stats import wilcoxon
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -1156,6 +1155,9 @@ shutil.rmtree(records.scratch("nln", p), ignore_errors=True)
 
 
 # %%
+from novelty_utils.ledger import tables
+
+
 def parsed(table):
     """Results with the fields of their metric as columns: kind, score, at_K, at_alpha,
     scale, choice, epoch."""
@@ -1261,7 +1263,7 @@ summary = pd.DataFrame(
 plain = AUROC[(AUROC.method == "pixels") & (AUROC.at_K == 1)].value
 if len(plain):
     print(f"nearest neighbour in pixel space, no network: {plain.item():.3f}")
-summary.style.format(precision=3, na_rep="–")
+tables.show(summary, precision=3)
 
 # %% mystnb={"figure": {"name": "fig-nln-scores", "caption": "Full scores of the normal and the novel test images, for each model trained, at the run's K and α; the outermost 1 % stand at the edges."}, "image": {"alt": "Histograms of the scores of normal and novel test images, one panel per model"}}
 full = {}
@@ -1370,20 +1372,18 @@ print(f"cross entropy of a perfect copy {of_copy:.3f}")
 
 # %% mystnb={"figure": {"name": "fig-nln-failures", "caption": "The five worst false alarms and the five worst misses of the full score of the last model trained, each above its decoded nearest neighbour."}, "image": {"alt": "Two rows of pictures: five normal images with the highest scores and five novel images with the lowest, above their decoded nearest neighbours"}}
 name = wanted[-1]
-order = np.argsort(full[name])
-alarms = [n for n in order[::-1] if y[n] == 0][:5]
-misses = [n for n in order if y[n] == 1][:5]
-worst = splits[shown].test[torch.tensor(alarms + misses)]
-bank = banks[shown, name]
-z = training.apply(bank.model.encoder, images, worst)
-_, nearest = neighbours.nearest(z, bank.codes, 1)
-rows = {
-    f"{name}: five false alarms, five misses": images[worst].float() / 255,
-    "decoded nearest neighbour": bank.decoded[nearest[:, 0]].unflatten(
-        1, images.shape[1:]
-    ),
-}
-plots.gallery(rows)
+
+
+def look(index):
+    """The images, and what their nearest training codes decode to."""
+    worst, bank = splits[shown].test[index], banks[shown, name]
+    z = training.apply(bank.model.encoder, images, worst)
+    _, nearest = neighbours.nearest(z, bank.codes, 1)
+    decoded = bank.decoded[nearest[:, 0]].unflatten(1, images.shape[1:])
+    return {name: images[worst], "decoded nearest neighbour": decoded}
+
+
+plots.failures(y, full[name], look)
 plt.show()
 
 # %% [markdown]
@@ -1440,7 +1440,7 @@ print(
     f"bank: {len(splits[shown].train)} codes of {L} numbers, {size:.2f} MiB; {machine}"
 )
 cost_table = pd.DataFrame({"one image": costs(1), "100 images at once": costs(100)})
-cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
+tables.show(cost_table.rename_axis("ms per image"), precision=3)
 
 # %% [markdown]
 # ## Beside the paper's tables
@@ -1454,6 +1454,9 @@ cost_table.rename_axis("ms per image").style.format(precision=3, na_rep="–")
 
 
 # %% tags=["hide-input"]
+from novelty_utils.evaluation import statistics
+from novelty_utils.evaluation.statistics import per_class
+
 printed = published.read("nln")
 recorded = records.read_with_reference("nln", p.results)
 every = parsed(records.to_frame(recorded))
@@ -1468,27 +1471,6 @@ AS_SET = {"batch": 128, "loss": "squared", "adversarial": 1.0}
 ours = where(every, arch="paper", tier="demo", **AS_SET)
 SETS = [d for d in ("mnist", "fashion_mnist", "cifar10_jpeg") if d in set(ours.dataset)]
 AS_PRINTED = {"cifar10_jpeg": "cifar10"}
-
-
-def runs_of(dataset, protocol):
-    """Where the numbers come from, in one line."""
-    mine = ours[(ours.dataset == dataset) & (ours.protocol == protocol)]
-    if not len(mine):
-        return f"{dataset}, {protocol}: no recorded run yet"
-    tiers = ", ".join(sorted(set(mine.tier)))
-    by_model = mine[mine.method != "pixels"].groupby("method").seed.unique()
-    seeds = "; ".join(
-        f"{method} {', '.join(map(str, sorted(found)))}"
-        for method, found in by_model.items()
-    )
-    machines = ", ".join([*sorted(set(mine.hardware)), *sorted(set(mine.precision))])
-    return f"{dataset}, {protocol}: {tiers} tier; seeds of {seeds}; {machines}"
-
-
-def per_class(rows):
-    """One value per class, the mean of its seeds: every class counts once."""
-    runs = rows.groupby(["class_name", "seed"]).value.mean()
-    return runs.groupby("class_name").mean()
 
 
 def configuration(dataset, protocol):
@@ -1550,7 +1532,6 @@ NAMES = {
     "codes alone": "codes",
     "training images": "images",
 }
-SHORT = {"mnist": "MNIST", "fashion_mnist": "Fashion", "cifar10_jpeg": "CIFAR (jpeg)"}
 
 
 def score_table(protocol):
@@ -1564,7 +1545,10 @@ def score_table(protocol):
             sized = rows[(size == rows.L) | (rows.method == "pixels")]
             for words, these in with_and_without(sized, method):
                 table, best = scores_of(these, method)
-                about = {"data": SHORT[dataset], "model": f"{method}, {size}{words}"}
+                about = {
+                    "data": tables.DATASETS[dataset],
+                    "model": f"{method}, {size}{words}",
+                }
                 about["n"] = str(len(table))
                 mean = (100 * table.mean(skipna=False)).rename(NAMES)
                 rows_.append(
@@ -1588,13 +1572,6 @@ def with_and_without(rows, method):
     return [(f", {of - gone} of {of} trained", rows), (", the trained alone", alive)]
 
 
-def show(table, special=None):
-    """A table of percentages with one decimal; `special` formats some columns."""
-    if not len(table):
-        return print("no recorded run yet")
-    return table.style.hide(axis="index").format(special, precision=1, na_rep="–")
-
-
 # %% [markdown]
 # ### Every model, every way to score
 #
@@ -1611,15 +1588,17 @@ def show(table, special=None):
 # * **images**: $\alpha = 1$, $K = 1$, with the training images of the neighbours themselves in place of their decodings;
 # * **pixels**: the nearest-neighbour distance in pixel space. No network.
 
-# %% tags=["hide-input"]
-for dataset in SETS:
-    print(runs_of(dataset, "miso"))
-show(score_table("miso"))
 
 # %% tags=["hide-input"]
-for dataset in SETS:
-    print(runs_of(dataset, "simo"))
-show(score_table("simo"))
+def show_scores(protocol):
+    rows = where(ours, protocol=protocol)
+    return tables.show(score_table(protocol), caption=tables.runs(rows))
+
+
+show_scores("miso")
+
+# %% tags=["hide-input"]
+show_scores("simo")
 
 # %% [markdown]
 # ### Tables 3 and 4: the paper's best configurations
@@ -1636,7 +1615,7 @@ def best_configurations():
             paper, model, n, size, weight = configuration(dataset, protocol)
             known = where(printed, table=paper.table, dataset=paper.dataset)
             row = {
-                "": f"{paper.table}, {SHORT[dataset]}",
+                "": f"{paper.table}, {tables.DATASETS[dataset]}",
                 "paper's choice": f"{model}, K={n}, L={size}, α={weight:g}",
                 "paper": 100 * paper.value,
                 "DKNN, paper": 100 * where(known, method="DKNN").value.iloc[0],
@@ -1653,7 +1632,7 @@ def best_configurations():
     return pd.DataFrame(rows_)
 
 
-show(best_configurations())
+tables.show(best_configurations())
 
 # %% [markdown]
 # ### The printed rate and length
@@ -1722,7 +1701,7 @@ def recipes():
             "NLN": at_setting(rows, score, n, weight),
         }
         mine = where(trainings, **these).merge(runs)
-        of_row = {"data": SHORT[key[0]], "protocol": key[1].upper()}
+        of_row = {"data": tables.DATASETS[key[0]], "protocol": key[1].upper()}
         of_row |= {"model": f"{key[2]}, {key[3]}", "recipe": in_words(way)}
         of_row |= {"n": str(len(runs)), "steps": f"{mine.steps.mean():,.0f}"}
         of_row |= {"error": 1000 * mine.rec.mean()}
@@ -1743,7 +1722,7 @@ def recipes():
     return pd.DataFrame(table).drop_duplicates()
 
 
-show(recipes())
+tables.show(recipes())
 
 # %% [markdown]
 # **Nine classes normal.** The printed recipe trains longer and redraws better. On every digit run in full the reconstruction error of the plain autoencoder is then the worse detector, and its codes are the better one.
@@ -1790,7 +1769,7 @@ def increases():
                     mine, _ = scores_of(these, model)
                     mean = mine.mean()
                     row = {
-                        "": f"{table}, {SHORT[dataset]}",
+                        "": f"{table}, {tables.DATASETS[dataset]}",
                         "model": f"{model}, {sizes[0]}{words}",
                     }
                     row |= {
@@ -1803,7 +1782,7 @@ def increases():
     return pd.DataFrame(rows_)
 
 
-show(increases())
+tables.show(increases())
 
 # %% [markdown]
 # ### Table 6: which part helps?
@@ -1814,16 +1793,14 @@ show(increases())
 
 # %% tags=["hide-input"]
 def scores_of_table6(rows):
-    """AUROC per class of the four scores of Table 6, and with the roles as in the code."""
-    grid = rows[(rows["scale"] == "held out") & (rows.at_K == 2)]
+    """The rows of the four scores of Table 6, and of that with the roles as in the code."""
+    grid = where(rows, scale="held out", at_K=2)
     return {
-        "recon": per_class(where(rows, score="recon")),
-        "nln": per_class(where(grid, score="nln", at_alpha=1.0)),
-        "con": per_class(where(grid, score="con", at_alpha=1.0)),
-        "total": per_class(where(grid, score="con", at_alpha=0.9)),
-        "con, roles as in the code": per_class(
-            where(grid, score="con_code", at_alpha=1.0)
-        ),
+        "recon": where(rows, score="recon"),
+        "nln": where(grid, score="nln", at_alpha=1.0),
+        "con": where(grid, score="con", at_alpha=1.0),
+        "total": where(grid, score="con", at_alpha=0.9),
+        "con, roles as in the code": where(grid, score="con_code", at_alpha=1.0),
     }
 
 
@@ -1839,20 +1816,14 @@ def table6():
         for words, rows in with_and_without(mine, "AE-con") if len(mine) else ():
             for score, values in scores_of_table6(rows).items():
                 said = paper[paper.setting.str.endswith(f"score={score}")].value
-                rows_.append(
-                    {
-                        "data": f"{SHORT[dataset]}{words}",
-                        "score": score,
-                        "paper": 100 * said.iloc[0] if len(said) else np.nan,
-                        "ours": 100 * values.mean(),
-                        "± (classes)": 200 * values.std() / len(values) ** 0.5,
-                        "n": str(len(values)),
-                    }
-                )
+                row = {"data": f"{tables.DATASETS[dataset]}{words}", "score": score}
+                row |= {"paper": 100 * said.iloc[0] if len(said) else None}
+                row |= tables.summary(values, "ours")
+                rows_.append(row)
     return pd.DataFrame(rows_)
 
 
-show(table6())
+tables.show(table6())
 
 # %% [markdown]
 # ### The weight α, over all classes
@@ -1969,7 +1940,7 @@ else:
 # ### Where does the gain come from?
 #
 # Differences in AUROC, in points, between two scores of the *same* trained model on the same images, averaged over classes (each the mean of its
-# seeds), with twice the standard error over classes, and on how many classes the first is better. The first row asks whether NLN beats the reconstruction error, and, for
+# seeds), with {ref}`± <statistics>`, and on how many classes the first is better. The first row asks whether NLN beats the reconstruction error, and, for
 # AE-con, the second whether it beats the model's own feature error; the next two, whether its halves would alone (at $K = 1$); then, whether choosing
 # honestly is enough; whether decoding the neighbours adds anything to looking at the training images themselves (at $K = 1$); and the last two, whether
 # the network adds anything to pixels.
@@ -2014,58 +1985,53 @@ def gains(dataset, protocol, method):
     else:
         plain = table["image part alone"]
     table["decodings"] = plain
-    by_pair = {f"{b} − {w}": 100 * (table[b] - table[w]).dropna() for b, w in PAIRS}
-    return size, {pair: gain for pair, gain in by_pair.items() if len(gain) >= 6}
+    by_pair = {
+        f"{b} − {w}": statistics.paired(100 * (table[b] - table[w]).dropna())
+        for b, w in PAIRS
+    }
+    return size, {pair: gain for pair, gain in by_pair.items() if gain.n >= 6}
 
-
-def holm(p_values):
-    """Holm's adjusted p-values, by name."""
-    adjusted, floor = {}, 0.0
-    for n, name in enumerate(sorted(p_values, key=p_values.get)):
-        floor = max(floor, (len(p_values) - n) * p_values[name])
-        adjusted[name] = min(1.0, floor)
-    return adjusted
-
-
-# by hand, times 3, 2 and 1; the last may not fall below the one before it
-by_hand = {"least": 3 / 64, "middle": 1 / 8, "most": 1 / 8}
-assert holm({"most": 3 / 32, "least": 1 / 64, "middle": 1 / 16}) == by_hand
 
 PLACES = [(dataset, protocol) for protocol in ("miso", "simo") for dataset in SETS]
 gained = {(m, *place): gains(*place, m) for m in ("AE", "AE-con") for place in PLACES}
 tests = {
-    (pair, *at): wilcoxon(gain).pvalue
+    (pair, *at): gain.p
     for at, (_, by_pair) in gained.items()
     for pair, gain in by_pair.items()
 }
+
+
+def by_holm(p_values):
+    """Holm's adjusted p values, by name."""
+    return dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
+
+
 of_row = {}
 for question in {pair for pair, *_ in tests}:
-    of_row |= holm({at: value for at, value in tests.items() if at[0] == question})
+    of_row |= by_holm({at: p for at, p in tests.items() if at[0] == question})
 
 
 def gain_table(method):
-    """One row per difference, one column per data set and protocol: "mean ± twice its
-    error, star, (classes won)"."""
+    """One row per difference, one column per data set and protocol: "mean ±, star,
+    (classes won)"."""
     columns = {}
     for dataset, protocol in PLACES:
         size, by_pair = gained[method, dataset, protocol]
         cells = {"L": str(size)}
         for pair, gain in by_pair.items():
-            error = 2 * gain.std() / len(gain) ** 0.5
             star = "*" if of_row[pair, method, dataset, protocol] < 0.05 else ""
-            won = f"{(gain > 0).sum()}/{len(gain)}"
-            cells[pair] = f"{gain.mean():.1f} ± {error:.1f}{star} ({won})"
+            won = f"{gain.won}/{gain.n}"
+            cells[pair] = f"{gain.mean:.1f} ± {gain.half:.1f}{star} ({won})"
         if by_pair:
-            columns[f"{SHORT[dataset]}, {protocol.upper()}"] = cells
-    table = pd.DataFrame(columns)
-    return table.rename_axis(method).style.format(na_rep="–") if len(table) else None
+            columns[f"{tables.DATASETS[dataset]}, {protocol.upper()}"] = cells
+    return tables.show(pd.DataFrame(columns).rename_axis(method))
 
 
 behind = ours[ours.method.isin(["AE", "AE-con"])].drop_duplicates(same)
 if gone := int(behind.collapsed.eq(True).sum()):
     print(f"{len(behind) - gone} of {len(behind)} trained; the others are in the means")
 if tests:
-    below = [sum(v < 0.05 for v in x.values()) for x in (tests, of_row, holm(tests))]
+    below = [sum(v < 0.05 for v in x.values()) for x in (tests, of_row, by_holm(tests))]
     print(f"{len(tests)} tests; p < 0.05: {below[0]} as they are, ", end="")
     print(f"{below[1]} by Holm in each row, {below[2]} by Holm over all")
 gain_table("AE")
@@ -2089,7 +2055,7 @@ readings.figure(claim, of_claim)
 plt.show()
 
 # %% tags=["hide-input"]
-readings.shown(of_claim).style.hide(axis="index")
+tables.show(readings.shown(of_claim))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-readings-simo", "caption": "Table 4 on MNIST, one digit normal: the discriminative AE under every reading, on the digits 8 and 2."}, "image": {"alt": "Dot plot with one row for each reading of the paper, our AUROC as points and the printed value as a line"}}
 claim = readings.claims()["nln-mnist-simo"]
@@ -2099,7 +2065,7 @@ readings.figure(claim, of_claim)
 plt.show()
 
 # %% tags=["hide-input"]
-readings.shown(of_claim).style.hide(axis="index")
+tables.show(readings.shown(of_claim))
 
 # %% [markdown]
 # With one digit normal the answer hangs on a name. The paper's best model there is called "discriminative AE" and not explained. Read as AE-res, it stays more than ten points below what is printed; read as AE-con, it is within two. But the paper
@@ -2139,7 +2105,7 @@ readings.shown(of_claim).style.hide(axis="index")
 # ### Is the gain there?
 #
 # Yes. In the first row of the two tables above, NLN at the paper's $K$ and $\alpha$ is better than the reconstruction error of the same network, in the mean everywhere and
-# on most classes. For the plain autoencoder the mean is more than twice its error over classes on MNIST and on Fashion-MNIST, under both protocols. Corrected for the number of tests, four of nine gains stand: the plain autoencoder's on MNIST under both protocols and on
+# on most classes. For the plain autoencoder the mean is larger than its ± on MNIST and on Fashion-MNIST, under both protocols. Corrected for the number of tests, four of nine gains stand: the plain autoencoder's on MNIST under both protocols and on
 # Fashion-MNIST under SIMO, and AE-con's on MNIST under MISO. The others point the same way. Under SIMO our increases are of the same order as the printed ones of
 # Table 2, within about two points, and closest on MNIST and CIFAR-10. Under MISO they are of the printed size on Fashion-MNIST and larger on MNIST, where our baseline is weaker than the
 # paper's. On the three classes of CIFAR-10 recorded there, the mean is near chance only because they cancel: airplane and bird are ranked clearly the wrong way round,

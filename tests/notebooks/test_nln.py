@@ -160,7 +160,7 @@ def test_a_table_says_how_many_trained_and_gives_the_mean_without_the_others(tab
     monkeypatch.setitem(tables, "ours", ours)
     table = tables["table6"]()
     nine, alone = (
-        table[(table.data == f"Fashion{words}") & (table.score == "con")].iloc[0]
+        table[(table.data == f"Fashion-MNIST{words}") & (table.score == "con")].iloc[0]
         for words in (", 9 of 10 trained", ", the trained alone")
     )
     assert (nine.n, alone.n) == ("10", "9")
@@ -176,7 +176,7 @@ def test_a_table_says_how_many_trained_and_gives_the_mean_without_the_others(tab
 
 def test_the_recipes_are_compared_on_the_same_classes(tables):
     table = tables["recipes"]()
-    vae = table[(table.data == "Fashion") & (table.model == "VAE, 32")]
+    vae = table[(table.data == "Fashion-MNIST") & (table.model == "VAE, 32")]
     assert list(zip(vae.recipe, vae.n, strict=True)) == [("short", "3"), ("printed", "3"), ("printed", "10")]
     short, printed, every = vae.to_dict("records")
     assert (short["steps"], printed["steps"]) == ("1,008", "2,100")
