@@ -18,8 +18,8 @@ setup: .venv/.installed  ## create .venv from the pinned requirements
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-book: setup  ## run the notebooks in their smallest tier and build the book into _build/html
-	@$(BIN)/python tools/book.py
+book: setup  ## run the notebooks on embedded data and build the book into _build/html; RUNS=FILE for other runs
+	@$(BIN)/python tools/book.py $(RUNS)
 
 check: lint  ## lint, pairing and the tests that need no training and no records
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/book -m "not slow and not prose" -n logical --maxprocesses 4 --dist loadfile

@@ -1,13 +1,15 @@
-"""Build the book: run every notebook in its smallest tier, then let jupyter-book render the pages.
+"""Build the book: run the notebooks as a file of runs says, then let jupyter-book render the pages.
 
-    python tools/book.py
+    python tools/book.py                  # book/runs.yml: the smallest tier, on embedded data
+    python tools/book.py book/demo.yml    # another edition
 
-Everything lands in _build: executed/ (runs with their records, kept while nothing they depend on changes), src/ (what
-jupyter-book reads) and html/ (the book).
+Everything lands in _build: executed/ (runs with their records, kept while nothing they depend on changes; one that was
+cut off goes on from its checkpoints), src/ (what jupyter-book reads) and html/ (the book).
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -21,18 +23,21 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import jupytext
 import nbformat
 import papermill  # noqa: F401  its progress bar is set up before TQDM_DISABLE is
+import yaml
 from dask.system import CPU_COUNT
 
 import coverage_page
+import editions
 import ledger_page
 import peeking_page
 import second_looks_page
 from crossref import ROOT
+from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
 from novelty_utils.ledger import claims
 from novelty_utils.records import provenance, replications, store
@@ -40,54 +45,80 @@ from novelty_utils.runs import execution
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
 STAGE, EXECUTED, HTML = BUILD / "src", BUILD / "executed", BUILD / "html"
-SMOKE = {"tier": "smoke"}  # with the data set that the notebook has by default, an embedded one
+SMALL = Path("book/runs.yml")
+SMOKE = {"tier": "smoke"}  # where the file of runs names no other
 
 
 class BookError(RuntimeError):
     """The book could not be built: one line that says why."""
 
 
-def execute(source: Path) -> Path:
+class Run(NamedTuple):
+    """One notebook to execute for one page."""
+
+    page: str
+    source: Path
+    parameters: dict[str, str]
+
+
+def asked(edition: editions.Edition) -> list[Run]:
+    """Every notebook with the parameters of its page, then the further runs. Raises InputError for an unknown one."""
+    sources = {path.stem: path for path in sorted(Path("notebooks").glob("*.py"))}
+    if unknown := {*edition.pages, *(one.of for one in edition.further)} - sources.keys():
+        raise InputError(f"there is no notebook {', '.join(sorted(unknown))}: choose from {', '.join(sources)}")
+    pages = [Run(name, path, edition.pages.get(name, {})) for name, path in sources.items()]
+    return pages + [Run(one.page, sources[one.of], one.parameters) for one in edition.further]
+
+
+def execute(run: Run) -> Path:
     """Run one notebook with MyST kept, or find the run of exactly this state of affairs again.
 
     Returns the executed .ipynb; its metadata has the entry `run` (see `_describe`). Raises RunError or InputError.
     """
-    folder = EXECUTED / source.stem
-    done = folder / f"{_key(source)}.ipynb"
+    folder = EXECUTED / run.page / _key(run)
+    done = folder / f"{run.page}.ipynb"
     if done.exists():
-        print(f"{source}: nothing has changed since its last run", flush=True)
+        print(f"{run.page}: nothing has changed since its last run", flush=True)
         return done
-    shutil.rmtree(folder, ignore_errors=True)  # with its checkpoints: none made by other code may be resumed
-    folder.mkdir(parents=True)
-    plain, run = folder / f"{source.stem}.ipynb", folder / "run.ipynb"
-    nbformat.write(jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
-    parameters, values = execution.check(plain, SMOKE | {"results": str(folder / "results")})
-    values = {"dataset": parameters.dataset} | values
-    print(f"{source}: running it with {_show(values)} ...", flush=True)
+    for other in set((EXECUTED / run.page).glob("*")) - {folder}:  # checkpoints of other code may not be resumed
+        shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain, executed = folder / f"{run.source.stem}.ipynb", folder / "run.ipynb"
+    nbformat.write(jupytext.reads(run.source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
+    values = _values(plain, run.parameters | {"results": str(folder / "results")})
+    print(f"{run.page}: running {run.source} {_show(values)} ...", flush=True)
     started = time.perf_counter()
-    execution.run_papermill(plain, values, run)
+    execution.run_papermill(plain, values, executed)
     seconds = round(time.perf_counter() - started)
-    _describe(run, source, values, seconds)
-    print(f"{source}: done in {seconds} s", flush=True)
-    return run.replace(done)
+    _describe(executed, run.source, values, seconds)
+    print(f"{run.page}: done in {seconds} s", flush=True)
+    return executed.replace(done)
 
 
-def execute_all(sources: list[Path]) -> dict[str, Path]:
+def _values(notebook: Path, parameters: dict[str, str]) -> dict[str, Any]:
+    """What is injected into a notebook; nothing into one that trains nothing and has no parameters."""
+    if not any("parameters" in cell.tags for cell in notebook_cells.code_cells(notebook)):
+        return {}
+    checked, values = execution.check(notebook, SMOKE | parameters)
+    return {"dataset": checked.dataset} | values
+
+
+def execute_all(runs: list[Run]) -> dict[str, Path]:
     """`execute`, one notebook per core: on networks of the smallest tier several threads only wait for each other."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with ProcessPoolExecutor(min(CPU_COUNT, len(sources)), get_context("spawn")) as pool:
-        running = [pool.submit(execute, source) for source in sources]
+    with ProcessPoolExecutor(min(CPU_COUNT, len(runs)), get_context("spawn")) as pool:
+        running = [pool.submit(execute, run) for run in runs]
         try:
-            return {source.stem: run.result() for source, run in zip(sources, running, strict=True)}
+            return {run.page: done.result() for run, done in zip(runs, running, strict=True)}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _key(source: Path) -> str:
+def _key(run: Run) -> str:
     """Changes with everything that can change the outcome of a run."""
-    digest = hashlib.sha256(f"{sys.version} {sorted(SMOKE.items())}".encode())
-    for path in [source, Path("requirements.txt"), Path(__file__), *_files("novelty_utils"), *_files("results")]:
+    digest = hashlib.sha256(f"{sys.version} {sorted((SMOKE | run.parameters).items())}".encode())
+    for path in [run.source, Path("requirements.txt"), Path(__file__), *_files("novelty_utils"), *_files("results")]:
         digest.update(f"\n{path.name} ".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
@@ -123,22 +154,27 @@ def _show(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items() if name != "results")
 
 
-def stage(executed: dict[str, Path]) -> None:
+def stage(executed: dict[str, Path], further: list[editions.Further]) -> None:
     """Lay out in _build/src what jupyter-book reads: pages, configuration, executed notebooks, runtimes, ledger."""
+    papers = sorted(path.stem for path in Path("notebooks").glob("*.py"))
     shutil.rmtree(STAGE, ignore_errors=True)
     shutil.copytree("book", STAGE / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(name, STAGE)
+    shutil.copy("_config.yml", STAGE)
+    toc = yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8"))
+    (STAGE / "_toc.yml").write_text(yaml.safe_dump(editions.contents(toc, further)), encoding="utf-8")
     (STAGE / "notebooks").mkdir()
     for name, path in executed.items():
         shutil.copy(path, STAGE / "notebooks" / f"{name}.ipynb")
+    for one in further:
+        shown = editions.page(nbformat.read(executed[one.page], as_version=4), one)
+        nbformat.write(shown, STAGE / "notebooks" / f"{one.page}.ipynb")
     (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
     (STAGE / "book" / "speeds.md").write_text(_speeds(Path("results/bench")), encoding="utf-8")
-    (STAGE / "book" / "times.md").write_text(_times(executed), encoding="utf-8")
+    (STAGE / "book" / "times.md").write_text(_times(papers), encoding="utf-8")
     coverage_page.write_parts(STAGE / "book", "results")
     peeking_page.write_parts(STAGE / "book", "results")
     table = claims.ledger("results")
-    ledger_page.write_parts(STAGE / "book", table, replications.read("results", *executed))
+    ledger_page.write_parts(STAGE / "book", table, replications.read("results", *papers))
     second_looks_page.write_parts(STAGE / "book", table, "results", ledger_page.NAMES)
 
 
@@ -207,9 +243,11 @@ def render() -> None:
 def main() -> int:
     os.chdir(ROOT)
     os.environ["TQDM_DISABLE"] = "1"  # for the kernels: a progress bar has no place on a page
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("runs", nargs="?", type=Path, default=SMALL, help=f"the file of runs (default: {SMALL})")
     try:
-        sources = sorted(Path("notebooks").glob("*.py"))
-        stage(execute_all(sources))
+        edition = editions.read(parser.parse_args().runs)
+        stage(execute_all(asked(edition)), edition.further)
         render()
     except (InputError, execution.RunError, BookError) as error:
         print(f"make book: {error}", file=sys.stderr)

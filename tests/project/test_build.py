@@ -6,8 +6,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import book
+import editions
+from novelty_utils.errors import InputError
 from novelty_utils.records import store
 from novelty_utils.runs import execution
 
@@ -42,6 +46,9 @@ print(tier, results, Path("novelty_utils/room.py").read_text())
 """
 
 
+X = book.Run("x", Path("notebooks/x.py"), {})
+
+
 @pytest.fixture
 def clone(tmp_path, monkeypatch) -> Path:
     """A small clone, as the current folder."""
@@ -61,19 +68,19 @@ def clone(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_notebook_runs_in_the_smoke_tier_with_myst_kept_and_is_then_reused(clone, capsys):
-    path = book.execute(Path("notebooks/x.py"))
+    path = book.execute(X)
     notebook = nbformat.read(path, as_version=4)
     assert "{eq}`eq-x`" in notebook.cells[0].source
     injected = next(cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", []))
     assert "hide-input" in injected.metadata.tags
-    assert notebook.cells[-1].outputs[0].text == "smoke _build/executed/x/results 1\n"
+    assert notebook.cells[-1].outputs[0].text == f"smoke {path.parent}/results 1\n"
     assert "papermill" not in notebook.metadata
     assert notebook.metadata.run.parameters == "dataset=digits, tier=smoke"
     before = path.stat().st_mtime_ns
     capsys.readouterr()
-    assert book.execute(Path("notebooks/x.py")).stat().st_mtime_ns == before
+    assert book.execute(X).stat().st_mtime_ns == before
     assert "nothing has changed" in capsys.readouterr().out
-    book.stage({"x": path})
+    book.stage({"x": path}, [])
     assert Path("_build/src/notebooks/x.ipynb").read_bytes() == path.read_bytes()
     table = Path("_build/src/book/runtimes.md").read_text().splitlines()
     assert table[0].startswith("| notebook | parameters | seconds |")
@@ -85,49 +92,132 @@ def test_a_notebook_runs_in_the_smoke_tier_with_myst_kept_and_is_then_reused(clo
     "name", ["notebooks/x.py", "novelty_utils/room.py", "results/x/record.json", "requirements.txt"]
 )
 def test_whatever_a_run_depends_on_makes_it_run_again(clone, name):
-    before = book._key(Path("notebooks/x.py"))
+    before = book._key(X)
     (clone / name).write_text((clone / name).read_text() + "\n")
-    assert book._key(Path("notebooks/x.py")) != before
+    assert book._key(X) != before
 
 
 @pytest.mark.parametrize("name", ["novelty_utils/new.py", "novelty_utils/published/new.csv", "results/x/new.json"])
 def test_a_new_file_makes_it_run_again_too(clone, name):
-    before = book._key(Path("notebooks/x.py"))
+    before = book._key(X)
     (clone / name).parent.mkdir(parents=True, exist_ok=True)
     (clone / name).write_text("")
-    assert book._key(Path("notebooks/x.py")) != before
+    assert book._key(X) != before
 
 
 def test_checkpoints_and_compiled_files_do_not(clone):
-    before = book._key(Path("notebooks/x.py"))
+    before = book._key(X)
     for name in ("results/.checkpoints/a.pt", "novelty_utils/__pycache__/room.pyc"):
         (clone / name).parent.mkdir(parents=True)
         (clone / name).write_text("")
-    assert book._key(Path("notebooks/x.py")) == before
+    assert book._key(X) == before
 
 
 def test_a_failing_cell_fails_the_build_in_one_line_and_leaves_no_run(clone):
     (clone / "notebooks" / "x.py").write_text(NOTEBOOK + "\n# %%\nraise KeyError('who knows')\n")
     with pytest.raises(execution.RunError) as error:
-        book.execute(Path("notebooks/x.py"))
+        book.execute(X)
     assert "\n" not in str(error.value)
     assert "KeyError: 'who knows'" in str(error.value)
-    assert [path.name for path in sorted(Path("_build/executed/x").glob("*.ipynb"))] == ["run.failed.ipynb", "x.ipynb"]
+    left = sorted(path.name for path in Path("_build/executed/x").glob("*/*.ipynb"))
+    assert left == ["run.failed.ipynb", "x.ipynb"]
 
 
 def test_of_several_notebooks_each_is_run_and_a_failure_is_told_in_one_line(clone, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (clone / "notebooks" / "y.py").write_text(NOTEBOOK)
-    sources = [Path("notebooks/x.py"), Path("notebooks/y.py")]
-    assert [path.parent.name for path in book.execute_all(sources).values()] == ["x", "y"]
-    sources[1].write_text(NOTEBOOK + "\n# %%\nraise KeyError('who knows')\n")
+    runs = book.asked(editions.Edition())
+    assert [path.name for path in book.execute_all(runs).values()] == ["x.ipynb", "y.ipynb"]
+    runs[1].source.write_text(NOTEBOOK + "\n# %%\nraise KeyError('who knows')\n")
     with pytest.raises(execution.RunError, match="KeyError: 'who knows'"):
-        book.execute_all(sources)
+        book.execute_all(runs)
+
+
+def test_an_edition_says_with_which_parameters_a_page_is_made_and_which_further_runs_there_are(clone):
+    (clone / "book" / "runs.yml").write_text(
+        "pages: {x: {class_name: '5'}}\nfurther: [{of: x, name: demo, title: Another tier, parameters: {tier: demo}}]\n"
+    )
+    edition = editions.read(Path("book/runs.yml"))
+    runs = book.asked(edition)
+    assert [(run.page, run.parameters) for run in runs] == [("x", {"class_name": "5"}), ("x_demo", {"tier": "demo"})]
+    executed = book.execute_all(runs)
+    assert nbformat.read(executed["x"], 4).metadata.run.parameters == "dataset=digits, tier=smoke, class_name=5"
+    assert nbformat.read(executed["x_demo"], 4).cells[-1].outputs[0].text.startswith("demo ")
+    book.stage(executed, edition.further)
+    toc = yaml.safe_load(Path("_build/src/_toc.yml").read_text())
+    assert toc["chapters"] == [{"file": "notebooks/x", "sections": [{"file": "notebooks/x_demo"}]}]
+    shown = nbformat.read("_build/src/notebooks/x_demo.ipynb", 4)
+    assert shown.cells[0].source.startswith("# Another tier\n") and "`tier=demo`" in shown.cells[0].source
+    assert shown.cells[-1].outputs[0].text.startswith("demo ")
+    assert "(eq)=" not in str(shown.cells)
+
+
+def test_a_page_of_a_further_run_keeps_what_was_put_out_and_the_headings_that_lead_there():
+    figure = {"mystnb": {"figure": {"name": "fig-a", "caption": "C"}}}
+    cells = [
+        new_markdown_cell("# Title"),
+        new_markdown_cell("(label)=\n## Empty\ntext"),
+        new_code_cell("x = 1"),
+        new_markdown_cell("## Full\n```bash\n## no heading\n```\n### Inner\ntext {eq}`eq-a`"),
+        new_code_cell("plot()", outputs=[new_output("stream", text="1")], metadata=figure),
+        new_markdown_cell("### Next"),
+        new_code_cell("2", outputs=[new_output("stream", text="2")], metadata={"tags": ["hide-input"]}),
+    ]
+    one = editions.Further(of="x", name="of_five", title="Five", parameters={"class_name": "5"})
+    page = editions.page(new_notebook(cells=cells), one)
+    assert [cell.source for cell in page.cells[1:]] == ["## Full", "### Inner", "plot()", "### Next", "2"]
+    assert page.cells[3].metadata == {
+        "mystnb": {"figure": {"name": "fig-a-of-five", "caption": "C"}},
+        "tags": ["hide-input"],
+    }
+    assert page.cells[5].metadata.tags == ["hide-input"]
+    assert cells[4].metadata == figure  # the run itself is left alone
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pages: [", "is not YAML"),
+        ("pages: {x: {seed: 1}}", r"pages\.x\.seed: Input should be a valid string"),
+        ("further: [{of: x, name: A b, title: T, parameters: {}}]", r"further\.0\.name: String should match"),
+        ("page: {}", "page: Extra inputs are not permitted"),
+        (
+            "further: [{of: x, name: a, title: T, parameters: {}}, {of: x, name: a, title: T, parameters: {}}]",
+            "x_a twice",
+        ),
+    ],
+)
+def test_a_file_of_runs_that_cannot_be_read_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "runs.yml").write_text(text)
+    with pytest.raises(InputError, match=message) as refused:
+        editions.read(tmp_path / "runs.yml")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_run_of_a_notebook_that_is_not_there_is_refused(clone):
+    with pytest.raises(InputError, match="there is no notebook z: choose from x"):
+        book.asked(editions.Edition(pages={"z": {}}))
+    with pytest.raises(InputError, match=r"RUNS=gone\.yml cannot be read"):
+        editions.read(Path("gone.yml"))
+
+
+def test_a_notebook_without_parameters_is_run_as_it_is(clone):
+    (clone / "notebooks" / "y.py").write_text("# %% [markdown]\n# # Evidence\n\n# %%\nprint('nothing is trained')\n")
+    executed = nbformat.read(book.execute(book.Run("y", Path("notebooks/y.py"), {})), 4)
+    assert executed.cells[-1].outputs[0].text == "nothing is trained\n"
+
+
+def test_a_run_that_was_cut_off_keeps_its_folder_and_one_of_other_code_is_cleared(clone):
+    folder = Path("_build/executed/x")
+    (folder / book._key(X) / "results").mkdir(parents=True)
+    (folder / "other").mkdir()
+    book.execute(X)
+    assert [path.name for path in folder.iterdir()] == [book._key(X)]
 
 
 def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(clone):
     (clone / "notebooks" / "x.py").write_text(NOTEBOOK.replace("{eq}", "{doc}"))
-    book.stage({"x": book.execute(Path("notebooks/x.py"))})
+    book.stage({"x": book.execute(X)}, [])
     with pytest.raises(book.BookError, match=r"(?s)WARNING: .*eq-x.*jupyter-book found faults"):
         book.render()
 
