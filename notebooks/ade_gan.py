@@ -1263,22 +1263,25 @@ records.write_run("ade_gan", p, ds, watch, named, summary)
 # ### This run
 
 # %% tags=["hide-input"]
-this_run = pd.DataFrame([r.model_dump() for r in found[shown] if r.metric == "auroc"])
-this_run["95 % interval"] = [
-    f"{a:.3f} to {b:.3f}" for a, b in this_run[["low", "high"]].values
+from novelty_utils.evaluation.statistics import per_class
+from novelty_utils.ledger import tables
+
+of = {r.method: r for r in found[shown] if r.metric == "auroc"}
+this_run = [
+    {
+        "method": method,
+        "AUROC": r.value,
+        "95 % interval": f"{r.low:.3f} to {r.high:.3f}",
+    }
+    for method, r in of.items()
 ]
-this_run = this_run[["method", "value", "95 % interval"]].rename(
-    columns={"value": "AUROC"}
-)
-this_run.style.hide(axis="index").format(precision=3)
+tables.show(pd.DataFrame(this_run), precision=3)
 
 # %% [markdown]
 # This is one class and one seed. What the page says rests on the recorded runs; see "Beside the paper's results".
 
+
 # %% tags=["hide-input"]
-of = {r.method: r for r in found[shown] if r.metric == "auroc"}
-
-
 def direction(result):
     """Where an AUROC lies, by its interval: points the right way, the wrong way, or neither."""
     if result.low <= 0.5 <= result.high:
@@ -1463,17 +1466,15 @@ plt.show()
 # %% [markdown]
 # ### Failures
 
+
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "The five worst false alarms and the five worst misses of R1 in this run, with their reconstructions.", "name": "fig-ade-failures"}, "image": {"alt": "Two rows of ten pictures: five normal images with the highest scores and five novel ones with the lowest, above their reconstructions"}}
-order = np.argsort(scored[shown]["R1"])
-alarms = [n for n in order[::-1] if y[n] == 0][:5]
-misses = [n for n in order if y[n] == 1][:5]
-worst = splits[shown].test[torch.tensor([*alarms, *misses])]
-plots.gallery(
-    {
-        "five false alarms, five misses": images[worst],
-        "G(E(x))": training.apply(network, images, worst),
-    }
-)
+def look(index):
+    """The images, and what G makes of their codes."""
+    worst = splits[shown].test[index]
+    return {"R1": images[worst], "G(E(x))": training.apply(network, images, worst)}
+
+
+plots.failures(y, scored[shown]["R1"], look)
 plt.show()
 
 # %% [markdown]
@@ -1489,13 +1490,6 @@ plt.show()
 # %% tags=["hide-input"]
 AS_SET = {"recon_norm": "l2", "alpha": 1.0, "gamma": 10.0, "variant": "default"}
 AS_SET |= {"width": 16, "batch": 32}
-SHORT = {
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10_jpeg": "CIFAR (jpeg)",
-    "cifar10": "CIFAR-10",
-    "digits": "digits",
-}
 NORMS = {"l2": "as printed", "rms": "per pixel", "mse": "squared, per pixel"}
 printed = published.read("ade_gan")
 
@@ -1510,6 +1504,7 @@ def with_feature(record):
 read_records = records.read_with_reference("ade_gan", p.results)
 recorded = records.to_frame([with_feature(record) for record in read_records])
 recorded = recorded[recorded.tier != "smoke"]
+recorded = tables.ordered(recorded, dataset=tables.DATASETS, recon_norm=NORMS)
 every_length = where(recorded, protocol="miso")
 usual_length = recorded.dataset.map(CLUSTER_GAN).fillna(64)  # where d was not varied
 recorded = recorded[recorded.d == usual_length]
@@ -1523,75 +1518,34 @@ per_pixel = records.one_tier(where(usual, **AS_SET | PER_PIXEL), "dataset", "n_c
 both = pd.concat([main, where(per_pixel, n_c=10)])
 
 
-def runs_of(rows):
-    """Where the numbers come from, in one line."""
-    if not len(rows):
-        return "no recorded run yet"
-    tiers, seeds = sorted(set(rows.tier)), sorted(set(rows.seed.tolist()))
-    machines = ", ".join([*sorted(set(rows.hardware)), *sorted(set(rows.precision))])
-    return f"{', '.join(tiers)} tier, seeds {seeds}, {machines}"
-
-
-def per_class(rows, method, metric="auroc"):
-    """One value per novel class, averaged over seeds."""
-    return where(rows, method=method, metric=metric).groupby("class_name").value.mean()
-
-
-def show(table):
-    """A table of percentages with one decimal."""
-    if not len(table):
-        return print("no recorded run yet")
-    return table.style.hide(axis="index").format(precision=1, na_rep="–")
-
-
 # %% [markdown]
 # ### Table 1: MNIST, digit by digit
 #
-# AUROC in percent, with the digit of the row as the novelty. **GPND** is the best of the other methods in the paper's table. R1 to R3, "error" and "pattern" are scores of the same runs. The last row is twice the standard error over digits, each the mean of its seeds.
+# AUROC in percent, with the digit of the row as the novelty. **GPND** is the best of the other methods in the paper's table. R1 to R3, "error" and "pattern" are scores of the same runs. Each digit is the mean of its seeds; the last rows are {ref}`± and σ <statistics>`.
 
 # %% tags=["hide-input"]
 METHODS = ("R1", "R2", "R3", "R1, empirical", "error", "pattern", "pixels")
 
 
-def printed_auroc(dataset, method):
-    """Printed AUROC by class, its mean not among them."""
-    rows = where(printed, table="Table 1", dataset=dataset, method=method)
-    return rows[rows.class_name != "mean"].set_index("class_name").value
-
-
-def with_mean(table):
-    """The table with a row of means over classes and one of twice their standard error."""
-    values = table.drop(columns="novel").astype(float)
-    mean = {"novel": "mean"} | values.mean().to_dict()
-    error = {"novel": "±"} | (2 * values.std() / values.count() ** 0.5).to_dict()
-    last = [mean, error] if len(table) > 2 else [mean]
-    return pd.concat([table, pd.DataFrame(last)], ignore_index=True)
-
-
-def class_table(rows, dataset):
-    """One row per novel class: printed values where there are any, and ours."""
-    rows = where(rows, dataset=dataset)
+def show_classes(rows, dataset):
+    """Per novel class what is printed, and our scores."""
+    rows = where(rows, dataset=dataset, metric="auroc")
     if not len(rows):
-        return rows
-    columns = {
-        "paper": printed_auroc(dataset, "ADe-GAN"),
-        "GPND": printed_auroc(dataset, "GPND"),
-    }
-    columns |= {method: per_class(rows, method) for method in METHODS}
-    table = 100 * pd.DataFrame(columns).dropna(axis=1, how="all")
-    table = table[table.index.isin(rows.class_name)]
-    return with_mean(table.rename_axis("novel").reset_index())
+        return print(f"{tables.DATASETS[dataset]}: {tables.NOTHING}")
+    paper = where(printed, table="Table 1", dataset=dataset)
+    table = tables.beside(rows, ["ADe-GAN", "GPND", *METHODS], paper)
+    return tables.show(
+        table.rename_axis(index="novel class"), caption=tables.runs(rows)
+    )
 
 
-print("MNIST:", runs_of(where(main, dataset="mnist")))
-show(class_table(main, "mnist"))
+show_classes(main, "mnist")
 
 # %% [markdown]
-# The same with eq. 7 per pixel, on the digits that were run; "mean" and ± are over these.
+# The same with eq. 7 per pixel, on the digits that were run; the last rows are over these.
 
 # %% tags=["hide-input"]
-print("MNIST:", runs_of(where(per_pixel, dataset="mnist", n_c=10)))
-show(class_table(where(per_pixel, n_c=10), "mnist"))
+show_classes(where(per_pixel, n_c=10), "mnist")
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "Table 1 as a picture: AUROC per novel digit. Grey bars: printed for ADe-GAN. Filled circles: R1. Hollow circles: R1 with eq. 7 per pixel, where it was run. Crosses: the error alone. Triangles: the pattern alone. Dashes: distance to the nearest training image. Dotted: chance.", "name": "fig-ade-table1"}, "image": {"alt": "Bars of the printed AUROC for each digit with markers for our R1, error alone, pattern alone and pixel neighbours, and a dotted line at one half"}}
 MARKS = {
@@ -1606,19 +1560,23 @@ def class_figure(axis, dataset):
     """Printed values as bars, ours as markers, one column per class."""
     rows = where(main, dataset=dataset)
     classes = sorted(set(rows.class_name))
-    bars = 100 * printed_auroc(dataset, "ADe-GAN").reindex(classes)
+    bars = where(printed, table="Table 1", dataset=dataset, method="ADe-GAN")
+    bars = 100 * bars.set_index("class_name").value.reindex(classes)
     axis.bar(
         classes, bars, color="lightgray", label="printed" if bars.notna().any() else ""
     )
     for method, how in MARKS.items():
-        values = 100 * per_class(rows, method).reindex(classes)
-        axis.scatter(classes, values, label=method, zorder=3, **how)
-    values = 100 * per_class(where(per_pixel, n_c=10, dataset=dataset), "R1")
+        values = per_class(rows, method=method, metric="auroc")
+        axis.scatter(
+            classes, 100 * values.reindex(classes), label=method, zorder=3, **how
+        )
+    rows = where(per_pixel, n_c=10, dataset=dataset)
+    values = 100 * per_class(rows, method="R1", metric="auroc")
     if len(values):
         hollow = {"facecolors": "none", "edgecolors": "C0"}
         axis.scatter(values.index, values, label="R1, per pixel", zorder=3, **hollow)
     axis.axhline(50, linestyle=":", color="gray")
-    axis.set(ylabel="AUROC in %", ylim=(0, 100), title=SHORT[dataset])
+    axis.set(ylabel="AUROC in %", ylim=(0, 100), title=tables.DATASETS[dataset])
     axis.tick_params("x", rotation=30 if max(map(len, classes)) > 2 else 0, labelsize=8)
 
 
@@ -1681,16 +1639,18 @@ plt.show()
 
 
 # %% tags=["hide-input"]
+AUROCS = {"AUROC, a third": "auroc;after=third", "AUROC, all": "auroc"}
+HELD_OUT = {"a third": "error;held_out;after=third", "all": "error;held_out"}
+
+
 def longer(rows):
     """Per length and digit: AUROC and held-out error after a third of the steps and after all."""
-    names = {"auroc;after=third": "AUROC, a third", "auroc": "AUROC, all"}
-    names |= {"error;held_out;after=third": "held-out error, a third"}
-    names |= {"error;held_out": "held-out error, all"}
-    rows = rows[rows.metric.isin(names)]
-    table = rows.groupby(["d", "class_name", "metric"]).value.mean().unstack()
-    table = table.reindex(columns=list(names)).rename(columns=names)
-    table[["AUROC, a third", "AUROC, all"]] *= 100
-    return table.rename_axis(["numbers", "novel"]).reset_index()
+    by, rows = ["d", "class_name"], rows.sort_values(["d", "class_name"])
+    aurocs = {name: {"metric": metric} for name, metric in AUROCS.items()}
+    errors = {f"held-out error, {k}": {"metric": v} for k, v in HELD_OUT.items()}
+    table = tables.overview(rows, by, aurocs)
+    table = table.join(tables.overview(rows, by, errors, scale=1)[list(errors)])
+    return table.drop(columns="n").rename(columns={"d": "numbers", "class": "novel"})
 
 
 longer_table = longer(alone_at)
@@ -1699,7 +1659,7 @@ for numbers, rows in longer_table.groupby("numbers"):
     print(
         f"{numbers} numbers: three times the training finds {worse} of {len(rows)} digits worse"
     )
-longer_table.style.hide(axis="index").format(precision=2)
+tables.show(longer_table, precision=2)
 
 # %% [markdown]
 # ### Fig. 3: Fashion-MNIST
@@ -1709,8 +1669,7 @@ longer_table.style.hide(axis="index").format(precision=2)
 # %% tags=["hide-input"]
 panels = [d_ for d_ in ("fashion_mnist", "cifar10_jpeg") if d_ in set(main.dataset)]
 for dataset in panels:
-    print(f"{SHORT[dataset]}:", runs_of(where(main, dataset=dataset)))
-    display(show(class_table(main, dataset)))  # noqa: F821
+    display(show_classes(main, dataset))  # noqa: F821
 
 # %% tags=["hide-input"] mystnb={"figure": {"caption": "As the paper's Fig. 3, for the classes that were run: AUROC per novel class. Markers as in the figure of Table 1.", "name": "fig-ade-fig3"}, "image": {"alt": "Markers per class: R1, error alone, pattern alone and pixel neighbours, with a dotted line at one half"}}
 if panels:
@@ -1729,31 +1688,42 @@ if panels:
 
 
 # %% tags=["hide-input"]
+def of_digits(digits):
+    """What picks the columns of three scores for each of some digits."""
+    return {
+        f"{digit}: {method}": {"class_name": digit, "method": method, "metric": "auroc"}
+        for digit in digits
+        for method in ("R1", "error", "pattern")
+    }
+
+
+def of_health(*names):
+    """What picks the columns of some measures of health."""
+    return {name: {"method": "health", "metric": name} for name in names}
+
+
+def collapsed(rows):
+    """How many runs collapsed, of how many."""
+    values = where(rows, method="health", metric="collapsed").value
+    return f"{int(values.sum())} of {len(values)}" if len(values) else "not run"
+
+
 def pattern_table(rows):
     """One row per n_c: the printed mean, and ours on the digits that were run for several."""
-    digits = sorted(set(rows[rows.n_c != 10].class_name))
-    rows = rows[rows.class_name.isin(digits)]
-    print(runs_of(rows))
-    table = []
-    for text, value in (
-        where(printed, table="Table 2").set_index("setting").value.items()
-    ):
-        here = rows[rows.n_c == int(text.removeprefix("n_c="))]
-        row = {"n_c": text.removeprefix("n_c="), "paper": 100 * value}
-        for digit in digits:
-            for method in ("R1", "error", "pattern"):
-                mine = per_class(where(here, class_name=digit), method)
-                row[f"{digit}: {method}"] = 100 * mine.mean()
-        for metric in ("patterns used", "NMI"):
-            row[metric] = per_class(here, "health", metric).mean()
-        collapsed = where(here, method="health", metric="collapsed").value
-        many = len(collapsed)
-        row["collapsed"] = f"{int(collapsed.sum())} of {many}" if many else "not run"
-        table.append(row)
+    digits, table = sorted(set(rows.class_name)), []
+    for cell in where(printed, table="Table 2").itertuples():
+        number = cell.setting.removeprefix("n_c=")
+        here = where(rows, n_c=int(number))
+        row = {"n_c": number, "paper": 100 * cell.value}
+        row |= tables.means(here, of_digits(digits))
+        row |= tables.means(here, of_health("patterns used", "NMI"), scale=1)
+        table.append(row | {"collapsed": collapsed(here)})
     return pd.DataFrame(table)
 
 
-show(pattern_table(where(per_pixel, dataset="mnist", seed=0)))
+rows = where(per_pixel, dataset="mnist", seed=0)
+rows = rows[rows.class_name.isin(rows[rows.n_c != 10].class_name)]
+tables.show(pattern_table(rows), caption=tables.runs(rows))
 
 # %% [markdown]
 # ### Health of the recorded runs
@@ -1764,20 +1734,14 @@ show(pattern_table(where(per_pixel, dataset="mnist", seed=0)))
 # %% tags=["hide-input"]
 def health_table(rows):
     """One row per data set and norm: the measures of health, averaged over its runs."""
-    table = []
-    groups = where(rows, method="health").groupby(["dataset", "recon_norm"], sort=False)
-    for (dataset, recon_norm), group in groups:
-        by_class = group.groupby(["metric", "class_name"], sort=False).value.mean()
-        values = by_class.groupby("metric", sort=False).mean().drop("collapsed")
-        collapsed = where(group, metric="collapsed").value
-        row = {"data": SHORT[dataset], "eq. 7": NORMS[recon_norm]}
-        row |= values.to_dict()
-        table.append(row | {"collapsed": f"{int(collapsed.sum())} of {len(collapsed)}"})
-    return pd.DataFrame(table)
+    rows, by = where(rows, method="health"), ["dataset", "recon_norm"]
+    names = [name for name in rows.metric.unique() if name != "collapsed"]
+    table = tables.overview(rows, by, of_health(*names), scale=1)
+    table["collapsed"] = [collapsed(mine) for _, mine in rows.groupby(by, sort=False)]
+    return table.replace(NORMS).rename(columns={"recon_norm": "eq. 7"})
 
 
-table = health_table(both)
-table.style.hide(axis="index").format(precision=2) if len(table) else print("none yet")
+tables.show(health_table(both), precision=2)
 
 # %% [markdown]
 # How large would *within* be if the patterns were the true classes? Held-out images tell, without any network:
@@ -1805,30 +1769,26 @@ print(f"{ds.name}, {single}: {names[shown]}, within: {within_classes(shown):.2f}
 
 # %% tags=["hide-input"]
 def seed_table(rows):
-    """Per data set and class with several seeds: mean, and the least and greatest."""
-    table = []
-    by = ["dataset", "class_name", "recon_norm"]
-    for (dataset, class_name, recon_norm), group in rows.groupby(by):
+    """Per data set, norm and class with several seeds: mean, and the least and greatest."""
+    table, by = [], ["dataset", "recon_norm", "class_name"]
+    for (dataset, norm_, class_name), group in rows.groupby(by, sort=False):
         if group.seed.nunique() < 2:
             continue
-        row = {"data": SHORT[dataset], "novel": class_name, "eq. 7": NORMS[recon_norm]}
-        row["seeds"] = group.seed.nunique()
+        row = {"data": tables.DATASETS[dataset], "eq. 7": NORMS[norm_]}
+        row |= {"novel": class_name, "seeds": group.seed.nunique()}
         for method in ("R1", "error", "pattern"):
-            values = 100 * where(group, method=method, metric="auroc").value
-            row[method] = (
-                f"{values.mean():.1f} ({values.min():.1f} to {values.max():.1f})"
-            )
+            v = 100 * where(group, method=method, metric="auroc").value
+            row[method] = f"{v.mean():.1f} ({v.min():.1f} to {v.max():.1f})"
         table.append(row)
     return pd.DataFrame(table)
 
 
-table = seed_table(both)
-table.style.hide(axis="index") if len(table) else print("no recorded run yet")
+tables.show(seed_table(both))
 
 # %% [markdown]
 # ### What comes from what?
 #
-# Each row is one change, trained anew, on the digits named above the table. AUROC in percent; the first row is the method as set; rows that begin with dots change one thing more, relative to "eq. 7 per pixel". Seed 0, so a change of a few points means nothing: compare it with the spread over seeds in the table before. **feature** is the second half of eq. 3 at the end of training, where guessing zero costs 0.49 (0.54 with no mixtures inside patterns). **mean e** is the mean error of normal test images. The last six columns are means over the digits that the row has, which are not the same in all rows. What is not in the table was not run; the parameter `variant` runs it.
+# Each row is one change, trained anew, on the digits that the columns name. AUROC in percent; the first row is the method as set; rows that begin with dots change one thing more, relative to "eq. 7 per pixel". Seed 0, so a change of a few points means nothing: compare it with the spread over seeds in the table before. **feature** is the second half of eq. 3 at the end of training, where guessing zero costs 0.49 (0.54 with no mixtures inside patterns). **mean e** is the mean error of normal test images. The last six columns are means over the digits that the row has, which are not the same in all rows. What is not in the table was not run; the parameter `variant` runs it.
 
 
 # %% tags=["hide-input"]
@@ -1849,36 +1809,26 @@ CHANGES = {
 }
 
 
+LAST = of_health("within", "confidence", "confidence, mixed", "length")
+LAST |= {"feature": {"method": "training", "metric": "feature"}}
+LAST |= {"mean e": {"method": "parts", "metric": "mean error;images=normal"}}
+
+
 def change_table(rows):
     """One row per recorded change: R1, error and pattern per digit, and the health."""
-    digits = sorted(set(where(rows, **PER_PIXEL).class_name))
-    print("digits", ", ".join(digits) or "–", "·", runs_of(rows))
-    table = []
+    digits, table = sorted(set(rows.class_name)), []
     for word, change in CHANGES.items():
         here = where(rows, **AS_SET | {"beta": 1.0} | change)
-        here = here[here.class_name.isin(digits)]
-        if not len(here):
-            continue
-        row = {"change": word}
-        for digit in digits:
-            for method in ("R1", "error", "pattern"):
-                mine = per_class(where(here, class_name=digit), method)
-                row[f"{digit}: {method}"] = 100 * mine.mean()
-        for metric in ("within", "confidence", "confidence, mixed", "length"):
-            row[metric] = per_class(here, "health", metric).mean()
-        row["feature"] = per_class(here, "training", "feature").mean()
-        row["mean e"] = per_class(here, "parts", "mean error;images=normal").mean()
-        table.append(row)
+        if len(here):
+            row = {"change": word} | tables.means(here, of_digits(digits))
+            table.append(row | tables.means(here, LAST, scale=1))
     return pd.DataFrame(table)
 
 
-changes = change_table(where(every, dataset="mnist", tier="demo", n_c=10, seed=0))
-shape = {"precision": 1, "na_rep": "–"}
-last = ("within", "confidence", "confidence, mixed", "length", "feature", "mean e")
-one = dict.fromkeys(last, "{:.2f}")
-changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) if len(
-    changes
-) else print("no recorded run yet")
+rows = where(every, dataset="mnist", tier="demo", n_c=10, seed=0)
+rows = rows[rows.class_name.isin(where(rows, **PER_PIXEL).class_name)]
+two_decimals = dict.fromkeys(LAST, "{:.2f}")
+tables.show(change_table(rows), two_decimals, caption=tables.runs(rows))
 
 # %% [markdown]
 # ### Under another paper's protocol
@@ -1888,27 +1838,24 @@ changes.style.hide(axis="index").format(**shape).format(one, subset=list(one)) i
 
 # %% tags=["hide-input"]
 def one_class_table(rows):
-    """One row per data set: means over classes, and two counts."""
-    table = []
-    for dataset in [d for d in SHORT if d in set(rows.dataset)]:
-        here = where(rows, dataset=dataset)
-        of = {m: 100 * per_class(here, m) for m in ("error", "pattern", "R1", "pixels")}
-        row = {"data": SHORT[dataset], "classes": str(len(of["R1"]))}
-        row |= {method: values.mean() for method, values in of.items()}
-        row["pattern < 50"] = str((of["pattern"] < 50).sum())
-        row["R1 < error"] = str((of["R1"] < of["error"]).sum())
-        table.append(row)
-    return pd.DataFrame(table)
+    """One row per protocol and data set: means over classes, and two counts."""
+    methods = ("error", "pattern", "R1", "pixels")
+    columns = {method: {"method": method} for method in methods}
+    by, rows = ["protocol", "dataset"], where(rows, metric="auroc")
+    rows = rows.sort_values("protocol", kind="stable")
+    table = tables.overview(rows, by, columns)
+    of = [
+        {method: per_class(mine, method=method) for method in methods}
+        for _, mine in rows.groupby(by, sort=False)
+    ]
+    table["pattern < 50"] = [(one["pattern"] < 0.5).sum() for one in of]
+    table["R1 < error"] = [(one["R1"] < one["error"]).sum() for one in of]
+    return table
 
 
 alone = where(recorded, n_c=10, beta=1.0, **AS_SET)
 alone = alone[alone.protocol.isin(["one_class", "simo"])]
-print(runs_of(alone))
-tables = [
-    one_class_table(rows).assign(protocol=protocol)
-    for protocol, rows in alone.groupby("protocol")
-]
-show(pd.concat(tables) if tables else alone)
+tables.show(one_class_table(alone), caption=tables.runs(alone))
 
 # %% [markdown]
 # ## Under the readings of the paper
