@@ -1018,67 +1018,49 @@ shutil.rmtree(records.scratch("nln_defects", p), ignore_errors=True)
 # the method does on real parts**, and the paper has nothing to put beside them.
 
 # %% tags=["hide-input"]
+from novelty_utils.ledger import tables
+
 SETTINGS = {"model": "AE", "L": 128, "K": 1}
+printed = records.where(published.read("nln"), dataset="mvtec_ad")
 every = records.to_frame(records.read_with_reference("nln_defects", p.results))
 
 
 def recorded(dataset):
-    """Results on a data set, default settings, of the tier with most classes (the
-    paper's at a tie), with a column that names method and alpha."""
-    if not len(every):
-        return every
-    table = every[(every.dataset == dataset) & (every.tier != "smoke")]
-    for name, value in SETTINGS.items():
-        table = table[table[name] == value]
+    """Results on a data set, default settings, of the tier with most classes; a method's
+    name tells its alpha."""
+    rows = records.where(every, dataset=dataset)
+    if not len(rows):
+        return rows
+    rows = records.one_tier(records.where(rows, **SETTINGS), "dataset")
     same = ["class_name", "tier", "seed", "method", "metric", "note"]
-    table = table.drop_duplicates(same)
-    if not len(table):
-        return table
-    classes = table.groupby("tier").class_name.nunique().sort_index()
-    table = table[table.tier == classes[classes == classes.max()].index[-1]]
-    alpha = table.note.fillna("").str.removeprefix("alpha=")
-    column = table.method.where(alpha == "", table.method + ", α = " + alpha)
-    return table.assign(column=column)
-
-
-def runs_of(table):
-    """One line on where the numbers come from."""
-    seeds, hardware = (
-        sorted(table.seed.unique().tolist()),
-        ", ".join(sorted(table.hardware.unique())),
-    )
-    cost = f"{table.seconds.median():.0f} s per class on {hardware}"
-    tier, count = table.tier.iloc[0], table.class_name.nunique()
-    return (
-        f"{table.dataset.iloc[0]}: {tier} tier, seeds {seeds}, {count} classes, {cost}"
-    )
+    rows = rows.drop_duplicates(same)
+    alpha = rows.note.fillna("").str.removeprefix("alpha=")
+    named = rows.method.where(alpha == "", rows.method + ", α = " + alpha)
+    return rows.assign(method=named)
 
 
 COLUMNS = ["mean image", "pixel neighbour", "recon"]
 COLUMNS += [f"NLN, α = {a}" for a in ("0", "0.5", "0.6", "1")]
 
 
-def by_class(table, metric):
-    """Classes in rows, textures first, detectors in columns, percent; with means."""
-    mine = table[table.metric == metric]
-    wide = mine.pivot_table(index="class_name", columns="column", values="value") * 100
-    wide = wide[[column for column in COLUMNS if column in wide]]
-    kind = ["texture" if name in TEXTURES else "object" for name in wide.index]
-    wide = wide.set_index(pd.Index(kind, name="kind"), append=True).swaplevel()
-    wide = wide.sort_index(ascending=[False, True])
-    means = wide.groupby(level=0).mean()
-    means.index = pd.MultiIndex.from_product(
-        [means.index, ["mean"]], names=wide.index.names
-    )
-    return pd.concat([wide, means]).rename_axis(columns="")
+def by_kind(rows, methods, printed):
+    """Classes in rows, textures first, each kind with its mean; percent."""
+    parts = {}
+    for kind, is_texture in (("texture", True), ("object", False)):
+        mine, paper = (
+            some[some.class_name.isin(TEXTURES) == is_texture]
+            for some in (rows, printed)
+        )
+        parts[kind] = tables.beside(mine, methods, paper)
+    return pd.concat(parts, names=["kind", "class"])
 
 
 def show(dataset, metric):
-    table = recorded(dataset)
-    if not len(table):
-        return print(f"no recorded run on {dataset} yet")
-    print(runs_of(table))
-    return by_class(table, metric).style.format(precision=1, na_rep="–")
+    rows = recorded(dataset)
+    if not len(rows):
+        return print(f"{tables.DATASETS[dataset]}: {tables.NOTHING}")
+    both = by_kind(records.where(rows, metric=metric), COLUMNS, printed[:0])
+    return tables.show(both, caption=tables.runs(rows))
 
 
 show("synthetic_defects", "pixel_auroc")
@@ -1104,32 +1086,24 @@ show("synthetic_defects", "image_auroc")
 # ```
 
 # %% tags=["hide-input"]
-printed = published.read("nln")
-table5 = printed[(printed.table == "Table 5") & (printed.class_name != "mean")]
-table5 = table5.pivot_table(index="class_name", columns="method", values="value")
-table5 = table5[["AE-L2", "AE-SSIM", "SMAI-L2", "VE-VAE", "NLN"]]
-kind = np.where(table5.index.isin(TEXTURES), "texture", "object")
-table5 = table5.set_index(pd.Index(kind, name="kind"), append=True).swaplevel()
-table5 = table5.sort_index(ascending=[False, True])
-beside = 100 * table5.add_suffix(", paper")
 mine = recorded("mvtec_ad")
-if len(mine):
-    print(runs_of(mine))
-    beside = beside.join(by_class(mine, "pixel_auroc").add_suffix(", ours"))
-else:
-    print("no recorded run on mvtec_ad yet: the paper's columns alone")
-beside.style.format(precision=0 if not len(mine) else 1, na_rep="–")
+of_paper = ["AE-L2", "AE-SSIM", "SMAI-L2", "VE-VAE", "NLN"]
+rows = records.where(mine, metric="pixel_auroc")
+both = by_kind(rows, of_paper + COLUMNS, records.where(printed, table="Table 5"))
+print(f"{tables.DATASETS['mvtec_ad']}: {tables.runs(mine)}")
+tables.show(both, precision=1 if len(mine) else 0)
 
 # %% [markdown]
 # And the image scores. The paper prints one mean over the fifteen classes, for AE-res with $\alpha = 0.8$ (Table 4):
 
 # %% tags=["hide-input"]
-table4 = printed[(printed.table == "Table 4") & (printed.dataset == "mvtec_ad")]
-table4 = 100 * table4.set_index("method").value.rename("paper, image AUROC").to_frame()
+table4 = records.where(printed, table="Table 4").set_index("method").value
+table4 = (100 * table4).rename("paper, image AUROC").to_frame()
 if len(mine):
-    image = mine[mine.metric == "image_auroc"].groupby("column").value.mean() * 100
-    table4 = table4.join(image.rename("ours (AE)"), how="outer")
-table4.style.format(precision=1, na_rep="–")
+    rows = records.where(mine, metric="image_auroc")
+    image = tables.overview(rows, ["method"], {"ours (AE)": {}}).set_index("method")
+    table4 = table4.join(image["ours (AE)"], how="outer")
+tables.show(table4)
 
 # %% [markdown]
 # ## What the paper leaves unsaid, and what we chose
@@ -1167,7 +1141,7 @@ rows_ = []
 for a in (0.25, 0.5, 0.6, 0.8):
     e, d = a / width["nln"], (1 - a) / width["dist"]
     rows_.append({"α with min-max": a, "α on our scale": e / (e + d)})
-pd.DataFrame(rows_).style.hide(axis="index").format(precision=2)
+tables.show(pd.DataFrame(rows_), precision=2)
 
 # %% [markdown]
 # So "the best $\alpha$ is 0.6" cannot be carried from one scale to another, nor from one test set to another: with the public code's scaling, the
@@ -1182,6 +1156,10 @@ pd.DataFrame(rows_).style.hide(axis="index").format(precision=2)
 # lets you check this without training anything (mean gain in points, classes won, classes tied):
 
 # %%
+table5 = published.cells("nln", "Table 5").loc["mvtec_ad"][of_paper]
+kind = np.where(table5.index.isin(TEXTURES), "texture", "object")
+table5 = table5.set_index(pd.Index(kind, name="kind"), append=True).swaplevel()
+table5 = table5.sort_index(ascending=[False, True])
 rows_ = []
 for rival in [*table5.columns.drop("NLN"), "best of the four"]:
     others = (
@@ -1190,12 +1168,11 @@ for rival in [*table5.columns.drop("NLN"), "best of the four"]:
     gain = table5.NLN - others
     row = {"NLN against": rival}
     for group, points in gain.groupby(level="kind"):
-        row[f"{group}s: gain"] = round(100 * points.mean(), 1)
+        row[f"{group}s: gain"] = 100 * points.mean()
         row[f"{group}s: won"] = int((points > 1e-9).sum())
         row[f"{group}s: tied"] = int((points.abs() < 1e-9).sum())
     rows_.append(row)
-against = pd.DataFrame(rows_).set_index("NLN against")
-against.style.format(precision=1)
+tables.show(pd.DataFrame(rows_))
 
 # %% mystnb={"figure": {"name": "fig-defects-table5", "caption": "The paper's Table 5, class by class: pixel AUROC of NLN minus that of the plain autoencoder from which it takes its layers (AE-L2, filled) and minus the best of the four others (hollow), in points."}, "image": {"alt": "Dot plot of differences per class, textures on the left and objects on the right: filled dots mostly above zero, hollow dots mostly at or below zero"}}
 figure, axis = plt.subplots(figsize=(8.5, 3.2))
