@@ -1,59 +1,152 @@
-"""The NLN notebook: its five models in both architectures and protocols, and what it refuses."""
+"""NLN: its losses, its scores against a reference, why a training dies, and what a run refuses."""
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from notebook_cells import NOTEBOOKS, names_after, names_of, refused
+from notebook_cells import names_after, refused
 from PIL import Image
-from scipy.stats import wilcoxon
+from scipy.spatial import distance
 
-from novelty_utils import training
-from novelty_utils.ledger import readings
-from novelty_utils.records import store
+from novelty_utils import data, detectors, training
 from novelty_utils.training import collapse
 
-pytestmark = pytest.mark.slow
+NLN = detectors.load("nln")
+FIVE = ("AE", "VAE", "AAE", "AERes", "AECon")
 
-UNTIL = "trained, histories, fates = "
+
+# --- losses --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
 @pytest.mark.parametrize("arch", ["paper", "code"])
-@pytest.mark.parametrize("protocol", ["miso", "simo"])
-def test_every_model_has_losses_that_teach_the_parts_they_name(arch, protocol, tmp_path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    names = names_after("nln", UNTIL, arch=arch, protocol=protocol, L=5, results=str(tmp_path))
-    X = names["images"][names["splits"][2].train[:6]].float() / 255
-    batch = {"all": X, "eps": torch.randn(6, 5)}
-    for name in names["MODELS"]:
-        make, steps = names["BUILDS"][name]
-        model = make().train()
-        assert model(X).shape == X.shape
-        assert model.encoder(X).shape == (6, 5)
-        taught = set()
-        for step in steps:
-            model.zero_grad()
-            loss = step.loss(model, batch)["loss"]
-            assert loss.isfinite()
-            loss.backward()
-            parts = {n.split(".")[0] for n, w in model.named_parameters() if w.grad is not None and w.grad.any()}
-            assert set(step.updates) <= parts, (name, step.loss.__name__)
-            taught |= set(step.updates) or parts
-        assert taught == {n.split(".")[0] for n, _ in model.named_parameters()}, name
+@pytest.mark.parametrize("name", FIVE)
+def test_every_detector_has_losses_that_teach_the_parts_they_name(name, arch, shape):
+    detector = getattr(NLN, name)(arch=arch, L=5)
+    model = detector.build(shape).train()
+    X = torch.rand(6, *shape, generator=torch.Generator().manual_seed(0))
+    batch = {"all": X} | detector.noise(torch.Generator().manual_seed(1), 6)
+    assert model(X).shape == X.shape
+    assert model.encoder(X).shape == batch["eps"].shape == (6, 5)
+    taught = set()
+    for objective in detector.objectives():
+        model.zero_grad()
+        loss = objective.loss(model, batch)["loss"]
+        assert loss.isfinite()
+        loss.backward()
+        parts = {n.split(".")[0] for n, w in model.named_parameters() if w.grad is not None and w.grad.any()}
+        assert set(objective.updates) <= parts
+        taught |= set(objective.updates) or parts
+    assert taught == {n.split(".")[0] for n, _ in model.named_parameters()}
 
 
-def test_the_cross_entropy_is_torchs_and_the_squared_error_is_logged_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    names = names_after("nln", "def ae_loss", L=5, results=str(tmp_path), loss="bce")
+def test_the_cross_entropy_is_torchs_and_the_squared_error_is_logged_beside_it():
     X, X_hat = torch.rand(2, 3, 1, 4, 4)
-    fitted, logged = names["reconstruction"](X, X_hat)
+    fitted, logged = NLN.reconstruction(X, X_hat, "bce")
     torch.testing.assert_close(fitted, torch.nn.functional.binary_cross_entropy(X_hat, X))
     torch.testing.assert_close(logged, (X - X_hat).square().mean())
 
 
+def test_the_factors_on_the_terms_of_a_loss_are_the_detectors():
+    X = torch.rand(4, 1, 28, 28)
+    for name, rec in (("AERes", 1), ("AECon", 50)):
+        detector = getattr(NLN, name)(adversarial=0.3)
+        terms = detector.objectives()[0].loss(detector.build((1, 28, 28)), {"all": X})
+        expected = rec * terms["rec"] + 0.3 * terms["adv"] + terms.get("con", 0)
+        torch.testing.assert_close(terms["loss"], expected)
+
+
+# --- scores --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_the_score_is_the_papers_equation_on_the_scale_of_held_out_images(name):
+    digits = data.load("digits").images
+    detector = getattr(NLN, name)(L=4, K=3, alpha=0.7)
+    detector.train_once = lambda *_, **__: (detector.network.eval(), None)  # initial weights serve as well
+    detector.begin(digits.shape[1:])
+    images = data.to_side(digits, 28)
+    train, held_out, test = torch.arange(80), torch.arange(80, 100), torch.arange(100, 130)
+    detector.learn(images, train, held_out)
+    parts = {n: reference(name, detector.network, images, train, n, 3) for n in (held_out, test)}
+    scaled = [(part - known.mean()) / known.std() for part, known in zip(parts[test], parts[held_out], strict=True)]
+    np.testing.assert_allclose(detector.score(images, test), 0.7 * scaled[0] + 0.3 * scaled[1], rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def reference(name, model, images, train, index, K):
+    """Both halves of eq. 4, 7 or 8, image by image as they are printed."""
+    seen, z_seen = images[train].float() / 255, model.encoder(images[train].float() / 255)
+    halves = []
+    for x in images[index].float().div(255).split(1):
+        z = model.encoder(x)
+        far = distance.cdist(z.double(), z_seen.double())[0]
+        near = np.argsort(far)[:K]
+        X_hat_k = model.decoder(z_seen[near])
+        a, b = x, X_hat_k
+        if name == "AERes":
+            a, b = model.critic.features(x), model.critic.features(X_hat_k)
+        if name == "AECon":
+            a, b = z, model.re_encoder(X_hat_k)
+        halves.append((float((a - b).abs().mean()), far[near].mean()))
+    assert len(seen) == len(z_seen)
+    return np.array(halves).T
+
+
+# --- trainings -----------------------------------------------------------------------------------------------------
+
+
+def test_a_training_that_is_dead_at_its_end_is_begun_again_with_other_weights(monkeypatch):
+    images = data.to_side(data.load("digits").images[:40], 28)
+    train, held_out, how = torch.arange(30), torch.arange(30, 40), {"epochs": 1, "device": "cpu"}
+    judged = iter([{"error": 1.0, "constant_error": 1.0, "spread": 0.0, "collapsed": dead} for dead in (True, False)])
+    monkeypatch.setattr(collapse, "of_autoencoder", lambda *_: next(judged))
+    detector = NLN.AE(seed=3)
+    _, fate = detector.train(images, train, held_out, "AE", **how)
+    second, _ = NLN.AE(seed=3).train_once(images, train, "AE", restart=1, **how)
+    first, _ = NLN.AE(seed=3).train_once(images, train, "AE", **how)
+    assert fate["restarts"] == 1
+    weights, others, firsts = (list(network.parameters()) for network in (detector.network, second, first))
+    assert all(torch.equal(w, v) for w, v in zip(weights, others, strict=True))
+    assert not torch.equal(weights[0], firsts[0])
+
+
+@pytest.mark.slow
+def test_black_pictures_drive_the_sigmoid_to_where_it_is_flat_and_a_bias_at_the_mean_gray_prevents_it():
+    X = torch.zeros(64, 1, 28, 28)
+    for n in range(64):  # thin bars, each at its own place
+        X[n, 0, 4:24, 8 + n % 12 : 10 + n % 12] = 0.8
+    seen = {}
+    for start in ("half", "mean"):
+        model = training.build(lambda: NLN.Autoencoder(1, 28, 32), 1)
+        if start == "mean":
+            torch.nn.init.constant_(model.decoder[-2].bias, float(torch.logit(X.mean())))
+        adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(60):
+            adam.zero_grad()
+            NLN.ae_loss(model, {"all": X})["loss"].backward()
+            adam.step()
+        with torch.no_grad():
+            before = model.decoder[:-1](model.encoder(X))
+        seen[start] = float(before.amax()), collapse.judge(before.sigmoid(), X)
+    highest, judged = seen["half"]
+    assert judged["collapsed"]
+    assert not seen["mean"][1]["collapsed"]
+    assert highest < -20
+
+
+# --- a run ---------------------------------------------------------------------------------------------------------
+
+
+def test_more_neighbours_than_training_images_are_refused_before_the_training():
+    images = data.load("digits").images[:20]
+    with pytest.raises(detectors.InputError, match="K=19: there are 18 training codes"):
+        NLN.AE(K=19).fit(images)
+
+
+@pytest.mark.slow
 def test_a_smaller_batch_makes_more_steps_in_as_many_epochs(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     few, many = (
@@ -64,6 +157,7 @@ def test_a_smaller_batch_makes_more_steps_in_as_many_epochs(tmp_path, monkeypatc
     assert few["epochs"](few["splits"][k]) == many["epochs"](many["splits"][k])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
@@ -88,6 +182,7 @@ def test_values_that_cannot_be(pair, message, tmp_path, monkeypatch, capsys):
     assert message in refused("nln", ["-p", pair], capsys)
 
 
+@pytest.mark.slow
 def test_a_class_with_a_single_training_image(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 255, (8, 32, 32), dtype=np.uint8)
@@ -97,249 +192,3 @@ def test_a_class_with_a_single_training_image(tmp_path, monkeypatch, capsys):
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
     pairs = ["-p", "dataset=folder:photos", "-p", "protocol=simo", "-p", "class_name=a"]
     assert "1 training images" in refused("nln", pairs, capsys)
-
-
-# --- what the prose says of the committed records ------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def gains() -> dict[tuple, float]:
-    """Points of AUROC over the reconstruction error, mean over ten classes: by model, data set and alpha, at K = 1."""
-    values: dict[tuple, dict[tuple, float]] = {}
-    for record in store.read("nln", NOTEBOOKS.parent / "results"):
-        if record.parameters["protocol"] == "miso" and record.tier == "demo" and record.parameters["L"] == 32:
-            for result in record.results:
-                key = (result.method, record.dataset, result.metric)
-                values.setdefault(key, {})[record.class_name, record.seed] = result.value
-
-    def mean(key: tuple) -> float:
-        return 100 * pd.Series(values[key]).groupby(level=0).mean().mean()
-
-    found = {}
-    for model, score in (("AE", "nln"), ("AE-con", "con")):
-        for dataset in ("mnist", "fashion_mnist"):
-            for alpha in (0.0, 1.0):
-                metric = f"auroc;score={score};K=1;alpha={alpha};scale=held out"
-                gain = mean((model, dataset, metric)) - mean((model, dataset, "auroc;score=recon"))
-                found[model, dataset, alpha] = gain
-    return found
-
-
-def test_codes_alone_gain_more_than_decoded_neighbours_alone(gains):
-    assert len(gains) == 8
-    for (model, dataset, alpha), gain in gains.items():
-        assert gains[model, dataset, 0.0] > gains[model, dataset, 1.0], (model, dataset, alpha)
-        assert gain > 2
-    assert gains["AE", "mnist", 1.0] == pytest.approx(10, abs=0.6)
-    assert gains["AE", "mnist", 0.0] == pytest.approx(18, abs=0.6)
-    assert gains["AE", "fashion_mnist", 1.0] == pytest.approx(3, abs=0.6)
-    assert gains["AE", "fashion_mnist", 0.0] == pytest.approx(7, abs=0.6)
-
-
-# --- how many trained, and how -------------------------------------------------------------------------------------
-
-TABLES = ("class Parameters(", "import shutil", "def parsed(", "printed = published.read(", "best_configurations()")
-TABLES += ("def recipes", "def increases", "def table6")
-
-
-@pytest.fixture(scope="module")
-def tables() -> dict:
-    """The notebook's tables on the committed records, without a training."""
-    given = {"OWN": {"AE-res": "res", "AE-con": "con"}}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MPLBACKEND", "Agg")
-        return names_of("nln", *TABLES, given=given, results=str(NOTEBOOKS.parent / "results"))
-
-
-def test_a_table_says_how_many_trained_and_gives_the_mean_without_the_others(tables, monkeypatch):
-    ours = tables["ours"].copy()
-    place = {"dataset": "fashion_mnist", "protocol": "miso", "method": "AE-con"}
-    died = (ours[list(place)] == pd.Series(place)).all(axis=1) & (ours.class_name == "bag")
-    assert died.any()
-    ours["collapsed"] = ours.collapsed.astype(object).where(~died, True)
-    monkeypatch.setitem(tables, "ours", ours)
-    table = tables["table6"]()
-    nine, alone = (
-        table[(table.data == f"Fashion-MNIST{words}") & (table.score == "con")].iloc[0]
-        for words in (", 9 of 10 trained", ", the trained alone")
-    )
-    assert (nine.n, alone.n) == ("10", "9")
-    rows = ours[(ours[list(place)] == pd.Series(place)).all(axis=1) & (ours.score == "con") & (ours.at_K == 2)]
-    rows = rows[(rows.at_alpha == 1.0) & (rows["scale"] == "held out")]
-    assert nine.ours == pytest.approx(100 * rows.groupby("class_name").value.mean().mean())
-    assert alone.ours == pytest.approx(100 * rows[rows.class_name != "bag"].groupby("class_name").value.mean().mean())
-    for name, column in (("score_table", "model"), ("increases", "model"), ("best_configurations", "n")):
-        found = tables[name](*(("miso",) if name == "score_table" else ()))[column].dropna()
-        shown = found.str.contains("9 of 10 trained").sum()
-        assert shown == (name != "best_configurations")  # the paper's choice there is another model
-
-
-def test_the_recipes_are_compared_on_the_same_classes(tables):
-    table = tables["recipes"]()
-    vae = table[(table.data == "Fashion-MNIST") & (table.model == "VAE, 32")]
-    assert list(zip(vae.recipe, vae.n, strict=True)) == [("short", "3"), ("printed", "3"), ("printed", "10")]
-    short, printed, every = vae.to_dict("records")
-    assert (short["steps"], printed["steps"]) == ("1,008", "2,100")
-    assert round(every["NLN"]) == 89
-    assert 0 < printed["NLN"] - short["NLN"] < 1
-    assert set(table.recipe) >= {"short", "printed", "printed, layers of the code"}
-
-
-@pytest.fixture(scope="module")
-def tiers() -> pd.DataFrame:
-    """MNIST, seed 0: what was trained in both tiers with the same L, a row per protocol, model and class."""
-    rows = []
-    for record in store.read("nln", NOTEBOOKS.parent / "results"):
-        about = {name: record.parameters[name] for name in ("dataset", "protocol", "L", "arch", "tier", "seed")}
-        for method, history in record.training.items():
-            values = {r.metric: r.value for r in record.results if r.method == method}
-            own = "res" if method == "AE-res" else "nln"
-            found = {
-                "error": history["terms"]["rec"],
-                "recon": values.get("auroc;score=recon"),
-                "codes": values.get(f"auroc;score={own};K=1;alpha=0.0;scale=held out"),
-                "NLN, 3": values.get(f"auroc;score={own};K=3;alpha=1.0;scale=held out"),
-            }
-            rows.append(about | {"method": method, "class_name": record.class_name} | found)
-    table = pd.DataFrame(rows)
-    table = table[(table.dataset == "mnist") & (table.arch == "paper") & (table.seed == 0)]
-    key = ["protocol", "method", "L", "class_name"]
-    both = table[table.tier == "demo"].merge(table[table.tier == "paper"], on=key, suffixes=("", "_paper"))
-    return both.drop_duplicates(key).set_index(["protocol", "method"]).sort_index()
-
-
-def test_what_copies_better_has_the_worse_reconstruction_and_the_better_codes(tiers):
-    ae, aeres = tiers.loc[("miso", "AE")], tiers.loc[("simo", "AE-res")]
-    assert (ae.error_paper < ae.error).all()
-    assert (ae.recon_paper < ae.recon).all()
-    assert (ae.codes_paper > ae.codes).all()
-    assert len(aeres) == 10
-    assert 2 < aeres.error_paper.mean() / aeres.error.mean() < 3
-    assert (aeres.codes_paper < aeres.codes).all()
-    assert aeres.class_name[aeres.recon_paper <= aeres.recon].tolist() == ["1"]
-    few = tiers.loc[("simo", "AE")]
-    assert (few.codes_paper < few.codes).all()
-    assert few.class_name[few.recon_paper <= few.recon].tolist() == ["1"]
-
-
-def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_the_layers_of_the_code_worse_still(tables):
-    trainings = tables["trained_how"]()
-    trainings = trainings[(trainings.batch == 128) & (trainings.loss == "squared")]
-    key = ["dataset", "protocol", "method", "L", "class_name", "seed"]
-    short, printed = (trainings[(trainings.arch == "paper") & (trainings.tier == t)] for t in ("demo", "paper"))
-    both = short.merge(printed, on=key, suffixes=("", "_printed"))
-    simo = both[both.protocol == "simo"]
-    assert len(simo) >= 16
-    assert (simo.held_out_printed > simo.held_out).all()
-    assert (both[both.protocol == "miso"].held_out_printed < both[both.protocol == "miso"].held_out).all()
-    of_code = trainings[trainings.arch == "code"].merge(
-        trainings[trainings.arch == "paper"], on=key, suffixes=("", "_ours")
-    )
-    assert len(of_code) >= 2
-    assert (of_code.held_out > of_code.held_out_ours).all()
-
-
-def test_the_two_headlines_as_the_page_tells_them():
-    found = store.read("nln", NOTEBOOKS.parent / "results")
-    alive = [record for record in found if not store.collapsed(record, "AE-con")]
-    default = readings.table(readings.claims()["nln-mnist"], alive).iloc[0]
-    assert round(100 * (default.line - default.every)) == 6
-    assert round(100 * default.every) in (86, 87)
-    rows = readings.table(readings.claims()["nln-mnist-simo"], found).set_index("reading")
-    assert rows.line.iloc[0] - rows.every["AE-res"] > 0.1
-    assert rows.line.iloc[0] - rows.every["AE-con"] < 0.02
-
-
-# --- why a training dies -------------------------------------------------------------------------------------------
-
-
-def test_black_pictures_drive_the_sigmoid_to_where_it_is_flat_and_a_bias_at_the_mean_gray_prevents_it(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    names = names_after("nln", "BUILDS = {", L=32, results=str(tmp_path))
-    X = torch.zeros(64, 1, 28, 28)
-    for n in range(64):  # thin bars, each at its own place
-        X[n, 0, 4:24, 8 + n % 12 : 10 + n % 12] = 0.8
-    seen = {}
-    for start in ("half", "mean"):
-        model = training.build(names["Autoencoder"], 1)
-        if start == "mean":
-            torch.nn.init.constant_(model.decoder[-2].bias, float(torch.logit(X.mean())))
-        adam = torch.optim.Adam(model.parameters(), lr=1e-3)
-        for _ in range(60):
-            adam.zero_grad()
-            names["ae_loss"](model, {"all": X})["loss"].backward()
-            adam.step()
-        with torch.no_grad():
-            before = model.decoder[:-1](model.encoder(X))
-        seen[start] = float(before.amax()), collapse.judge(before.sigmoid(), X)
-    highest, judged = seen["half"]
-    assert judged["collapsed"]
-    assert not seen["mean"][1]["collapsed"]
-    assert highest < -20
-
-
-def test_the_printed_value_of_aeres_is_not_reached_and_one_digit_is_below_chance(tiers):
-    score = tiers.loc[("simo", "AE-res")].set_index("class_name")["NLN, 3_paper"]
-    assert score.mean() < 0.974 - 0.1
-    assert score.index[score < 0.5].tolist() == ["0"]
-
-
-NINE = {  # the L, K and alpha of the first row of the two tables of gains, and the model's score
-    ("AE", "mnist", "miso"): (32, 2, 1.0),
-    ("AE", "fashion_mnist", "miso"): (32, 1, 0.9),
-    ("AE", "mnist", "simo"): (128, 3, 1.0),
-    ("AE", "fashion_mnist", "simo"): (32, 3, 0.9),
-    ("AE", "cifar10_jpeg", "simo"): (256, 1, 0.75),
-    ("AE-con", "mnist", "miso"): (32, 2, 1.0),
-    ("AE-con", "fashion_mnist", "miso"): (32, 1, 0.9),
-    ("AE-con", "mnist", "simo"): (128, 3, 1.0),
-    ("AE-con", "fashion_mnist", "simo"): (32, 3, 0.9),
-}
-
-
-def test_four_of_nine_gains_over_the_reconstruction_pass_holms_correction():
-    values: dict[tuple, dict[tuple, float]] = {key: {} for key in NINE}
-    for record in store.read("nln", NOTEBOOKS.parent / "results"):
-        p = record.parameters
-        for method, dataset, protocol in NINE:
-            L, K, alpha = NINE[method, dataset, protocol]
-            here = (record.dataset, p["protocol"], p["arch"], record.tier, p["L"])
-            if here != (dataset, protocol, "paper", "demo", L):
-                continue
-            score = "con" if method == "AE-con" else "nln"
-            named = {f"auroc;score={score};K={K};alpha={alpha};scale=held out", f"K={K};alpha={alpha}"}
-            mine = [r for r in record.results if r.method == method]
-            nln = [r.value for r in mine if r.metric in named or (f"score={score};" in r.metric and r.note in named)]
-            recon = [r.value for r in mine if r.metric == "auroc;score=recon"]
-            if nln and recon:
-                values[method, dataset, protocol][record.class_name, record.seed] = nln[0] - recon[0]
-    p_values = {}
-    for key, by_run in values.items():
-        gains = pd.Series(by_run).groupby(level=0).mean()
-        assert (len(gains), gains.mean() > 0) == (10, True), key
-        p_values[key] = wilcoxon(gains).pvalue
-    adjusted = holm(p_values)
-    assert {key for key, value in adjusted.items() if value < 0.05} == {
-        ("AE", "mnist", "miso"),
-        ("AE", "mnist", "simo"),
-        ("AE", "fashion_mnist", "simo"),
-        ("AE-con", "mnist", "miso"),
-    }
-    assert 67 * min(p_values.values()) > 0.05  # over all tests of the two tables nothing could be left
-
-
-def holm(p_values: dict[tuple, float]) -> dict[tuple, float]:
-    """Holm's adjusted values, straight from the definition: the greatest of (m - j) p over all j up to an own place."""
-    sorted_ = sorted(p_values, key=p_values.get)
-    steps = [(len(sorted_) - j) * p_values[key] for j, key in enumerate(sorted_)]
-    return {key: min(1.0, max(steps[: j + 1])) for j, key in enumerate(sorted_)}
-
-
-def test_the_layers_of_the_public_code_redraw_worse_wherever_both_were_trained_at_full_length():
-    rows = store.to_frame(store.read("nln", NOTEBOOKS.parent / "results"))
-    rows = store.where(rows, dataset="mnist", protocol="simo", tier="paper", seed=0, metric="error;held_out", batch=128)
-    errors = rows.groupby(["class_name", "method", "arch"]).value.mean().unstack().dropna()
-    assert sorted({digit for digit, _ in errors.index}) == ["2", "8"], "the page says two digits"
-    assert (errors["code"] > errors["paper"]).all()
