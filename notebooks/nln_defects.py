@@ -102,22 +102,27 @@ p = Parameters.check(globals())
 import shutil
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
-from torch import nn
 
-from novelty_utils import records, training
-from novelty_utils.data import defects
-from novelty_utils.evaluation import metrics, plots, scoring
-from novelty_utils.evaluation.neighbours import nearest
+from novelty_utils import records
+from novelty_utils.evaluation import metrics, plots
 from novelty_utils.ledger import published
-from novelty_utils.progress import tqdm
 from novelty_utils.records import Result
 
 plots.set_style()
 pd.set_option("display.max_columns", 40, "display.width", 160)
+
+# %% tags=["define", "hide-input"]
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from novelty_utils import training
+from novelty_utils.data import defects
+from novelty_utils.evaluation import scoring
+from novelty_utils.evaluation.neighbours import nearest
+from novelty_utils.progress import tqdm
 
 # %% [markdown]
 # ## The idea in one picture
@@ -176,10 +181,12 @@ plt.show()
 # the store of neighbours sees them. Some figures show masks of test pictures, so that you see what a defect looks like; no computation before the
 # metrics uses one.
 
-# %%
+# %% tags=["define"]
 PATCH = 128
-SIDE = {"smoke": 256, "demo": 512, "paper": 1024}[p.tier]
 TEXTURES = {"brick", "cloth", "gravel", "carpet", "grid", "leather", "tile", "wood"}
+
+# %%
+SIDE = {"smoke": 256, "demo": 512, "paper": 1024}[p.tier]
 HELD_OUT = 0.2
 
 watch = records.RunMeter()
@@ -268,11 +275,12 @@ assert defects.patches(images_).shape == (8, 3, PATCH, PATCH)
 assert torch.equal(defects.whole(defects.patches(images_)[:, 0], 256), images_[:, 0])
 
 
-def training_patches(sound, name):
+# %% tags=["define"]
+def training_patches(sound, name, seed):
     """uint8 (n, c, 128, 128): the grid, and as many random cut-outs per image as it
     has patches (at least 16)."""
     cuts = max(16, (sound.shape[-1] // PATCH) ** 2)
-    random_ = defects.augmented(sound, cuts, p.seed, name in TEXTURES, PATCH)
+    random_ = defects.augmented(sound, cuts, seed, name in TEXTURES, PATCH)
     return torch.cat([defects.patches(sound, PATCH), random_])
 
 
@@ -337,7 +345,7 @@ def training_patches(sound, name):
 # numbers of $z$.
 
 
-# %%
+# %% tags=["define"]
 def conv(inputs, outputs, kernel, stride):
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=1)
     return nn.Sequential(layer, nn.LeakyReLU(0.2))
@@ -352,7 +360,7 @@ class Encoder(nn.Module):
     """f_enc: patches float32 (B, C, 128, 128) in [0, 1] -> codes float32 (B, L).
     Eq. 1."""
 
-    def __init__(self, C):
+    def __init__(self, C, L):
         super().__init__()
         self.shrink = nn.Sequential(
             conv(C, 32, 4, 2),
@@ -370,27 +378,28 @@ class Encoder(nn.Module):
         return self.code(self.mix(self.shrink(X))).flatten(1).float()
 
 
+# %%
 def shape(block, *size):
     with torch.no_grad():
         return tuple(block(torch.zeros(2, *size)).shape[1:])
 
 
 assert shape(conv(C, 32, 4, 2), C, 128, 128) == (32, 64, 64)
-assert shape(Encoder(C).shrink, C, 128, 128) == (64, 8, 8)
-assert shape(Encoder(C).mix, 64, 8, 8) == (32, 8, 8)
-assert shape(Encoder(C), C, 128, 128) == (L,)
+assert shape(Encoder(C, L).shrink, C, 128, 128) == (64, 8, 8)
+assert shape(Encoder(C, L).mix, 64, 8, 8) == (32, 8, 8)
+assert shape(Encoder(C, L), C, 128, 128) == (L,)
 
 
 # %% [markdown]
 # The decoder goes back the same way, somewhat wider in the middle. A sigmoid keeps the picture in $(0, 1)$.
 
 
-# %%
+# %% tags=["define"]
 class Decoder(nn.Module):
     """f_dec: codes float32 (B, L) -> patches float32 (B, C, 128, 128) in (0, 1).
     Eq. 2."""
 
-    def __init__(self, C):
+    def __init__(self, C, L):
         super().__init__()
         self.start = nn.Sequential(nn.ConvTranspose2d(L, 32, 8), nn.LeakyReLU(0.2))
         self.mix = nn.Sequential(
@@ -406,10 +415,11 @@ class Decoder(nn.Module):
         return torch.sigmoid(self.paint(h).float())
 
 
-assert shape(Decoder(C).start, L, 1, 1) == (32, 8, 8)
-assert shape(Decoder(C).mix, 32, 8, 8) == (64, 8, 8)
-assert shape(Decoder(C).grow, 64, 8, 8) == (32, 64, 64)
-assert shape(Decoder(C), L) == (C, 128, 128)
+# %%
+assert shape(Decoder(C, L).start, L, 1, 1) == (32, 8, 8)
+assert shape(Decoder(C, L).mix, 32, 8, 8) == (64, 8, 8)
+assert shape(Decoder(C, L).grow, 64, 8, 8) == (32, 64, 64)
+assert shape(Decoder(C, L), L) == (C, 128, 128)
 
 # %% [markdown]
 # Three models share them. `AE` is the plain autoencoder of Table 5. `AE-res`, the paper's choice for the image scores of Table 4,
@@ -418,13 +428,13 @@ assert shape(Decoder(C), L) == (C, 128, 128)
 # $f_{con}$ for reconstructions. With all of them aboard we can count.
 
 
-# %%
+# %% tags=["define"]
 class Autoencoder(nn.Module):
     """f_dec ∘ f_enc."""
 
-    def __init__(self, C):
+    def __init__(self, C, L):
         super().__init__()
-        self.encoder, self.decoder = Encoder(C), Decoder(C)
+        self.encoder, self.decoder = Encoder(C, L), Decoder(C, L)
 
     def forward(self, X):
         return self.decoder(self.encoder(X))
@@ -433,39 +443,40 @@ class Autoencoder(nn.Module):
 class Critic(nn.Module):
     """d_x before its sigmoid: patches -> logits (B, 1); `features` is q. Eq. 5."""
 
-    def __init__(self, C):
+    def __init__(self, C, L):
         super().__init__()
-        self.features, self.verdict = Encoder(C), nn.Linear(L, 1)
+        self.features, self.verdict = Encoder(C, L), nn.Linear(L, 1)
 
     def forward(self, X):
         return self.verdict(self.features(X)).float()
 
 
-class AERes(Autoencoder):
+class ResidualAutoencoder(Autoencoder):
     """An autoencoder whose reconstructions have to pass for real patches."""
 
-    def __init__(self, C):
-        super().__init__(C)
-        self.critic = Critic(C)
+    def __init__(self, C, L):
+        super().__init__(C, L)
+        self.critic = Critic(C, L)
 
 
-class AECon(AERes):
+class ConsistentAutoencoder(ResidualAutoencoder):
     """The same with a second encoder f_con that encodes the reconstruction again."""
 
-    def __init__(self, C):
-        super().__init__(C)
-        self.re_encoder = Encoder(C)
+    def __init__(self, C, L):
+        super().__init__(C, L)
+        self.re_encoder = Encoder(C, L)
 
 
+# %%
 def millions(network):
     return round(sum(w.numel() for w in network.parameters()) / 1e6, 3)
 
 
 if L == 128:  # the paper's 1.79 million, if it was truncated
-    assert millions(AECon(3)) == 1.798
-    assert millions(AECon(1)) == 1.794
-for make in (Autoencoder, AERes, AECon):
-    print(f"{make.__name__}: {millions(make(C))} million parameters")
+    assert millions(ConsistentAutoencoder(3, L)) == 1.798
+    assert millions(ConsistentAutoencoder(1, L)) == 1.794
+for make in (Autoencoder, ResidualAutoencoder, ConsistentAutoencoder):
+    print(f"{make.__name__}: {millions(make(C, L))} million parameters")
 
 # %% [markdown]
 # ## Training
@@ -475,7 +486,10 @@ for make in (Autoencoder, AERes, AECon):
 # trained against eq. 6, on the same batches.
 
 
-# %%
+# %% tags=["define"]
+ADVERSARIAL = 0.01
+
+
 def squared_error(X, X_hat):
     """Mean over everything; a scalar."""
     return (X - X_hat).square().mean()
@@ -524,17 +538,17 @@ def critic_loss(model, batch):
 STEPS = {"smoke": 300, "demo": 1000}
 BATCH = {"smoke": 32, "demo": 64, "paper": 128}[p.tier]
 LR = 1e-4 if p.tier == "paper" else 1e-3
-ADVERSARIAL, CRITIC_LR = 0.01, 1e-4
+CRITIC_LR = 1e-4
 
 critic_step = training.Objective(critic_loss, ("critic",), lr=CRITIC_LR)
 MODELS = {
     "AE": (Autoencoder, [training.Objective(ae_loss, lr=LR)]),
     "AE-res": (
-        AERes,
+        ResidualAutoencoder,
         [training.Objective(res_loss, ("encoder", "decoder"), lr=LR), critic_step],
     ),
     "AE-con": (
-        AECon,
+        ConsistentAutoencoder,
         [
             training.Objective(con_loss, ("encoder", "decoder", "re_encoder"), lr=LR),
             critic_step,
@@ -546,8 +560,8 @@ MODELS = {
 def train(name, sound):
     """Train the chosen model on one class; returns it and its history."""
     make, steps = MODELS[p.model]
-    C, seen = sound.shape[1], training_patches(sound, name)
-    network = training.build(lambda: make(C), p.seed)
+    C, seen = sound.shape[1], training_patches(sound, name, p.seed)
+    network = training.build(lambda: make(C, L), p.seed)
     everything = {"all": torch.arange(len(seen))}
     detector = training.Job(network, everything, p.seed, f"{p.model} {name}")
     per_epoch = max(1, len(seen) // min(BATCH, len(seen)))
@@ -581,13 +595,14 @@ plt.show()
 # 64 patches too, and turned copies of one patch would make the second neighbour a copy of the first.) A code takes $4L$ bytes.
 
 
-# %%
+# %% tags=["define"]
 def through(part, inputs):
     """What a part of the network makes of patches uint8 or float32 (n, c, 128, 128), or
     of codes float32 (n, L); float32, on the CPU."""
     return training.apply(part, inputs, torch.arange(len(inputs)))
 
 
+# %%
 bank = through(network.encoder, defects.patches(sound))
 print(f"{len(bank)} codes, {bank.numel() * 4 / 1e6:.2f} MB")
 print(f"the paper's bank for bottle: {209 * 16 * 4 * 128 * 4 / 1e6:.2f} MB")
@@ -600,11 +615,12 @@ print(f"the paper's bank for bottle: {209 * 16 * 4 * 128 * 4 / 1e6:.2f} MB")
 # feature error of the model, if it has one.
 
 
-# %%
+# %% tags=["define"]
 def feature_error(network, patches, z, X_hat_k):
     """The first half of eqs. 7 and 8 for each patch, (B,), of patches (B, c, s, s),
     their codes z and K decoded neighbours."""
-    if p.model == "AE-con":  # eq. 8: z against f_con of the decoded neighbours
+    if isinstance(network, ConsistentAutoencoder):
+        # eq. 8: z against f_con of the decoded neighbours
         own, inner = z, network.re_encoder
     else:  # eq. 7: q of the patch against q of the decoded neighbours
         inner = network.critic.features
@@ -613,7 +629,7 @@ def feature_error(network, patches, z, X_hat_k):
     return torch.stack(errors).mean(0)
 
 
-def patch_parts(network, bank, patches):
+def patch_parts(network, bank, patches, K):
     """The parts of the score of patches uint8 (B, c, s, s): maps `recon` and `nln`
     (B, s, s), `dist` (B,), and `feature` (B,) where the model has features."""
     X, z = patches.float() / 255, through(network.encoder, patches)
@@ -625,7 +641,7 @@ def patch_parts(network, bank, patches):
         "nln": torch.stack([(X - other).abs().mean(1) for other in X_hat_k]).mean(0),
         "dist": distances.mean(1),
     }
-    if p.model != "AE":
+    if isinstance(network, ResidualAutoencoder):
         found["feature"] = feature_error(network, patches, z, X_hat_k)
     return found
 
@@ -647,14 +663,16 @@ def in_parts(function, pictures):
     }
 
 
-def score(network, bank, pictures):
-    return in_parts(lambda patches: patch_parts(network, bank, patches), pictures)
+def score(network, bank, pictures, K):
+    """The parts of the score of pictures uint8 (n, c, h, h)."""
+    return in_parts(lambda some: patch_parts(network, bank, some, K), pictures)
 
 
+# %%
 def held_out_errors(reference, sound, held_out, name):
     """Mean absolute error on held-out pictures, of the network and of the mean training
     patch; a warning where they agree, for then the network may draw a constant."""
-    seen = training_patches(sound, name)
+    seen = training_patches(sound, name, p.seed)
     mean = sum(some.float().sum(0) for some in seen.split(512)) / len(seen)
     constant = (defects.patches(held_out).float() - mean).abs().mean() / 255
     errors = {p.model: float(reference["recon"].mean()), "mean patch": float(constant)}
@@ -663,7 +681,7 @@ def held_out_errors(reference, sound, held_out, name):
     return errors
 
 
-test, reference = score(network, bank, ds.test), score(network, bank, held_out)
+test, reference = (score(network, bank, part, K) for part in (ds.test, held_out))
 errors = held_out_errors(reference, sound, held_out, shown)
 print({name: round(error, 4) for name, error in errors.items()})
 
@@ -672,7 +690,7 @@ print({name: round(error, 4) for name, error in errors.items()})
 # pictures.
 
 
-# %%
+# %% tags=["define"]
 def on_one_scale(found, reference):
     """Each part in standard deviations above the held-out flawless images, float32."""
     return {
@@ -711,6 +729,7 @@ def nln_image(scaled, alpha):
     return alpha * scaled["error"] + (1 - alpha) * scaled["dist"]
 
 
+# %%
 scaled = on_one_scale(test, reference)
 four = to_pixels(np.arange(4.0).reshape(1, 4), 2 * PATCH)[0]
 assert four[::255, ::255].tolist() == [[0, 1], [2, 3]]
@@ -782,7 +801,7 @@ plt.show()
 #   the network: no code, no decoder, no blur.
 
 
-# %%
+# %% tags=["define"]
 def mean_image(sound, pictures):
     """Mean absolute difference to the mean training image: {"recon": (n, h, h)}."""
     mean = sound.float().mean(0)
@@ -807,6 +826,7 @@ def pixel_neighbour(sound, pictures):
     return in_parts(error, pictures)
 
 
+# %%
 def quality(maps, image_scores, held_out_maps, truth):
     """The metrics of one detector."""
     masks, kinds = truth
@@ -1000,7 +1020,7 @@ for name in names[1:]:
     ds_, sound_, held_out_ = read(name)
     network_, history_ = train(name, sound_)
     bank_ = through(network_.encoder, defects.patches(sound_))
-    parts_ = [score(network_, bank_, pictures) for pictures in (ds_.test, held_out_)]
+    parts_ = [score(network_, bank_, pictures, K) for pictures in (ds_.test, held_out_)]
     found_ = evaluate(ds_, sound_, held_out_, *parts_)
     errors_ = held_out_errors(parts_[1], sound_, held_out_, name)
     record(ds_, found_, errors_, history_, watch.seconds() - started)
