@@ -12,12 +12,14 @@
 # About two hours. 20 points: 14 given by tests, 6 by a reader. Read the
 # [ICS notebook](https://novelty-book.github.io/novelty-book/notebooks/ics.html) up to *Stage 3* first.
 #
+# **Afterwards you can** turn a requirement on features into a loss, see what a loss leaves open, score without the statistics of a
+# test batch, and choose a threshold without novelties.
+#
 # * Write between the line `# YOUR CODE HERE` and the end of its cell; delete `raise NotImplementedError()`.
 # * The cell below each exercise tests it. What you see there is a part: when the assignment is graded, your functions also
-#   meet inputs that you have not seen.
+#   meet inputs that you have not seen. Values are compared, not types.
 # * Test cells are restored before grading. Changing or deleting one changes nothing.
-# * Before you hand in: restart the kernel and run all cells. One cell that loops for ever or kills the kernel costs the
-#   points of every test from there on.
+# * Before you hand in: restart the kernel and run all cells.
 # * Hints unfold on the [course page](https://novelty-book.github.io/novelty-book/book/course.html).
 
 # %% tags=["colab", "hide-input"]
@@ -37,6 +39,16 @@ if importlib.util.find_spec("novelty_utils") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
     importlib.invalidate_caches()
 
+# %% [markdown]
+# Some numbers of this assignment are yours alone. They follow from the name under which you hand in; your teacher says which
+# that is. With another name they come out wrong.
+
+# %% nbgrader={"kind": "solution", "grade_id": "who"}
+student = ""
+### BEGIN SOLUTION
+student = "reference"
+### END SOLUTION
+
 # %% nbgrader={"kind": "given", "grade_id": "set-up"}
 import numpy as np
 import torch
@@ -44,6 +56,15 @@ from torch import nn
 
 from novelty_utils import data
 from novelty_utils.evaluation import metrics
+
+release_seed = 0
+
+
+def draw(purpose):
+    """Random numbers of your own."""
+    words = f"{release_seed} {student.strip().lower()} {purpose}"
+    return np.random.default_rng(list(words.encode()))
+
 
 ds = data.load("digits")
 threes = (
@@ -76,43 +97,51 @@ def small_autoencoder(seed):
 
 
 # %% [markdown]
-# ## 1. Closeness (2 points)
+# ## 1. Closeness (2 points, 20 minutes, easy)
 #
 # Normal images should have similar codes. Take the expected *root-mean-square* distance of the codes of two independent normal
-# images, and estimate it from a batch in which image $j$ is paired with image `partner[j]`. Work out on paper what is averaged over
-# what, then write it down. Two images of a batch may have the very same code; the gradient has to stay finite there, and
-# the value may be off by a millionth for that.
+# images, and estimate it from a batch in which image $j$ is paired with image `partner[j]`. An image may be its own partner. Such a pair
+# says nothing about two *independent* images, so leave it out of the mean; at least one other pair is there. Two different
+# images may have the very same code: that pair counts, the gradient has to stay finite there, and the value may be off by a
+# millionth for it.
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "closeness"}
 def closeness(z, partner):
     """L_cls of the codes z, float32 (B, L), paired with z[partner]; partner: int64 (B,). A scalar tensor, >= 0."""
     ### BEGIN SOLUTION
-    squares = (z - z[partner]).square().mean(1)
+    others = partner != torch.arange(len(z))
+    squares = (z - z[partner])[others].square().mean(1)
     return (squares + 1e-12).sqrt().mean()
     ### END SOLUTION
 
 
 # %% nbgrader={"kind": "test", "grade_id": "closeness-test", "points": 2}
-assert abs(float(closeness(z_two, each_other)) - 12.5**0.5) < 1e-4, (
-    "sqrt((9 + 16) / 2) for both pairs"
+found = float(closeness(z_two, each_other))
+assert abs(found - 12.5**0.5) < 1e-4, (
+    f"closeness of z_two is {found:.4f}; sqrt((9 + 16) / 2) = 3.5355 was expected"
 )
 z_same = torch.ones(3, 2, requires_grad=True)
 closeness(z_same, torch.tensor([1, 2, 0])).backward()
-assert z_same.grad.isfinite().all(), "equal codes: the gradient is not finite"
+assert z_same.grad.isfinite().all(), (
+    "the gradient of closeness is not finite for equal codes; a finite one was expected"
+)
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 import torch as _torch
 
 for _seed in range(3):
     _draw = _np.random.default_rng(700 + _seed)
+    _n = 9 + _seed
     _z, _partner = (
-        _draw.uniform(size=(9 + _seed, 5 + 2 * _seed)).astype("float32"),
-        _draw.permutation(9 + _seed),
+        _draw.uniform(size=(_n, 5 + 2 * _seed)).astype("float32"),
+        _draw.permutation(_n),
     )
+    _partner[_seed] = _seed
     _pairs = [
         sum((float(a) - float(b)) ** 2 for a, b in zip(_z[j], _z[k])) / _z.shape[1]
         for j, k in enumerate(_partner)
+        if j != k
     ]
     _expected = sum(pair**0.5 for pair in _pairs) / len(_pairs)
     _got = float(closeness(_torch.from_numpy(_z), _torch.from_numpy(_partner)))
@@ -122,63 +151,50 @@ for _seed in range(3):
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 2. Dispersion (2 points)
+# ## 2. Dispersion (2 points, 15 minutes, easy)
 #
 # Something must push outwards. The atypical codes shall move apart from each other and from the typical ones; both
-# terms are *minimised*, with a positive weight.
+# terms are *minimised*, with a positive weight. The second term shall waste no pair: it compares *every* atypical code with *every*
+# typical one. There may be more of one kind than of the other.
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "dispersion"}
 def dispersion(z_aty, z_typ, partner):
-    """The pair (L_disp1, L_disp2) of codes (B, L) and (B, L), as scalar tensors.
+    """The pair (L_disp1, L_disp2) of codes (B, L) and (C, L), as scalar tensors.
 
-    L_disp1 pairs z_aty with z_aty[partner]; L_disp2 pairs row j of z_aty with row j of z_typ.
+    L_disp1 pairs z_aty with z_aty[partner] as `closeness` does; L_disp2 takes the mean over all B times C pairs.
     """
     ### BEGIN SOLUTION
     apart = -closeness(z_aty, partner)
-    away = -((z_aty - z_typ).square().mean(1) + 1e-12).sqrt().mean()
-    return apart, away
+    squares = (z_aty[:, None] - z_typ[None]).square().mean(2)
+    return apart, -(squares + 1e-12).sqrt().mean()
     ### END SOLUTION
 
 
 # %% nbgrader={"kind": "test", "grade_id": "dispersion-test", "points": 2}
-both = dispersion(z_two, torch.zeros(2, 2), each_other)
-assert len(both) == 2 and all(torch.as_tensor(term).ndim == 0 for term in both)
+both = [float(term) for term in dispersion(z_two, torch.zeros(1, 2), each_other)]
+assert np.allclose(both, [-(12.5**0.5), -(12.5**0.5) / 2], atol=1e-4), (
+    f"(L_disp1, L_disp2) of z_two and one typical code in the origin are {both}; "
+    "-sqrt(25 / 2) and half of it were expected"
+)
 ### BEGIN HIDDEN TESTS
-from types import FunctionType as _Function
-
 import numpy as _np
 import torch as _torch
 
-
-def _closeness(z, partner):
-    return _torch.sqrt(_torch.pow(z - z[partner], 2).sum(1) / z.shape[1] + 1e-14).mean()
-
-
-# With a right closeness in its place, so that a mistake in exercise 1 costs its points there and not again. The name
-# itself stays the student's.
-_dispersion = dispersion
-if isinstance(dispersion, _Function):
-    _names = globals() | {"closeness": _closeness}
-    _dispersion = _Function(
-        dispersion.__code__,
-        _names,
-        "dispersion",
-        dispersion.__defaults__,
-        dispersion.__closure__,
-    )
-
 for _seed in range(3):
     _draw = _np.random.default_rng(800 + _seed)
-    _a, _t = _draw.uniform(size=(2, 7, 4 + _seed)).astype("float32")
+    _a = _draw.uniform(size=(7, 4 + _seed)).astype("float32")
+    _t = _draw.uniform(size=(5 + 2 * _seed, 4 + _seed)).astype("float32")
     _partner = _np.roll(_np.arange(7), 1 + _seed)
     _expected = [
-        -sum(_np.sqrt(_np.mean((_a[j] - other[j]) ** 2)) for j in range(7)) / 7
-        for other in (_a[_partner], _t)
+        -_np.mean(
+            [_np.sqrt(_np.mean((_a[j] - _a[_partner[j]]) ** 2)) for j in range(7)]
+        ),
+        -_np.mean([_np.sqrt(_np.mean((a - t) ** 2)) for a in _a for t in _t]),
     ]
     _got = [
         float(term)
-        for term in _dispersion(
+        for term in dispersion(
             _torch.from_numpy(_a), _torch.from_numpy(_t), _torch.from_numpy(_partner)
         )
     ]
@@ -188,11 +204,11 @@ for _seed in range(3):
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 3. When shrinking stops paying (3 points)
+# ## 3. When shrinking stops paying (3 points, 30 minutes, hard)
 #
 # The decoder's first layer normalises the codes, so replacing every code $z$ by $c + \varepsilon (z - c)$, $0 < \varepsilon < 1$,
 # leaves $\mathcal L_{rec}$ as it was. With
-# $\mathcal L = \mathcal L_{rec} + \alpha\mathcal L_{cls} + \beta(\mathcal L_{disp,1} + \mathcal L_{disp,2})$,
+# $\mathcal L = \mathcal L_{rec} + \alpha\mathcal L_{cls} + \beta(\mathcal L_{disp,1} + \mathcal L_{disp,2})$, where $\mathcal L_{cls}$ is over the *typical* codes,
 # for which $\beta$ does shrinking *all* codes, typical and atypical, lower the loss? Derive the border $\beta^*$ and return it.
 
 
@@ -207,10 +223,8 @@ def critical_beta(cls, disp1, disp2, alpha):
 
 
 # %% nbgrader={"kind": "test", "grade_id": "critical-beta-test", "points": 2}
-assert (
-    np.isscalar(critical_beta(0.3, -0.2, -0.4, 1.0))
-    and critical_beta(0.3, -0.2, -0.4, 1.0) > 0
-)
+border = float(critical_beta(0.3, -0.2, -0.4, 1.0))
+assert border > 0, f"critical_beta(0.3, -0.2, -0.4, 1) is {border}; it must be positive"
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 
@@ -248,14 +262,15 @@ for _ in range(5):
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The paper sets $\alpha = 1$ and $\beta_1 = \beta_2 = 10^{-5}$. Pair the codes below with `.roll(1, 0)` and the atypical with the
-# typical row by row. *How many times too small* is the paper's $\beta$ for them to stop the shrinking? Put the number into
-# `times_too_small`; five percent either way are accepted.
+# The paper sets $\alpha = 1$ and $\beta_1 = \beta_2 = 10^{-5}$. Pair the codes below with `.roll(1, 0)`, each kind within itself; the codes are your own.
+# *How many times too small* is the paper's $\beta$ for them to stop the shrinking? Put the number into
+# `times_too_small`; one percent either way is accepted.
 
 # %% nbgrader={"kind": "given", "grade_id": "some-codes"}
-of_codes = torch.Generator().manual_seed(3)
-z_typical = 0.5 + 0.05 * torch.randn(64, 16, generator=of_codes)
-z_atypical = 0.5 + 0.15 * torch.randn(64, 16, generator=of_codes)
+of_codes = draw("codes")
+narrow, wide = of_codes.uniform(0.01, 0.1), of_codes.uniform(0.1, 0.4)
+z_typical = torch.tensor(0.5 + narrow * of_codes.normal(size=(64, 16))).float()
+z_atypical = torch.tensor(0.5 + wide * of_codes.normal(size=(64, 16))).float()
 
 # %% nbgrader={"kind": "solution", "grade_id": "times-too-small"}
 times_too_small = None
@@ -272,22 +287,23 @@ times_too_small = critical_beta(*terms, 1.0) / 1e-5
 ### END SOLUTION
 
 # %% nbgrader={"kind": "test", "grade_id": "times-too-small-test", "points": 1}
-assert times_too_small is not None and float(times_too_small) > 0
-### BEGIN HIDDEN TESTS
-import torch as _torch
-
-_of = _torch.Generator().manual_seed(3)
-_t, _a = (
-    0.5 + 0.05 * _torch.randn(64, 16, generator=_of),
-    0.5 + 0.15 * _torch.randn(64, 16, generator=_of),
+assert times_too_small is not None and float(times_too_small) > 0, (
+    f"times_too_small is {times_too_small}; a positive number was expected"
 )
+### BEGIN HIDDEN TESTS
+_t, _a = z_typical.double().numpy(), z_atypical.double().numpy()
 _far = [
-    float((x - y).double().pow(2).mean(1).sqrt().mean())
-    for x, y in ((_t, _t.roll(1, 0)), (_a, _a.roll(1, 0)), (_a, _t))
+    np.sqrt(((x - y) ** 2).mean(-1)).mean()
+    for x, y in (
+        (_t, np.roll(_t, 1, 0)),
+        (_a, np.roll(_a, 1, 0)),
+        (_a[:, None], _t[None]),
+    )
 ]
 _expected = 1e5 * _far[0] / (_far[1] + _far[2])
-assert abs(float(times_too_small) / _expected - 1) < 0.05, (
-    "not the number that follows from these codes"
+assert abs(float(times_too_small) / _expected - 1) < 0.01, (
+    f"times_too_small is {float(times_too_small):.5g}; from the codes of {student!r} "
+    f"{_expected:.5g} follows"
 )
 ### END HIDDEN TESTS
 
@@ -309,65 +325,120 @@ assert abs(float(times_too_small) / _expected - 1) < 0.05, (
 # cannot happen".
 
 # %% [markdown]
-# ## 4. A score must not depend on its neighbours (3 points)
+# ## 4. A score must not depend on its neighbours (3 points, 20 minutes, medium)
 #
-# Write the reconstruction error of each image. Whoever calls `scores` may have left the model in training mode; the
-# score of an image must be the same alone and in any company, and afterwards the model has to be exactly as it was found, its
-# mode and its buffers included.
+# Write the reconstruction error of each image. Whoever calls `scores` may have left the model in training mode, or only some of its
+# layers. The score is that of the model in evaluation mode (1 point). It is the same alone and in any company (1 point). Afterwards
+# the model is exactly as it was found: the mode of *each* layer and the buffers (1 point).
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "scores"}
 def scores(model, X):
     """Mean squared reconstruction error of each image, (n, 1, 8, 8) -> float32 (n,), without gradients."""
     ### BEGIN SOLUTION
-    was_training = model.training
+    modes = {part: part.training for part in model.modules()}
     model.eval()
     with torch.no_grad():
         errors = (model(X) - X).square().flatten(1).mean(1)
-    model.train(was_training)
+    for part, mode in modes.items():
+        part.training = mode
     return errors
     ### END SOLUTION
 
 
-# %% nbgrader={"kind": "test", "grade_id": "scores-test", "points": 3}
-model = small_autoencoder(0).train()
-assert (
-    scores(model, threes[:5]).shape == (5,)
-    and not scores(model, threes[:5]).requires_grad
+# %% nbgrader={"kind": "test", "grade_id": "scores-test", "points": 1}
+found = scores(small_autoencoder(0).train(), threes[:5])
+assert np.shape(found) == (5,), (
+    f"the scores of five images have the shape {np.shape(found)}; (5,) was expected"
+)
+assert not getattr(found, "requires_grad", False), (
+    "the scores carry gradients; they were expected without"
 )
 ### BEGIN HIDDEN TESTS
 import copy as _copy
 
 import torch as _torch
 
+_X = _torch.cat(
+    [
+        threes[:20],
+        _torch.rand(20, 1, 8, 8, generator=_torch.Generator().manual_seed(5)),
+    ]
+)
+
+
+def _right(model):
+    with _torch.no_grad():
+        difference = _copy.deepcopy(model).eval()(_X) - _X
+    return difference.double().pow(2).sum((1, 2, 3)).numpy() / 64
+
+
 for _training in (True, False):
     _model = small_autoencoder(5).train(_training)
-    _reference, _before = (
-        _copy.deepcopy(_model).eval(),
-        _copy.deepcopy(_model.state_dict()),
+    _expected = _right(_model)
+    _got = np.asarray(scores(_model, _X), dtype=float)
+    assert np.allclose(_got, _expected, atol=1e-5), (
+        f"the first score of a model with training={_training} is {_got[0]:.5f}; in "
+        f"evaluation mode it is {_expected[0]:.5f}"
     )
-    _X = _torch.cat(
-        [
-            threes[:20],
-            _torch.rand(20, 1, 8, 8, generator=_torch.Generator().manual_seed(5)),
-        ]
+### END HIDDEN TESTS
+
+# %% nbgrader={"kind": "test", "grade_id": "alone-test", "points": 1}
+model = small_autoencoder(0).train()
+alone, together = float(scores(model, threes[:1])[0]), float(scores(model, threes)[0])
+assert abs(alone - together) < 1e-5, (
+    f"the first image scores {alone:.5f} alone and {together:.5f} in company; "
+    "the same was expected"
+)
+### BEGIN HIDDEN TESTS
+import torch as _torch
+
+_X = _torch.cat([threes[:9], 1 - threes[:9]])
+for _training in (True, False):
+    _model = small_autoencoder(6).train(_training)
+    _together = np.asarray(scores(_model, _X), dtype=float)
+    _alone = [float(scores(_model, _X[i : i + 1])[0]) for i in range(18)]
+    assert np.ptp(_together) > 1e-3, (
+        "all images have one score; different ones were expected"
     )
-    with _torch.no_grad():
-        _expected = (_reference(_X) - _X).pow(2).sum((1, 2, 3)) / 64
-    _together, _alone = (
-        scores(_model, _X),
-        _torch.cat([scores(_model, _X[i : i + 1]) for i in range(40)]),
+    assert np.allclose(_alone, _together, atol=1e-5), (
+        f"with training={_training} scores alone are {_alone[:3]}, together "
+        f"{_together[:3]}; the same was expected"
     )
-    assert _torch.allclose(_together, _expected, atol=1e-5), (
-        "the scores are not those of the model in evaluation mode"
+### END HIDDEN TESTS
+
+# %% nbgrader={"kind": "test", "grade_id": "as-found-test", "points": 1}
+model = small_autoencoder(0).train()
+scores(model, threes[:5])
+assert model.training, (
+    "the model was in training mode before scores and is not after it"
+)
+### BEGIN HIDDEN TESTS
+import copy as _copy
+
+import torch as _torch
+
+for _frozen, _training in ((False, True), (False, False), (True, True)):
+    _model = small_autoencoder(7).train(_training)
+    if _frozen:
+        _model[2].eval()
+    _modes = [part.training for part in _model.modules()]
+    _before = _copy.deepcopy(_model.state_dict())
+    _got = np.asarray(scores(_model, threes[:9]), dtype=float)
+    assert _got.shape == (9,), (
+        f"nine images have {_got.shape} scores; (9,) was expected"
     )
-    assert _torch.allclose(_alone, _expected, atol=1e-5), (
-        "an image scored alone gets another score"
+    assert np.ptp(_got) > 1e-3, (
+        "all images have one score; different ones were expected"
     )
-    assert _model.training is _training, "the model was left in another mode"
-    assert all(
-        _torch.equal(_model.state_dict()[name], old) for name, old in _before.items()
-    ), "scoring changed the model"
+    _after = [part.training for part in _model.modules()]
+    assert _after == _modes, (
+        f"the modes of the layers are {_after} after scoring; before it {_modes}"
+    )
+    _changed = [n for n, v in _model.state_dict().items() if not v.equal(_before[n])]
+    assert not _changed, (
+        f"scoring changed {_changed} of the model; nothing was expected to"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -390,30 +461,66 @@ for _training in (True, False):
 # buffers move).
 
 # %% [markdown]
-# ## 5. Find the leak (3 points)
+# ## 5. Find the leak (3 points, 20 minutes, medium)
 #
-# A protocol, step by step:
-#
-# 1. Four fifths of the normal training images train the network; the others are held out.
-# 2. The scores of the held-out images give a mean and a deviation, by which all scores are standardised.
-# 3. The threshold is the one with the best balanced accuracy on a random fifth of the test set, labels included.
-# 4. The balanced accuracy is computed on the other four fifths of the test set.
-# 5. The share $\rho$ is set to 10, because among five values it gave the best mean of step 4.
-# 6. The AUROC is computed on the whole test set with that $\rho$, and printed beside those of methods without a $\rho$.
-#
-# In which steps is something *chosen* with the help of test labels? Give the set of their numbers.
+# The cell below prints a protocol, your own, step by step. In which steps does a *label of a test image decide* about something that is reported,
+# other than by measuring it at the end? Give the set of their numbers; it may be empty.
+
+# %% tags=["hide-input"] nbgrader={"kind": "given", "grade_id": "protocol"}
+VERSIONS = (
+    (
+        "The network is trained for 50 epochs, a number fixed before the first run.",
+        "The network of the epoch with the best AUROC on the test set is kept.",
+    ),
+    (
+        "Scores are standardised by mean and deviation over the normal test images.",
+        "Scores are standardised by mean and deviation over held-out normal images.",
+    ),
+    (
+        "The share rho is 10: of five values it had the best accuracy on the test set.",
+        "The share rho is 10, as in the paper.",
+    ),
+    (
+        "The threshold lies above 95 % of the scores of held-out normal images.",
+        "The threshold has the best balanced accuracy on a random fifth of the test set.",
+    ),
+    (
+        "If the AUROC on the test set is below one half, the score is turned around.",
+        "A high score means novel; that was fixed before the first run.",
+    ),
+    (
+        "Balanced accuracy is reported as the mean over all ten classes.",
+        "Of the classes those are reported in which the AUROC exceeds 0.6.",
+    ),
+)
+picks = draw("leaks").integers(0, 2, len(VERSIONS))
+for number, (pick, two) in enumerate(zip(picks, VERSIONS, strict=True), 1):
+    print(f"{number}. {two[pick]}")
 
 # %% nbgrader={"kind": "solution", "grade_id": "leaks"}
-leaks = set()
+leaks = None
 ### BEGIN SOLUTION
-leaks = {3, 5}
+leaks = {i for i, pick in enumerate(picks, 1) if pick == (1, 0, 0, 1, 0, 1)[i - 1]}
 ### END SOLUTION
 
 # %% nbgrader={"kind": "test", "grade_id": "leaks-test", "points": 1}
-assert leaks and set(leaks) < {1, 2, 3, 4, 5, 6}, "a set of step numbers"
+assert leaks is not None and set(leaks) <= {1, 2, 3, 4, 5, 6}, (
+    f"leaks is {leaks}; a set of step numbers was expected"
+)
 ### BEGIN HIDDEN TESTS
-assert {int(step) for step in leaks} == {3, 5}, (
-    "a step is missing, or one too many: what is chosen, and by what?"
+_leaky = (
+    "epoch with",
+    "over the normal test",
+    "of five",
+    "a random",
+    "If the",
+    "Of the",
+)
+_steps = enumerate((two[pick] for pick, two in zip(picks, VERSIONS)), 1)
+_right = {i for i, step in _steps if any(word in step for word in _leaky)}
+assert {int(step) for step in leaks} == _right, (
+    f"leaks is {sorted(map(int, leaks))}; in the protocol of {student!r} these are "
+    f"{sorted(_right)}: what is chosen, and by what?"
 )
 ### END HIDDEN TESTS
 
@@ -439,7 +546,9 @@ def evaluate(held_out, test, y, share):
 found = evaluate(
     np.arange(100.0), np.array([10.0, 20.0, 95.0]), np.array([0, 0, 1]), 0.1
 )
-assert len(found) == 2 and found[1] == 1.0
+assert len(found) == 2 and abs(float(found[1]) - 1) < 1e-6, (
+    f"evaluate gives {found}; a threshold from 89 to 90 and the accuracy 1 were expected"
+)
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 
@@ -447,27 +556,31 @@ for _seed in range(4):
     _draw = _np.random.default_rng(1000 + _seed)
     _held, _y = _draw.normal(size=400), _draw.integers(0, 2, 300)
     _test, _share = _draw.normal(size=300) + 1.5 * _y, (0.05, 0.1, 0.2, 0.3)[_seed]
-    _threshold, _accuracy = evaluate(_held, _test, _y, _share)
-    assert abs((_held > _threshold).mean() - _share) <= 0.006, (
-        "not that share of the held-out scores lies above"
+    _threshold, _accuracy = map(float, evaluate(_held, _test, _y, _share))
+    _above = (_held > _threshold).mean()
+    assert abs(_above - _share) <= 0.006, (
+        f"{_above:.3f} of the held-out scores lie above the threshold; {_share} were "
+        "expected to"
     )
     _hit, _false = (
         (_test[_y == 1] > _threshold).mean(),
         (_test[_y == 0] > _threshold).mean(),
     )
-    assert abs(_accuracy - (_hit + 1 - _false) / 2) < 1e-6, (
-        "balanced accuracy is the mean of the two classes' accuracies"
+    _expected = (_hit + 1 - _false) / 2
+    assert abs(_accuracy - _expected) < 1e-6, (
+        f"the balanced accuracy is {_accuracy:.4f}; {_expected:.4f}, the mean over both "
+        "classes, was expected"
     )
-    assert evaluate(_held, _test, 1 - _y, _share)[0] == _threshold, (
-        "the threshold depends on the test labels"
-    )
-    assert evaluate(_held, _test[:50], _y[:50], _share)[0] == _threshold, (
-        "the threshold depends on the test images"
-    )
+    for _others in ((_test, 1 - _y), (_test[:50], _y[:50])):
+        _again = float(evaluate(_held, *_others, _share)[0])
+        assert _again == _threshold, (
+            f"the threshold is {_again} and not {_threshold} if only test images or "
+            "their labels change; the same was expected"
+        )
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 6. Read a row of the ledger (1 point)
+# ## 6. Read a row of the ledger (1 point, 15 minutes, easy)
 #
 # Two rows of [the ledger](https://novelty-book.github.io/novelty-book/book/claims.html), as they stood when this was written.
 # The interval is that of *our* value.
@@ -477,8 +590,9 @@ for _seed in range(4):
 # | Table 1, ICS, balanced accuracy | MNIST, mean | 0.9156 | 0.9123 | 0.8999 | 0.9247 | 0.02 |
 # | Table 1, PCA, balanced accuracy | MNIST, 0 | 0.832 | 0.8119 | 0.7727 | 0.8511 | 0.03 |
 #
-# Write the rule of the ledger, for a number of the method that a paper proposes, as a function that returns one of `"reproduced"`, `"better"`, `"not reproduced"`,
-# `"mixed within noise"`. Try it on both rows before you run the test.
+# The rule of the ledger, for a number of the method that a paper proposes, looks at the interval of the *difference*, ours minus printed. It says `"reproduced"` if the whole interval
+# lies between minus the margin and the margin, both edges included; `"better"` if all of it lies above the margin; `"not reproduced"` if all of it lies below minus
+# the margin; else `"mixed within noise"`. Write it. What does it say about both rows?
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "verdict"}
@@ -495,13 +609,19 @@ def verdict(printed, low, high, margin):
 
 
 # %% nbgrader={"kind": "test", "grade_id": "verdict-test", "points": 1}
-assert verdict(0.5, 0.49, 0.51, 0.02) == "reproduced"
+found = verdict(0.5, 0.49, 0.51, 0.02)
+assert found == "reproduced", f"verdict is {found!r}; 'reproduced' was expected"
 ### BEGIN HIDDEN TESTS
-assert verdict(0.9156, 0.8999, 0.9247, 0.02) == "reproduced"
-assert verdict(0.832, 0.7727, 0.8511, 0.03) == "mixed within noise"
-assert verdict(0.7, 0.74, 0.79, 0.03) == "better"
-assert verdict(0.7, 0.72, 0.79, 0.03) == "mixed within noise"
-assert verdict(0.946, 0.74, 0.82, 0.03) == "not reproduced"
-assert verdict(0.946, 0.84, 0.93, 0.03) == "mixed within noise"
-assert verdict(0.5, 0.3, 0.7, 0.03) == "mixed within noise"
+for _row, _expected in {
+    (0.9156, 0.8999, 0.9247, 0.02): "reproduced",
+    (0.832, 0.7727, 0.8511, 0.03): "mixed within noise",
+    (0.7, 0.74, 0.79, 0.03): "better",
+    (0.7, 0.72, 0.79, 0.03): "mixed within noise",
+    (0.946, 0.74, 0.82, 0.03): "not reproduced",
+    (0.946, 0.84, 0.93, 0.03): "mixed within noise",
+    (0.5, 0.3, 0.7, 0.03): "mixed within noise",
+    (0.5, 0.25, 0.75, 0.25): "reproduced",
+}.items():
+    _got = verdict(*_row)
+    assert _got == _expected, f"verdict{_row} is {_got!r}; {_expected!r} was expected"
 ### END HIDDEN TESTS

@@ -12,12 +12,14 @@
 # About two hours. 20 points: 14 given by tests, 6 by a reader. Read the
 # [NLN notebook](https://novelty-book.github.io/novelty-book/notebooks/nln.html) first, up to *Every setting from one model*.
 #
+# **Afterwards you can** build a score from neighbours, put two parts on one scale, choose a weight without test anomalies, and say
+# what that costs.
+#
 # * Write between the line `# YOUR CODE HERE` and the end of its cell; delete `raise NotImplementedError()`.
 # * The cell below each exercise tests it. What you see there is a part: when the assignment is graded, your functions also
-#   meet inputs that you have not seen.
+#   meet inputs that you have not seen. Values are compared, not types.
 # * Test cells are restored before grading. Changing or deleting one changes nothing.
-# * Before you hand in: restart the kernel and run all cells. One cell that loops for ever or kills the kernel costs the
-#   points of every test from there on.
+# * Before you hand in: restart the kernel and run all cells.
 # * Hints unfold on the [course page](https://novelty-book.github.io/novelty-book/book/course.html).
 
 # %% tags=["colab", "hide-input"]
@@ -37,6 +39,16 @@ if importlib.util.find_spec("novelty_utils") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
     importlib.invalidate_caches()
 
+# %% [markdown]
+# Some numbers of this assignment are yours alone. They follow from the name under which you hand in; your teacher says which
+# that is. With another name they come out wrong.
+
+# %% nbgrader={"kind": "solution", "grade_id": "who"}
+student = ""
+### BEGIN SOLUTION
+student = "reference"
+### END SOLUTION
+
 # %% nbgrader={"kind": "given", "grade_id": "set-up"}
 import numpy as np
 import torch
@@ -45,8 +57,20 @@ from novelty_utils import data
 from novelty_utils.data import protocols
 from novelty_utils.evaluation import metrics
 
+release_seed = 0
+
+
+def draw(purpose):
+    """Random numbers of your own."""
+    words = f"{release_seed} {student.strip().lower()} {purpose}"
+    return np.random.default_rng(list(words.encode()))
+
+
 ds = data.load("digits")
-split = protocols.miso(ds, 9, seed=0)  # nines are novel, all other digits normal
+novel = int(draw("digit").integers(10))  # the novel digit, all others are normal
+split = protocols.miso(ds, novel, seed=0)
+strength = float(draw("noise").uniform(0.1, 0.3))
+neighbours = int(draw("neighbours").integers(2, 6))
 
 
 def pictures(index):
@@ -76,11 +100,11 @@ def decode(z):
 def noisy(X):
     """Pseudo-anomalies: each image with noise, always the same."""
     noise = torch.randn(X.shape, generator=torch.Generator().manual_seed(0))
-    return (X + 0.15 * noise).clamp(0, 1)
+    return (X + strength * noise).clamp(0, 1)
 
 
 # %% [markdown]
-# ## 1. The latent part (2 points)
+# ## 1. The latent part (2 points, 15 minutes, easy)
 #
 # Return the mean Euclidean distance of each code to its $K$ nearest codes of the bank. The bank holds training images, the queries are
 # others, so the nearest code of the bank *is* the first neighbour. Do not use `novelty_utils.evaluation.neighbours`.
@@ -96,9 +120,10 @@ def latent_part(z, bank, K):
 
 # %% nbgrader={"kind": "test", "grade_id": "latent-part-test", "points": 2}
 on_a_line = torch.tensor([[0.0], [3.0], [10.0]])
-assert torch.allclose(
-    latent_part(torch.tensor([[1.0]]), on_a_line, 3), torch.tensor([4.0])
-), "(1 + 2 + 9) / 3"
+found = float(latent_part(torch.tensor([[1.0]]), on_a_line, 3)[0])
+assert abs(found - 4) < 1e-4, (
+    f"the latent part of the code 1 is {found:.4f}; (1 + 2 + 9) / 3 = 4 was expected"
+)
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 import torch as _torch
@@ -111,13 +136,14 @@ for _seed, _K in ((0, 1), (1, 2), (2, 5)):
     )
     _expected = [sorted(float(_np.linalg.norm(a - b)) for b in _bank)[:_K] for a in _z]
     _got = latent_part(_torch.from_numpy(_z), _torch.from_numpy(_bank), _K)
-    assert _np.allclose(_np.asarray(_got), _np.mean(_expected, 1), atol=1e-3), (
-        f"wrong for K = {_K}"
+    _got, _expected = _np.asarray(_got, dtype=float), _np.mean(_expected, 1)
+    assert _np.allclose(_got, _expected, atol=1e-3), (
+        f"for K = {_K} the latent parts are {_got}; {_expected} was expected"
     )
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 2. The image part (2 points)
+# ## 2. The image part (2 points, 20 minutes, medium)
 #
 # Write the first sum of the score $\eta_{nln}$, without the weight $\alpha$: how far, per pixel and in the mean over
 # $K$ neighbours, is an image from what its neighbours decode to?
@@ -132,7 +158,17 @@ def image_part(X, decoded, nearest):
 
 
 # %% nbgrader={"kind": "test", "grade_id": "image-part-test", "points": 2}
-assert image_part(train[:4], train, torch.tensor([[0], [1], [2], [3]])).shape == (4,)
+found = np.asarray(
+    image_part(
+        torch.tensor([[0.0, 1.0]]),
+        torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+        torch.tensor([[0, 2]]),
+    ),
+    dtype=float,
+)
+assert np.allclose(found, [0.75]), (
+    f"the image part is {found}; (1/2 + 2/2) / 2 = 0.75 was expected"
+)
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 import torch as _torch
@@ -155,7 +191,10 @@ for _seed, _K in ((0, 1), (1, 3), (2, 4)):
         for i in range(5)
     ]
     _got = image_part(*(_torch.from_numpy(array) for array in (_X, _D, _near)))
-    assert _np.allclose(_np.asarray(_got), _expected, atol=1e-4), f"wrong for K = {_K}"
+    _got = _np.asarray(_got, dtype=float)
+    assert _np.allclose(_got, _expected, atol=1e-4), (
+        f"for K = {_K} the image parts are {_got}; {_expected} was expected"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -176,7 +215,7 @@ for _seed, _K in ((0, 1), (1, 3), (2, 4)):
 # only. No marks for restating the formula.
 
 # %% [markdown]
-# ## 3. The loss of the variational autoencoder (2 points)
+# ## 3. The loss of the variational autoencoder (2 points, 25 minutes, medium)
 #
 # The VAE of the notebook charges for the distance of $q(z \mid x) = N(\mu, \operatorname{diag} \sigma^2)$ from $N(0, I)$. The unit of
 # the code is arbitrary, so let the prior be $N(0, \tau^2 I)$ instead, and derive $\mathrm{KL}(q \Vert N(0, \tau^2 I))$: write the
@@ -194,8 +233,10 @@ def kl(mu, log_variance, tau):
 
 
 # %% nbgrader={"kind": "test", "grade_id": "kl-test", "points": 2}
-assert torch.allclose(kl(torch.zeros(2, 3), torch.zeros(2, 3), 1.0), torch.zeros(2)), (
-    "nothing to pay at the prior itself"
+found = np.asarray(kl(torch.full((2, 3), 2.0), torch.zeros(2, 3), 1.0), dtype=float)
+assert np.allclose(found, [6, 6], atol=1e-4), (
+    f"three coordinates with mean 2 and deviation 1 cost {found} at tau = 1; "
+    "3 * 2² / 2 = 6 for each image was expected"
 )
 ### BEGIN HIDDEN TESTS
 import torch as _torch
@@ -213,13 +254,15 @@ for _seed in range(3):
     )
     _expected = _distributions.kl_divergence(*_pair).sum(1)
     _got = kl(_mu, _lv, (0.5, 1.0, 3.0)[_seed])
-    assert _got.shape == (4,) and _torch.allclose(
-        _got.double(), _expected, rtol=1e-4, atol=1e-4
-    ), "not that divergence"
+    _got, _expected = np.asarray(_got, dtype=float), _expected.numpy()
+    assert _got.shape == (4,) and np.allclose(_got, _expected, rtol=1e-4, atol=1e-4), (
+        f"at tau = {(0.5, 1.0, 3.0)[_seed]} the divergences are {_got}; {_expected} was "
+        "expected"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 4. Two parts on one scale (2 points)
+# ## 4. Two parts on one scale (2 points, 15 minutes, easy)
 #
 # The two parts have no common unit. Bring each to zero mean and unit deviation *of the held-out normal images*, then
 # add them with the weights $\alpha$ and $1 - \alpha$. An image must get the same score alone and in any company.
@@ -243,7 +286,9 @@ easy = combine(
     (np.array([0.0, 2.0]), np.array([20.0, 40.0])),
     0.5,
 )
-assert np.allclose(easy, [2.0]), "each is two deviations above its mean"
+assert np.allclose(easy, [2.0]), (
+    f"the score is {easy}; 2 was expected, as both parts lie two deviations above their mean"
+)
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 
@@ -257,15 +302,20 @@ for _seed in range(3):
         for p, h in zip(_parts, _held)
     ]
     _got = _np.asarray(combine(_parts, _held, _alpha))
-    assert _np.allclose(
-        _got, _alpha * _z[0] + (1 - _alpha) * _z[1], rtol=0.01, atol=0.02
-    ), "not on the scale of held-out images"
+    _expected = _alpha * _z[0] + (1 - _alpha) * _z[1]
+    assert _np.allclose(_got, _expected, rtol=0.01, atol=0.02), (
+        f"the first scores are {_got[:3]}; on the scale of held-out images "
+        f"{_expected[:3]} was expected"
+    )
     _few = _np.asarray(combine(tuple(p[:4] for p in _parts), _held, _alpha))
-    assert _np.allclose(_few, _got[:4]), "the score of an image depends on the others"
+    assert _np.allclose(_few, _got[:4]), (
+        f"the first score is {_few[0]:.4f} among four images and {_got[0]:.4f} among "
+        "thirty; the same was expected"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 5. Choose α without anomalies (4 points)
+# ## 5. Choose α without anomalies (4 points, 40 minutes, hard)
 #
 # The paper takes the $\alpha$ with the best AUROC *on the test set*. Choose it from $0, 0.1, \dots, 1$ without: take the one that best tells
 # `pseudo`, made-up anomalies, from the held-out images, by AUROC. `metrics.auroc(y, scores)[0]` gives one. The function is
@@ -290,36 +340,13 @@ def choose_alpha(held_parts, pseudo_parts, test_parts, test_y):
 
 # %% nbgrader={"kind": "test", "grade_id": "choose-alpha-test", "points": 3}
 some = np.random.default_rng(0).normal(size=(2, 50))
-assert choose_alpha(some, some + [[3], [0]], some, np.arange(50) % 2) > 0.3, (
-    "only the image part tells these apart"
+found = float(choose_alpha(some, some + [[3], [0]], some, np.arange(50) % 2))
+assert found > 0.3, (
+    f"only the image part tells these apart and alpha is {found}; more than 0.3 was expected"
 )
 ### BEGIN HIDDEN TESTS
-from types import FunctionType as _Function
-
 import numpy as _np
 from scipy.stats import rankdata as _rank
-
-
-def _combine(parts, held_parts, alpha):
-    weighted = zip((alpha, 1 - alpha), parts, held_parts)
-    return sum(
-        w * (_np.asarray(p, dtype=float) - _np.asarray(h).mean()) / _np.asarray(h).std()
-        for w, p, h in weighted
-    )
-
-
-# With a right combine in its place, so that a mistake in exercise 4 costs its points there and not again. The name
-# itself stays the student's.
-_choose = choose_alpha
-if isinstance(choose_alpha, _Function):
-    _names = globals() | {"combine": _combine}
-    _choose = _Function(
-        choose_alpha.__code__,
-        _names,
-        "choose_alpha",
-        choose_alpha.__defaults__,
-        choose_alpha.__closure__,
-    )
 
 for _seed in range(3):
     _draw = _np.random.default_rng(500 + _seed)
@@ -342,46 +369,54 @@ for _seed in range(3):
         ranks = _rank(alpha * _z[0] + (1 - alpha) * _z[1])
         return (ranks[150:].mean() - 75.5) / 150
 
-    _chosen = float(_choose(_held, _pseudo, _test, _test_y))
+    _chosen = float(choose_alpha(_held, _pseudo, _test, _test_y))
     assert min(abs(_chosen - a / 10) for a in range(11)) < 1e-9, (
-        "not one of 0, 0.1, ..., 1"
+        f"alpha is {_chosen}; one of 0, 0.1, ..., 1 was expected"
     )
-    assert _quality(_chosen) > max(_quality(a / 10) for a in range(11)) - 1e-3, (
-        "another alpha tells them apart better"
+    _best = max(_quality(a / 10) for a in range(11))
+    assert _quality(_chosen) > _best - 1e-3, (
+        f"with alpha = {_chosen} the AUROC on the made-up anomalies is "
+        f"{_quality(_chosen):.4f}; {_best:.4f} was expected"
     )
-    assert float(_choose(_held, _pseudo, _test, 1 - _test_y)) == _chosen, (
-        "the choice depends on the test labels"
+    _again = float(choose_alpha(_held, _pseudo, _test, 1 - _test_y))
+    assert _again == _chosen, (
+        f"alpha is {_again} and not {_chosen} if only test labels change; the same was "
+        "expected"
     )
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now for the digits, with $K = 3$ and the `noisy` held-out images as pseudo-anomalies: how much AUROC on the test set
-# does the *best* $\alpha$ of the grid, which only an oracle knows, gain over the one you choose? (Noise is a poor model of a nine.) Put the difference, a number $\ge 0$, into
-# `price`; 0.003 either way are accepted.
+# Now for the digits. The cell prints which digit is novel and how many neighbours to take; both are your own. The `noisy` held-out images are the pseudo-anomalies. (Noise is a
+# poor model of a digit.) Put two AUROC on the test set into `best_and_chosen`: that of the *best* $\alpha$ of the grid, which only an oracle knows, and that of the $\alpha$ that you choose.
+# 0.002 either way are accepted.
+
+# %% nbgrader={"kind": "given", "grade_id": "some-digit"}
+print(f"novel digit: {novel}, K = {neighbours}")
 
 # %% nbgrader={"kind": "solution", "grade_id": "price"}
-price = None
+best_and_chosen = None
 
 
 ### BEGIN SOLUTION
 def parts_of(X):
     bank, z = encode(train), encode(X)
-    nearest = torch.cdist(z, bank).topk(3, largest=False).indices
-    return image_part(X, decode(bank), nearest).numpy(), latent_part(z, bank, 3).numpy()
+    nearest = torch.cdist(z, bank).topk(neighbours, largest=False).indices
+    images = image_part(X, decode(bank), nearest)
+    return images.numpy(), latent_part(z, bank, neighbours).numpy()
 
 
 of_held, of_test = parts_of(held_out), parts_of(test)
 by_alpha = {
     a / 10: metrics.auroc(y, combine(of_test, of_held, a / 10))[0] for a in range(11)
 }
-price = (
-    max(by_alpha.values())
-    - by_alpha[choose_alpha(of_held, parts_of(noisy(held_out)), of_test, y)]
-)
+chosen_alpha = choose_alpha(of_held, parts_of(noisy(held_out)), of_test, y)
+best_and_chosen = max(by_alpha.values()), by_alpha[chosen_alpha]
 ### END SOLUTION
 
 # %% nbgrader={"kind": "test", "grade_id": "price-test", "points": 1}
-assert price is not None and 0 <= float(price) <= 1
+assert best_and_chosen is not None and len(best_and_chosen) == 2, (
+    f"best_and_chosen is {best_and_chosen}; two numbers were expected"
+)
 ### BEGIN HIDDEN TESTS
 import numpy as _np
 import torch as _torch
@@ -393,7 +428,7 @@ from novelty_utils import data as _data
 from novelty_utils.data import protocols as _protocols
 
 _ds = _data.load("digits")
-_split = _protocols.miso(_ds, 9, seed=0)
+_split = _protocols.miso(_ds, novel, seed=0)
 _train, _held, _test = (
     _ds.images[i].flatten(1).double().numpy() / 255
     for i in (_split.train, _split.held_out, _split.test)
@@ -404,7 +439,9 @@ _decoded = _pca.inverse_transform(_bank)
 
 
 def _both(X):
-    far, near = _Neighbours(n_neighbors=3).fit(_bank).kneighbors(_pca.transform(X))
+    far, near = (
+        _Neighbours(n_neighbors=neighbours).fit(_bank).kneighbors(_pca.transform(X))
+    )
     return _np.stack([_np.abs(X[:, None] - _decoded[near]).mean((1, 2)), far.mean(1)])
 
 
@@ -414,7 +451,7 @@ def _auroc(novel, scores):
 
 
 _noise = _torch.randn(_held.shape, generator=_torch.Generator().manual_seed(0)).numpy()
-_fakes = (_held + 0.15 * _noise).clip(0, 1)
+_fakes = (_held + strength * _noise).clip(0, 1)
 _of_held, _of_pseudo, _of_test, _novel = (
     _both(_held),
     _both(_fakes),
@@ -435,39 +472,83 @@ _on_fakes, _on_test = (
 _fair = [
     t for f, t in zip(_on_fakes, _on_test) if f > max(_on_fakes) - 1e-6
 ]  # several may be best on the fakes
-assert min(abs(float(price) - (max(_on_test) - t)) for t in _fair) < 0.003, (
-    "not the price of not knowing"
+_best, _chosen = map(float, best_and_chosen)
+assert abs(_best - max(_on_test)) < 0.002, (
+    f"the best AUROC is {_best:.4f}; for the digit of {student!r} {max(_on_test):.4f} was "
+    "expected"
+)
+assert min(abs(_chosen - t) for t in _fair) < 0.002, (
+    f"the AUROC of your alpha is {_chosen:.4f}; {_fair[0]:.4f} was expected"
 )
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 6. Find the leak (1 point)
+# ## 6. Find the leak (1 point) (1 point, 10 minutes, medium)
 #
-# 1. The autoencoder is trained on nine tenths of the normal training images; the bank holds the codes of all of them.
-# 2. Both parts of the score are scaled by mean and deviation over the remaining tenth.
-# 3. Which means that those images, too, find themselves in the bank.
-# 4. $K$ is fixed to 1 before anything is run.
-# 5. $\alpha$ is the value with the best AUROC on the test set.
-# 6. Each part is stretched to $[0, 1]$ over the test set before both are plotted.
-#
-# In which step does a *label of a test image* decide about the score that is reported?
+# The cell below prints a protocol, your own. In which steps does a *label of a test image decide* about something that is reported, other than by measuring it at
+# the end? Give the set of their numbers; it may be empty.
+
+# %% tags=["hide-input"] nbgrader={"kind": "given", "grade_id": "protocol"}
+VERSIONS = (
+    (
+        "The autoencoder is trained on nine tenths of the normal training images.",
+        "The autoencoder with the best AUROC on the test set is kept, of five seeds.",
+    ),
+    (
+        "The width of the code is the one with the best AUROC on the test set.",
+        "The width of the code is 16, fixed before the first run.",
+    ),
+    (
+        "K is 1 before anything is run.",
+        "K is 5, the value with the best AUROC on the test set.",
+    ),
+    (
+        "Both parts are scaled by the normal images of the test set.",
+        "Both parts are scaled by mean and deviation over held-out normal images.",
+    ),
+    (
+        "alpha is the value that best tells noisy held-out images from clean ones.",
+        "alpha is the value with the best AUROC on every third test image.",
+    ),
+    (
+        "Each part is stretched to [0, 1] over all test images, before both are plotted.",
+        "If the AUROC on the test set is below one half, the score is turned around.",
+    ),
+)
+picks = draw("leaks").integers(0, 2, len(VERSIONS))
+for number, (pick, two) in enumerate(zip(picks, VERSIONS, strict=True), 1):
+    print(f"{number}. {two[pick]}")
 
 # %% nbgrader={"kind": "solution", "grade_id": "leaks"}
-leaks = set()
+leaks = None
 ### BEGIN SOLUTION
-leaks = {5}
+leaks = {i for i, pick in enumerate(picks, 1) if pick == (1, 0, 1, 0, 1, 1)[i - 1]}
 ### END SOLUTION
 
 # %% nbgrader={"kind": "test", "grade_id": "leaks-test", "points": 1}
-assert leaks and set(leaks) < {1, 2, 3, 4, 5, 6}, "a set of step numbers"
+assert leaks is not None and set(leaks) <= {1, 2, 3, 4, 5, 6}, (
+    f"leaks is {leaks}; a set of step numbers was expected"
+)
 ### BEGIN HIDDEN TESTS
-assert {int(step) for step in leaks} == {5}, (
-    "a step is missing, or one too many: where do labels enter?"
+_leaky = (
+    "of five seeds",
+    "is the one with",
+    "K is 5",
+    "by the normal images",
+    "every third",
+    "turned around",
+)
+_steps = enumerate((two[pick] for pick, two in zip(picks, VERSIONS)), 1)
+_right = {i for i, step in _steps if any(word in step for word in _leaky)}
+assert {int(step) for step in leaks} == _right, (
+    f"leaks is {sorted(map(int, leaks))}; in the protocol of {student!r} these are "
+    f"{sorted(_right)}: what is chosen, and by what?"
 )
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **For a reader (3 points).** Steps 1 to 3 contain a mistake that needs no label. What are the distances of the held-out images to
+# **For a reader (3 points).** Another mistake needs no label. An autoencoder is trained on nine tenths of the normal training images, and both parts of the score are scaled by mean and
+# deviation over the remaining tenth; but the bank holds the codes of *all* training images. What are the distances of the held-out images to
 # their nearest code of the bank at $K = 1$, what does the scaling of the latent part do then, and what becomes of the score at
 # $\alpha = 0$ and at $\alpha = \frac12$? What changes at $K = 3$?
 
@@ -483,7 +564,7 @@ assert {int(step) for step in leaks} == {5}, (
 # message, still too small. Half a point where only "it leaks" is said. No marks for "the AUROC becomes 1".
 
 # %% [markdown]
-# ## 7. Read a row of the ledger (1 point)
+# ## 7. Read a row of the ledger (1 point, 15 minutes, easy)
 #
 # Three rows of [the ledger](https://novelty-book.github.io/novelty-book/book/claims.html) about orders, as they stood when this was written. The
 # interval is that of the mean difference of AUROC, "more" minus "less", over classes.
@@ -494,7 +575,8 @@ assert {int(step) for step in leaks} == {5}, (
 # | the same | CIFAR-10 (JPEG), MISO | 0.014 | -0.017 | 0.045 |
 # | AE-con: the whole score is better than its image part | Fashion-MNIST | 0.0021 | 0.0011 | 0.0031 |
 #
-# Read on the page how an order is judged; `no_difference` is the half point that it speaks of. Write the rule, and look at what
+# The rule: `"not reproduced"` if the whole interval lies below zero, or if it lies between minus `no_difference` and `no_difference`, edges included, because then nobody would
+# choose by it; else `"reproduced"` if the whole interval lies above zero; else `"mixed within noise"`. Half a point of AUROC counts as no difference. Write the rule, and look at what
 # it says about the third row, whose interval lies above zero.
 
 
@@ -510,14 +592,17 @@ def order(low, high, no_difference=0.005):
 
 
 # %% nbgrader={"kind": "test", "grade_id": "order-test", "points": 1}
-assert order(0.050, 0.145) == "reproduced"
+found = order(0.050, 0.145)
+assert found == "reproduced", f"order is {found!r}; 'reproduced' was expected"
 ### BEGIN HIDDEN TESTS
-assert order(-0.017, 0.045) == "mixed within noise"
-assert order(0.0011, 0.0031) == "not reproduced", (
-    "surely positive, and too small for anyone to choose by it"
-)
-assert order(0.0024, 0.0095) == "reproduced"
-assert order(-0.004, 0.003) == "not reproduced"
-assert order(-0.08, -0.01) == "not reproduced"
-assert order(-0.004, 0.02) == "mixed within noise"
+for _row, _expected in {
+    (-0.017, 0.045): "mixed within noise",
+    (0.0011, 0.0031): "not reproduced",
+    (0.0024, 0.0095): "reproduced",
+    (-0.004, 0.003): "not reproduced",
+    (-0.08, -0.01): "not reproduced",
+    (-0.004, 0.02): "mixed within noise",
+}.items():
+    _got = order(*_row)
+    assert _got == _expected, f"order{_row} is {_got!r}; {_expected!r} was expected"
 ### END HIDDEN TESTS

@@ -11,10 +11,10 @@ from nbformat.v4 import new_code_cell
 # (text of the reference solution, what stands there instead), by the grade_id of the cell; None replaces all of it
 Changes = Mapping[str, tuple[str | None, str]]
 TESTS = {
-    "ics": "closeness dispersion critical-beta times-too-small scores leaks evaluate verdict",
+    "ics": "closeness dispersion critical-beta times-too-small scores alone as-found leaks evaluate verdict",
     "nln": "latent-part image-part kl combine choose-alpha price leaks order",
     "crbnd": "charbonnier slope connective logit far-point trivial honest-f1 leaks trivial-fall",
-    "ade_gan": "mixture-penalty inversion shrinkage r1 rounds confidence leaks missed-by",
+    "ade_gan": "mixture-penalty inversion shrinkage r1 rounds confidence as-found leaks missed-by",
 }
 
 
@@ -29,8 +29,8 @@ class Submission:
     review: set[str] = field(default_factory=set)
     flagged: bool = False  # keeps its marks, and a reader is asked to look at it
 
-    def edit(self, release: NotebookNode, solution: NotebookNode) -> NotebookNode:
-        """The release, filled in."""
+    def edit(self, release: NotebookNode, solution: NotebookNode, student: str) -> NotebookNode:
+        """The release, filled in under this student's name."""
         right = {about(cell)["grade_id"]: cell.source for cell in solution.cells if about(cell).get("solution")}
         for cell in release.cells:
             name = about(cell).get("grade_id")
@@ -40,6 +40,8 @@ class Submission:
                 old, new = self.changes[name]
                 assert old is None or cell.source.count(old) == 1, f"{name} does not have {old!r} once"
                 cell.source = new if old is None else cell.source.replace(old, new)
+            elif name == "who":
+                cell.source = f"student = {student!r}"
         if self.vandalise:
             self.vandalise(release)
         return release
@@ -98,17 +100,19 @@ ICS = {
         closeness=(
             None,
             "def closeness(z, partner):\n"
-            "    total = 0\n"
+            "    z, found = z.double(), []\n"
             "    for j in range(len(z)):\n"
-            "        total = total + ((z[j] - z[partner[j]]).pow(2).sum() / z.shape[1] + 1e-13) ** 0.5\n"
-            "    return total / len(z)",
+            "        if j != partner[j]:\n"
+            "            found.append(((z[j] - z[partner[j]]).pow(2).sum() / z.shape[1] + 1e-13) ** 0.5)\n"
+            "    return sum(found) / len(found)",
         ),
         evaluate=(
             None,
-            "def evaluate(held_out, test, y, share):\n"
+            "def evaluate(held_out, test, y, share, *, half=0.5):\n"
             "    threshold = np.sort(held_out)[int(np.ceil((1 - share) * len(held_out))) - 1]\n"
             "    called = test > threshold\n"
-            "    return threshold, 0.5 * (called[y == 1].mean() + (~called)[y == 0].mean())",
+            "    of_both = torch.tensor([called[y == 1].mean(), (~called)[y == 0].mean()])\n"
+            "    return torch.tensor(threshold), half * of_both.sum()",
         ),
         scores=(
             None,
@@ -121,23 +125,32 @@ ICS = {
         ),
     ),
     "untouched": Submission(everything("ics"), solved=False),
+    "copies": wrong(  # from the page that has to be read, and a layer that was frozen is no longer
+        "closeness dispersion as-found",
+        closeness=("(z - z[partner])[others]", "(z - z[partner])"),
+        dispersion=(
+            "(z_aty[:, None] - z_typ[None]).square().mean(2)",
+            "(z_aty - z_typ[: len(z_aty)]).square().mean(1)",
+        ),
+        scores=("        part.training = mode\n", "        part.train(modes[model])\n"),
+    ),
     "sum for mean": wrong("closeness", closeness=(".square().mean(1)", ".square().sum(1)")),
     "signs flipped": wrong(
         "closeness dispersion critical-beta",
         closeness=("return (squares", "return -(squares"),
-        dispersion=("away = -(", "away = ("),
+        dispersion=("return apart, -(squares", "return apart, (squares"),
         critical_beta=("return -alpha", "return alpha"),
     ),
     "test labels": wrong(
-        "scores evaluate leaks verdict",
+        "scores alone as-found evaluate leaks verdict",
         scores=("    model.eval()\n", ""),
         evaluate=("np.quantile(held_out, 1 - share)", "metrics.oracle_threshold(y, test)"),
-        leaks=("{3, 5}", "{3, 5, 6}"),
+        leaks=("(1, 0, 0, 1, 0, 1)", "(0, 0, 0, 1, 0, 1)"),
         verdict=("if -margin <= least and most <= margin", "if abs(least + most) / 2 <= margin"),
     ),
     "test images": wrong(
-        "scores evaluate",
-        scores=("    model.train(was_training)\n", ""),
+        "as-found evaluate",
+        scores=("        part.training = mode\n", "        pass\n"),
         evaluate=("np.quantile(held_out, 1 - share)", "np.quantile(test, 1 - share)"),
     ),
 }
@@ -159,7 +172,26 @@ NLN = {
             None,
             "from torch.distributions import Normal, kl_divergence\n\n"
             "def kl(mu, log_variance, tau):\n"
-            "    return kl_divergence(Normal(mu, (log_variance / 2).exp()), Normal(0.0, tau)).sum(-1)",
+            "    mu, spread = mu.double(), (log_variance.double() / 2).exp()\n"
+            "    return kl_divergence(Normal(mu, spread), Normal(0.0, tau)).sum(-1)",
+        ),
+        image_part=(
+            None,
+            "def image_part(X, decoded, nearest):\n"
+            "    X, decoded, nearest = X.numpy(), decoded.numpy(), nearest.numpy()\n"
+            "    return np.abs(X[:, None] - decoded[nearest]).mean((1, 2))",
+        ),
+        choose_alpha=(
+            None,
+            "def choose_alpha(held_parts, pseudo_parts, test_parts=None, test_y=None, *, steps=10):\n"
+            "    y = [0] * len(held_parts[0]) + [1] * len(pseudo_parts[0])\n"
+            "    both = np.hstack([np.stack(held_parts), np.stack(pseudo_parts)])\n"
+            "    found = [metrics.auroc(np.array(y), combine(both, held_parts, a / steps))[0] for a in range(11)]\n"
+            "    return np.argmax(found) / steps",
+        ),
+        price=(
+            "    images = image_part(X, decode(bank), nearest)\n    return images.numpy(), ",
+            "    return image_part(X, decode(bank), nearest), ",
         ),
     ),
     "untouched": Submission(everything("nln"), solved=False),
@@ -181,15 +213,27 @@ NLN = {
             "labels, both = test_y, test_parts\n    return max(",
         ),
         order=("if high < 0 or too_small_to_matter:", "if high < 0:"),
-        leaks=("{5}", "{2, 5}"),
+        leaks=("(1, 0, 1, 0, 1, 1)", "(1, 1, 1, 0, 1, 1)"),
     ),
 }
 CRBND = {
     "reference": Submission(),
     "otherwise": right(
         charbonnier=(
-            "((x - x_prime).square() + epsilon**2).sqrt().mean()",
-            "torch.hypot(x - x_prime, torch.tensor(float(epsilon))).mean()",
+            None,
+            "def charbonnier(x, x_prime, epsilon, *, kind=torch.float64):\n"
+            "    x, x_prime = x.to(kind), x_prime.to(kind)\n"
+            "    return (torch.hypot(x - x_prime, torch.tensor(epsilon, dtype=kind)) - epsilon).mean()",
+        ),
+        connective=(
+            None,
+            "def connective(x, x_prime, x_d, lam):\n"
+            "    both = [torch.stack([w * a + (1 - w) * b for w, a, b in zip(lam, x, o)]) for o in (x_prime, x_d)]\n"
+            "    return [part.double().numpy() for part in both]",
+        ),
+        honest_f1=(
+            "return threshold, metrics.f1(y, test, threshold)",
+            "return torch.tensor([threshold, metrics.f1(y, test, threshold)])",
         ),
         logit=(
             None,
@@ -198,13 +242,13 @@ CRBND = {
             "    p, q = (multivariate_normal(c, covariance).logpdf(u) for c in (m, m + delta))\n"
             "    return p - q",
         ),
-        trivial=("share_for_08 = 1 / 3", "share_for_08 = 0.335"),
+        trivial=("(2 - 2 * target) / (2 - target)", "(2 - 2 * target) / (2 - target) + 0.002"),
     ),
     "untouched": Submission(everything("crbnd"), solved=False),
     "signs flipped": wrong(
         "charbonnier slope connective logit honest-f1",
         charbonnier=(".mean()", ".sum()"),
-        slope=("return e /", "return -e /"),
+        slope=("error = epsilon", "error = -epsilon"),
         connective=("lam * x + (1 - lam) * x_prime", "(1 - lam) * x + lam * x_prime"),
         logit=("return -(u", "return (u"),
         honest_f1=("np.quantile(held_out, 1 - rejected)", "metrics.oracle_threshold(y, test)"),
@@ -213,10 +257,19 @@ CRBND = {
         "logit far-point trivial honest-f1 leaks trivial-fall",
         logit=("m - delta / 2", "m - delta"),
         far_point=("on_it + far * sideways / np.linalg.norm(sideways)", "on_it"),
-        trivial=("share_for_08 = 1 / 3", "share_for_08 = 0.2"),
+        trivial=("(2 - 2 * target) / (2 - target)", "1 - target"),
         honest_f1=("metrics.f1(y, test, threshold)", "metrics.f1(1 - y, -test, -threshold)"),
-        leaks=("{2}", "{2, 3}"),
-        trivial_fall=("metrics.trivial_f1(0.1) - metrics.trivial_f1(0.5)", "0.4"),
+        leaks=("(0, 1, 1, 0, 1, 1)", "(0, 1, 1, 0, 1, 0)"),
+        trivial_fall=("metrics.trivial_f1(few) - metrics.trivial_f1(many)", "many - few"),
+    ),
+    "copies": wrong(  # from the page that has to be read
+        "charbonnier connective",
+        charbonnier=(None, "def charbonnier(x, x_prime, e):\n    return ((x - x_prime).square() + e**2).sqrt().mean()"),
+        connective=(
+            None,
+            "def connective(x, x_prime, x_d, lam):\n"
+            "    return lam * x + (1 - lam) * x_prime, lam * x + (1 - lam) * x_d",
+        ),
     ),
 }
 ADE_GAN = {
@@ -227,31 +280,53 @@ ADE_GAN = {
             "def mixture_penalty(logits, w):\n"
             "    return nn.functional.cross_entropy(logits, w.expand(len(logits), -1))",
         ),
-        r1=("-norm.logsf(z) - np.log(m - 1 / n_c)", "-np.exp((norm.logsf(z) + np.log(m - 1 / n_c)) / 50)"),
-        rounds=("next(z for z in range(1, 40) if norm.cdf(z) == 1)", "9"),
+        r1=(
+            None,
+            "from scipy.stats import logistic\n\n"
+            "def r1(z, m, n_c, s):\n"
+            "    return torch.tensor(-logistic.logsf(z, scale=s) - np.log((m - 1 / n_c) * n_c))",
+        ),
+        confidence=(
+            None,
+            "import copy\n\n"
+            "def confidence(extractor, X):\n"
+            "    with torch.inference_mode():\n"
+            "        logits, _ = copy.deepcopy(extractor).eval().double()(X.double())\n"
+            "    return np.array(torch.nn.functional.softmax(logits, 1).max(1).values)",
+        ),
     ),
     "untouched": Submission(everything("ade_gan"), solved=False),
     "signs flipped": wrong(
-        "mixture-penalty inversion shrinkage r1 confidence",
+        "mixture-penalty inversion shrinkage r1 confidence as-found",
         mixture_penalty=("return -(logits", "return (logits"),
         inversion=("(of_patterns + of_features).mean()", "(of_patterns + of_features).sum()"),
         shrinkage=("2 / (t + 1)", "1 / t"),
-        r1=("-norm.logsf(z) - np.log", "-norm.logsf(z) + np.log"),
+        r1=("z / s) - np.log", "z / s) + np.log"),
         confidence=("    extractor.eval()\n", ""),
     ),
     "as printed": wrong(
         "inversion r1 rounds leaks missed-by",
         inversion=(".square().mean(1).sqrt()", ".norm(dim=1)"),
-        r1=("-norm.logsf(z) - np.log(m - 1 / n_c)", "-norm.cdf(z) / n_c - (1 - norm.cdf(z)) * m"),
-        rounds=("norm.cdf(z) == 1", "norm.cdf(z) > 0.999999"),
-        leaks=("{4}", "{4, 6}"),
-        missed_by=("-0.03 - (0.299 - 0.768)", "0.768 - 0.258"),
+        r1=(
+            "np.logaddexp(0, z / s) - np.log(m - 1 / n_c)",
+            "-1 / (1 + np.exp(-z / s)) / n_c - (1 - 1 / (1 + np.exp(-z / s))) * m",
+        ),
+        rounds=("24 * np.log(2)", "53 * np.log(2)"),
+        leaks=("(1, 0, 1, 0, 1, 1)", "(1, 0, 1, 0, 1, 0)"),
+        missed_by=("-margin - (high - printed)", "printed - (low + high) / 2"),
+    ),
+    "copies": wrong(  # from the page that has to be read
+        "mixture-penalty inversion r1 as-found",
+        mixture_penalty=("return -(logits.log_softmax(1) @ w).mean()", "return -logits.log_softmax(1).mean(1).mean()"),
+        inversion=("((z_n_hat - z_n) / sigma).square().mean(1).sqrt()", "(z_n_hat - z_n).square().sum(1).sqrt()"),
+        r1=("np.logaddexp(0, z / s)", "-__import__('scipy.stats').stats.norm.logsf(z)"),
+        confidence=("        part.training = mode\n", "        part.train(extractor.training)\n"),
     ),
 }
 
 # --- hostile, all of them in the first assignment ------------------------------------------------------------------
 
-BODY = "    squares = (z - z[partner]).square().mean(1)\n"
+BODY = "    squares = (z - z[partner])[others].square().mean(1)\n"
 DEAF = """
     while True:
         try:
@@ -263,7 +338,7 @@ DEAF = """
 NOTHING_RIGHT = everything("ics")
 STUCK = {
     "loops": Submission(
-        lost("scores"),
+        lost("scores alone as-found"),
         {
             "verdict": ("    least, most = ", "    while True:\n        pass\n    least, most = "),
             "scores": ("    model.eval()\n", "    raise SystemExit(0)\n"),
@@ -399,7 +474,7 @@ HOSTILE = {
             "critical-beta": (None, "def critical_beta(*losses):\n    return 0.5"),
             "times-too-small": (None, "print(2.1e4)"),
             "scores": (None, "def scores(model, X):\n    return torch.full((len(X),), 0.02)"),
-            "leaks": (None, "print({3, 5})"),
+            "leaks": (None, "print({3, 5})\nleaks = set()"),
             "evaluate": (None, "def evaluate(*scores):\n    return 94.5, 1.0"),
             "verdict": (None, "def verdict(*row):\n    return 'reproduced'"),
         },

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pair import METADATA
 
 ASSIGNMENTS, COURSE = ROOT / "assignments", ROOT / "_build" / "course"
 CONFIG = "nbgrader_config.py"
+SEED = "release_seed = 0"
 FLAGS = {  # kind of a cell -> grade, solution, locked
     "given": (False, False, True),  # code that students need and may not change
     "solution": (False, True, False),  # code that they write
@@ -43,9 +45,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in ASSIGNMENTS.glob("*.py") if path.name != CONFIG)
 
 
-def read(name: str) -> NotebookNode:
-    """The source of one assignment as a notebook with nbgrader's metadata, with solutions and hidden tests."""
-    notebook = jupytext.reads((ASSIGNMENTS / f"{name}.py").read_text(encoding="utf-8"), fmt="py:percent")
+def read(name: str, seed: int = 0) -> NotebookNode:
+    """The source of one assignment as a notebook with nbgrader's metadata, with solutions and hidden tests.
+
+    From `seed` and the name of a student follow the numbers that are the student's own.
+    """
+    text = (ASSIGNMENTS / f"{name}.py").read_text(encoding="utf-8").replace(SEED, f"release_seed = {seed}")
+    notebook = jupytext.reads(text, fmt="py:percent")
     for number, cell in enumerate(notebook.cells):
         short = cell.metadata.get("nbgrader")
         cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
@@ -82,9 +88,12 @@ def build(course: Path, of: list[str] | None = None) -> None:
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     install(course / "packages")
+    seed = course / "seed.txt"  # stays as long as the course folder, so that a corrected release has the same numbers
+    if not seed.exists():
+        seed.write_text(f"{secrets.randbelow(10**9)}\n")
     for name in of or names():
         (course / "source" / name).mkdir(parents=True, exist_ok=True)
-        nbformat.write(read(name), course / "source" / name / f"{name}.ipynb")
+        nbformat.write(read(name, int(seed.read_text())), course / "source" / name / f"{name}.ipynb")
         nbgrader(course, "generate_assignment", name, "--create", "--force")
 
 

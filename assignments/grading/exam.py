@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
+import io
 import re
 import traceback
 from collections.abc import Mapping
@@ -193,7 +195,9 @@ class Exam:
 
     def attempt(self, place: int, earlier: list[Exercise], source: str) -> Mark:
         try:
-            self.fetch(set().union(*(e.names for e in earlier)) & mentioned(source))
+            given = [cell.source for cell in self.paper.cells[:place] if is_given(cell)]
+            needed = set().union(*map(mentioned, [source, *given]))
+            self.fetch(needed & set().union(*(e.names for e in earlier)))
             self.give(place)
             exec(compile(source, "test", "exec"), self.world)
         except sandbox.GoneError as gone:
@@ -232,11 +236,16 @@ class Exam:
                 and number not in self.told
             ):
                 self.told.add(number)
-                exec(compile(cell.source, "given", "exec"), self.world)
+                with contextlib.redirect_stdout(io.StringIO()):
+                    exec(compile(cell.source, "given", "exec"), self.world)
 
 
 def about(cell: NotebookNode) -> dict:
     return cell.metadata.get("nbgrader", {})
+
+
+def is_given(cell: NotebookNode) -> bool:
+    return bool(about(cell)) and not about(cell)["solution"] and not about(cell)["grade"]
 
 
 def is_exercise(cell: NotebookNode) -> bool:

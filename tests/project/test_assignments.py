@@ -126,7 +126,7 @@ def test_the_release_runs_without_nbgrader_and_says_what_is_left_to_do(built, na
     notebook = (ROOT / "notebooks" / "ics.py").read_text(encoding="utf-8")
     assert code[0].metadata.tags[0] == "colab" and code[0].source in notebook
     solution = nbformat.read(built / "source" / name / f"{name}.ipynb", 4)
-    solved = submissions.Submission().edit(copy.deepcopy(release), solution)
+    solved = submissions.Submission().edit(copy.deepcopy(release), solution, "anna")
     names = {"__name__": name}
     for cell in solved.cells:
         if cell.cell_type == "code":
@@ -153,9 +153,51 @@ def test_every_test_has_a_hidden_part_and_follows_something_to_write(name):
     kinds = [cell for cell in assignments.read(name).cells if "nbgrader" in cell.metadata]
     for before, cell in itertools.pairwise(kinds):
         if cell.metadata.nbgrader["grade"] and cell.cell_type == "code":
-            assert before.metadata.nbgrader["solution"]
+            assert before.metadata.nbgrader["solution"] or before.metadata.nbgrader["grade"]
             hidden = [match.group(2) for match in MARKED.finditer(cell.source) if match.group(1) == "HIDDEN TESTS"]
             assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse("".join(hidden))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_check_says_what_was_expected(name):
+    for cell in assignments.read(name).cells:
+        if cell.metadata.get("nbgrader", {}).get("grade") and cell.cell_type == "code":
+            checks = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)]
+            assert checks
+            assert all(check.msg is not None for check in checks), cell.metadata.nbgrader["grade_id"]
+
+
+PERSONAL = {  # what is asked for with numbers of one's own
+    "ics": {"times-too-small": "times_too_small", "leaks": "leaks"},
+    "nln": {"price": "best_and_chosen", "leaks": "leaks"},
+    "crbnd": {"slope": "error", "trivial": "share_for_f1", "leaks": "leaks", "trivial-fall": "trivial_fall"},
+    "ade_gan": {"rounds": "rounds_from", "leaks": "leaks", "missed-by": "missed_by"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_answer_of_a_neighbour_earns_nothing(name):
+    """Whatever anna found is right for her and wrong for five others; and so it is in another year."""
+
+    def solved(student: str, seed: int = 1) -> dict:
+        world = {"__name__": name}
+        for cell in assignments.read(name, seed).cells:
+            about = cell.metadata.get("nbgrader", {})
+            if cell.cell_type == "code" and about and not about["grade"]:
+                source = cell.source.replace('student = "reference"', f"student = {student!r}")
+                exec(compile(source, name, "exec"), world)
+        return world
+
+    tests = {c.metadata.nbgrader.grade_id: c.source for c in assignments.read(name).cells if "nbgrader" in c.metadata}
+    anna = solved("anna")
+    worlds = [solved(other) for other in ("ben", "Anne", "anna2", "4711", "zoë")] + [solved("anna", seed=2)]
+    for grade_id, variable in PERSONAL[name].items():
+        test = compile(tests[f"{grade_id}-test"], grade_id, "exec")
+        exec(test, dict(anna))
+        for world in worlds:
+            exec(test, dict(world))
+            with pytest.raises(AssertionError):
+                exec(test, world | {variable: anna[variable]})
 
 
 def test_a_cell_of_unknown_kind_or_without_points_is_refused():
@@ -184,7 +226,7 @@ def graded(built, tmp_path_factory) -> dict[tuple[str, str], Path]:
         for student, submission in students.items():
             place = folder / "submitted" / student / name
             place.mkdir(parents=True)
-            nbformat.write(submission.edit(copy.deepcopy(release), solution), place / f"{name}.ipynb")
+            nbformat.write(submission.edit(copy.deepcopy(release), solution, student), place / f"{name}.ipynb")
         seconds = SHORT if students is submissions.STUCK else LONG
         assignments.nbgrader(folder, "autograde", name, f"--Examine.seconds={seconds}")
         return {(name, student): folder for student in students}

@@ -104,7 +104,7 @@ def course(tmp_path_factory) -> Path:
     for student in ("attacks", "shows"):
         place = folder / "submitted" / student / "ics"
         place.mkdir(parents=True)
-        submission = submissions.HOSTILE[student].edit(copy.deepcopy(release), solution)
+        submission = submissions.HOSTILE[student].edit(copy.deepcopy(release), solution, student)
         nbformat.write(submission, place / "ics.ipynb")
         (place / "evil.html").write_text(EVIL)
     assignments.nbgrader(folder, "autograde", "ics")
