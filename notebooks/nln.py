@@ -2019,7 +2019,7 @@ if panels:
         axis.legend(fontsize=7)
     plt.show()
 else:
-    print("no recorded run yet")
+    print(tables.NOTHING)
 
 # %% [markdown]
 # ### Neighbours and dimensions
@@ -2083,7 +2083,7 @@ if panels:
     axes[0, 0].legend(fontsize=7)
     plt.show()
 else:
-    print("no recorded run yet")
+    print(tables.NOTHING)
 
 # %% [markdown]
 # ### Where does the gain come from?

@@ -1003,8 +1003,7 @@ def record(ds, found, errors, history, seconds):
         Result(method=method, metric="held_out_error", value=error)
         for method, error in errors.items()
     ]
-    last = {term: values[-1] for term, values in history.terms.items()}
-    trained = {p.model: vars(history) | {"terms": last}}
+    trained = {p.model: records.trained(history)}
     cost = (seconds, watch.peak_memory_mb())
     made = records.make(
         "nln_defects", p, ds, ds.class_name, as_results(found) + extra, trained, *cost
