@@ -92,7 +92,7 @@ noise = 0.25  # deviation of the noise in negatives
 ablations = False  # whether to train the classifiers of the ablations, too
 
 # %% tags=["schema", "hide-input"]
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -171,35 +171,47 @@ p = Parameters.check(globals())
 
 # %% tags=["hide-input"]
 import json
-import math
-import shutil
 import time
-from functools import cache, partial
-from itertools import pairwise
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
 from scipy import ndimage
-from sklearn.covariance import LedoitWolf
 from sklearn.manifold import TSNE
 from sklearn.neural_network import MLPClassifier
-from torch import nn
 
-from novelty_utils import data, records, training
+from novelty_utils import data, records
 from novelty_utils.data import protocols
-from novelty_utils.evaluation import metrics, mixtures, neighbours, plots
+from novelty_utils.evaluation import metrics, mixtures, plots
 from novelty_utils.ledger import published, readings
 from novelty_utils.params import class_names
 from novelty_utils.records import Result, replications, where
-from novelty_utils.training import collapse
 
 plots.set_style()
 pd.set_option(
     "display.max_columns", 40, "display.width", 160, "display.max_colwidth", 80
 )
+
+# %% tags=["define", "hide-input"]
+import math
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from sklearn.covariance import LedoitWolf
+from torch import nn
+
+from novelty_utils import training
+from novelty_utils.detectors import Detector
+from novelty_utils.errors import InputError  # noqa: F811
+from novelty_utils.evaluation import neighbours
+from novelty_utils.training import collapse
+
+BATCH = 128
 
 
 # %% [markdown]
@@ -208,18 +220,19 @@ pd.set_option(
 # Images of one class fill a thin, curved part of all images. In two dimensions we can draw that, and compute the best possible
 # autoencoder exactly instead of training one (the formula is derived below).
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Computed, not drawn. Normal points (grey) lie near an arc. A denoiser moves every point towards the arc (arrows), normal ones a little, novel ones far. The connective point (filled, λ = ½) lies half-way: on the arc for normal points, in the void for novel ones.", "name": "fig-crbnd-idea"}, "image": {"alt": "Points along an arc; from five normal points short arrows and from four novel points long arrows lead to the arc, and dots mark the middle of each arrow"}}
-draw = np.random.default_rng(2)
-angle = draw.uniform(0.15 * np.pi, 0.85 * np.pi, 400)
-arc = np.stack([np.cos(angle), np.sin(angle)], 1) + draw.normal(0, 0.02, (400, 2))
 
-
+# %% tags=["define", "hide-input"]
 def ideal_denoiser(x_g, known, deviation):
     """E[x | x_g] if x is one of the known points and the noise is Gaussian: (n, d)."""
     x_g, known = torch.as_tensor(x_g), torch.as_tensor(known)
     weights = (-torch.cdist(x_g, known).square() / (2 * deviation**2)).softmax(1)
     return weights @ known
 
+
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Computed, not drawn. Normal points (grey) lie near an arc. A denoiser moves every point towards the arc (arrows), normal ones a little, novel ones far. The connective point (filled, λ = ½) lies half-way: on the arc for normal points, in the void for novel ones.", "name": "fig-crbnd-idea"}, "image": {"alt": "Points along an arc; from five normal points short arrows and from four novel points long arrows lead to the arc, and dots mark the middle of each arrow"}}
+draw = np.random.default_rng(2)
+angle = draw.uniform(0.15 * np.pi, 0.85 * np.pi, 400)
+arc = np.stack([np.cos(angle), np.sin(angle)], 1) + draw.normal(0, 0.02, (400, 2))
 
 own = arc[:5] + draw.normal(0, 0.05, (5, 2))
 other = np.array([[0.0, 0.25], [-0.55, 0.3], [0.5, 0.35], [0.1, 1.55]])
@@ -252,7 +265,6 @@ plt.show()
 # `protocol` both networks make as many steps, to the nearest whole epoch and at least one; the results stand on {doc}`the leaderboard <leaderboard>` and not in the tables below.
 
 # %%
-BATCH = 128
 STEPS = {"smoke": (100, 100), "demo": (200, 200)}  # of A and of C
 EPOCHS = {"outlier_share": (50, 20), "inlier_categories": (200, 50)}  # paper tier
 SHARES = [int(word) / 100 for word in p.shares.split(",")]
@@ -355,7 +367,7 @@ splits[shown].card()
 # $|e| + \varepsilon^2 / 2|e|$, an absolute one. Its slope, $e / \sqrt{e^2 + \varepsilon^2}$, is bounded by one and has no jump at zero: an L1 loss without the kink. The paper does not
 # give $\varepsilon$. We take $10^{-3}$, which is a quarter of one grey level, so that in practice this is the absolute error, and the best $A$ is a conditional *median* instead of a mean.
 
-# %%
+# %% tags=["define"]
 NOISE, DROP, EPSILON = 0.1, 0.1, 1e-3
 CELLS = 8  # the dropout mask is drawn on a grid of 8 × 8 cells
 
@@ -372,12 +384,12 @@ def enlarged(grid, side):
     return grid.repeat_interleave(times, -1).repeat_interleave(times, -2)
 
 
-def corruption(generator, size):
-    """eta and beta for `size` images, drawn afresh for every batch."""
+def corruption(shape, generator, size):
+    """eta and beta for `size` images of a shape (c, s, s), afresh for every batch."""
     at = {"generator": generator, "device": generator.device}
     cells = (torch.rand(size, 1, CELLS, CELLS, **at) < DROP).float()
-    eta = NOISE * torch.randn(size, c, p.side, p.side, **at)
-    return {"eta": eta, "beta": enlarged(cells, p.side)}
+    eta = NOISE * torch.randn(size, *shape, **at)
+    return {"eta": eta, "beta": enlarged(cells, shape[-1])}
 
 
 def charbonnier(x, x_prime):
@@ -416,7 +428,7 @@ assert torch.allclose(charbonnier(large, zero), large, rtol=1e-5)
 # kernels, normalisation and input size are not printed. The cited U-Net pools four times, and so does this one; `depth` changes it. We take widths 32, 64, 128, 256, 256, two 3×3 convolutions per block, and a 1×1 convolution as skip.
 
 
-# %%
+# %% tags=["define"]
 class Residual(nn.Module):
     """Two 3×3 convolutions and a short skip: (B, inputs, s, s) -> (B, outputs, s, s)."""
 
@@ -477,7 +489,7 @@ def dense_code(size, side, depth):
 # text: no U-Net, separable convolutions, dropout, and a code of 256 numbers.
 
 
-# %%
+# %% tags=["define"]
 def separable(inputs, outputs):
     """A 3×3 convolution of each channel, then a mix of the channels."""
     return [
@@ -521,7 +533,7 @@ def code_decoder(channels, side):
     return [*layers, nn.Conv2d(32, channels, 3, padding=1)]
 
 
-# %%
+# %% tags=["define"]
 class Autoencoder(nn.Sequential):
     """A: images float32 (B, c, s, s) -> reconstructions float32 in (0, 1), same shape.
 
@@ -543,11 +555,6 @@ class Autoencoder(nn.Sequential):
         return torch.sigmoid(super().forward(x).float())
 
 
-def new_autoencoder(k):
-    mean = images[splits[k].train].float().mean((0, 2, 3)) / 255
-    return Autoencoder(p.arch, c, p.side, p.depth, mean)
-
-
 # %% [markdown]
 # ## Training the autoencoder
 #
@@ -559,9 +566,11 @@ def new_autoencoder(k):
 # is what differs from image to image. In a trial on training and held-out images of the 5, the narrow network (`dense64`, two poolings) ended exactly at the error of the black image when it started from one half, and at a quarter of it when it started from the mean.
 #
 # A run judges both networks at their end, by held-out normal images, and begins a dead training again with other weights, at most twice. The record says how often.
+#
+# `DAE` is this autoencoder as a detector of its own. `learn_autoencoder` trains it, and an image scores by its error.
 
 
-# %%
+# %% tags=["define"]
 def reconstruction_loss(model, batch):
     x = batch["all"]
     x_c = corrupted(x, batch["eta"], batch["beta"])
@@ -569,59 +578,124 @@ def reconstruction_loss(model, batch):
     return {"loss": l_rec, "rec": l_rec}
 
 
+def reconstruct(model, pictures):
+    """A(x) as an image file would hold it: uint8 (n, c, s, s), of uint8 or of floats in
+    [0, 1]."""
+    x_prime = training.apply(model, pictures, torch.arange(len(pictures)))
+    return (255 * x_prime).round().to(torch.uint8)
+
+
+def reconstruction_errors(pairs):
+    """Eq. 3 image by image: x and A(x) side by side, uint8 (n, 2c, s, s), to
+    float64 (n,)."""
+    x, x_prime = (pairs.float() / 255).chunk(2, 1)
+    return charbonnier(x, x_prime).flatten(1).mean(1).double().numpy()
+
+
+def alive(make, judge, loss, pictures, index, name, seed, **how):
+    """A network trained on the indexed pictures, its history, and what a record says of
+    its health. What `judge` calls dead is begun again; without `judge` nothing is."""
+
+    def train(names, restart):
+        network = training.build(make, collapse.seed_of(seed, restart))
+        (history,) = training.fit(
+            [training.Job(network, {"all": index}, seed, name)],
+            pictures,
+            [training.Objective(loss)],
+            batch=BATCH,
+            label=name,
+            **how,
+        )
+        return {name: network}, {name: history}
+
+    if judge is None:
+        found = *train([name], 0), {name: {}}
+    else:
+        found = collapse.train_alive(train, lambda _, made: judge(made), [name], str)
+    return [by_name[name] for by_name in found]
+
+
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class DAE(Detector):
+    """The autoencoder alone. An image scores by its error, eq. 3.
+
+    arch: networks as in the text, with a narrow code, or as in the public code. depth:
+    how often A halves an image. side: images are brought to it.
+    """
+
+    notebook: ClassVar[str] = "crbnd"
+    batch: ClassVar[int] = BATCH
+
+    arch: Literal["paper", "dense64", "code"] = "paper"
+    depth: Annotated[int, Field(ge=1, le=6)] = 4
+    side: Annotated[int, Field(ge=16, le=256, multiple_of=16)] = 32
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.side % 2**self.depth:
+            raise InputError(
+                f"depth={self.depth}: side={self.side} cannot be halved so often"
+            )
+        if self.arch == "code" and self.depth != 4:
+            raise InputError(f"depth={self.depth}: the public code's A has depth 4")
+
+    def build(self, shape):
+        grey = torch.full(shape[:1], 0.5)
+        A = Autoencoder(self.arch, shape[0], self.side, self.depth, grey)
+        return nn.ModuleDict({"A": A})
+
+    def learn(self, images, train, held_out, **how):
+        self.learn_autoencoder(images, train, held_out, **how)
+
+    def learn_autoencoder(self, images, train, held_out, *, name="A", **how):
+        """Train A on spoiled images, eqs. 1 to 3. `how`: epochs, device and checkpoint.
+
+        Returns its history, and what the training entry of a record says of its health.
+        """
+        mean = images[train].float().mean((0, 2, 3)) / 255
+        self.network["A"], history, health = alive(
+            lambda: Autoencoder(self.arch, len(mean), self.side, self.depth, mean),
+            lambda A: collapse.of_autoencoder(A, images, held_out, "absolute"),
+            reconstruction_loss,
+            images,
+            train,
+            name,
+            self.seed,
+            draws=partial(corruption, images.shape[1:]),
+            **how,
+        )
+        return history, health
+
+    def pairs(self, images, index):
+        """x and A(x) side by side, as the channels of one picture: uint8 (n, 2c, s, s)."""
+        x = images[index]
+        return torch.cat([x, reconstruct(self.network["A"], x)], 1)
+
+    def score(self, images, index):
+        return reconstruction_errors(self.pairs(images, index))
+
+
+# %%
 def checkpoint(name):
     """Where an interrupted training resumes."""
+    name = name.replace(" ", "_").replace("/", "_")
     return None if p.tier == "smoke" else records.scratch("crbnd", p) / name
 
 
-def fit(make, loss, pictures, sets, n_epochs, draw, label, restart):
-    """One network per class, trained on its own images; networks and histories by class."""
-    first = collapse.seed_of(p.seed, restart)  # weights
-    built = {k: training.build(partial(make, k), first) for k in sets}
-    detectors = [
-        training.Job(built[k], {"all": sets[k]}, p.seed, f"{label} {names[k]}")
-        for k in sets
-    ]
-    history = training.fit(
-        detectors,
-        pictures,
-        [training.Objective(loss)],
-        epochs=n_epochs,
-        batch=BATCH,
-        device=p.device,
-        draws=draw,
-        checkpoint=checkpoint(label.replace(" ", "_").replace("/", "_")),
-        label=label,
-    )
-    return built, dict(zip(sets, history, strict=True))
-
-
-def train_autoencoders(keys, restart):
-    return fit(
-        new_autoencoder,
-        reconstruction_loss,
+autoencoders, histories, health = {}, {"A": {}}, {"A": {}}
+for k, split in splits.items():
+    autoencoders[k] = DAE.of(p)
+    autoencoders[k].begin(images.shape[1:])
+    histories["A"][k], health["A"][k] = autoencoders[k].learn_autoencoder(
         images,
-        {k: splits[k].train for k in keys},
-        epochs(0),
-        corruption,
-        "A",
-        restart,
+        split.train,
+        split.held_out,
+        epochs=epochs(0),
+        device=p.device,
+        checkpoint=checkpoint("A"),
+        name=f"A {names[k]}",
     )
-
-
-def judge_autoencoder(k, network):
-    return collapse.of_autoencoder(network, images, splits[k].held_out, "absolute")
-
-
-def label_of(part):
-    """What `train_alive` calls the training of a class."""
-    return lambda k: f"{part} {names[k]}"
-
-
-histories, health = {}, {}
-A, histories["A"], health["A"] = collapse.train_alive(
-    train_autoencoders, judge_autoencoder, list(splits), label_of("A")
-)
 
 
 # %% mystnb={"figure": {"caption": "The Charbonnier loss of the autoencoder over the epochs, on spoiled training images of this page's run.", "name": "fig-crbnd-curve"}, "image": {"alt": "Line plot: the loss of the autoencoder falls over the epochs"}}
@@ -639,7 +713,7 @@ y = splits[shown].reveal()
 ten = np.concatenate([np.flatnonzero(y == label)[:5] for label in (0, 1)])
 x = images[splits[shown].test[torch.from_numpy(ten)]].float() / 255
 known = images[splits[shown].train].float().flatten(1) / 255
-x_net = training.apply(A[shown], x, torch.arange(len(x)))
+x_net = training.apply(autoencoders[shown].network["A"], x, torch.arange(len(x)))
 x_ideal = ideal_denoiser(x.flatten(1), known, NOISE).view_as(x)
 plots.gallery(
     {
@@ -704,7 +778,7 @@ plt.show()
 # $d$ is motion blur or Gaussian noise, one of them per image; we toss a coin. Motion blur of length $\ell$ replaces a pixel by the mean over a straight line of $\ell$ pixels through it. The kernel holds, for each
 # pixel, the share of the line that crosses it. Sixteen directions are computed once, all of them are applied to each image, and the image keeps one: on a GPU or a CPU this is a single convolution.
 
-# %%
+# %% tags=["define"]
 DIRECTIONS = 16
 
 
@@ -747,20 +821,16 @@ def degrade(x, batch, blur, noise):
     return torch.where(batch["is_blurred"], blurred, noisy(x, batch["eta"], noise))
 
 
-def degradation(generator, size):
-    """What `degrade` and eq. 5 draw for `size` images, afresh for every batch."""
+def degradation(shape, generator, size):
+    """What `degrade` and eq. 5 draw for `size` images of a shape (c, s, s), afresh for
+    every batch."""
     at = {"generator": generator, "device": generator.device}
     return {
         "direction": torch.randint(DIRECTIONS, (size,), **at),
-        "eta": torch.randn(size, c, p.side, p.side, **at),
+        "eta": torch.randn(size, *shape, **at),
         "is_blurred": torch.rand(size, 1, 1, 1, **at) < 0.5,
         "is_image": torch.rand(size, 1, 1, 1, **at) < 0.5,
     }
-
-
-def seeded(k):
-    """For what is drawn once per class, and not once per batch."""
-    return torch.Generator().manual_seed(1000 * p.seed + k)
 
 
 # %%
@@ -784,68 +854,44 @@ assert torch.allclose(middle, torch.full((p.blur,), 1 / p.blur))
 
 
 # %%
-def eight_bits(x):
-    """Floats in [0, 1] as uint8, as an image file would hold them."""
-    return (255 * x).round().to(torch.uint8)
-
-
-def reconstruct(model, pictures):
-    """A(x), uint8 like a picture: pictures uint8 or float (n, c, s, s)."""
-    return eight_bits(training.apply(model, pictures, torch.arange(len(pictures))))
-
-
 pairs = {
     k: {
-        part: torch.cat([x := images[index], reconstruct(A[k], x)], 1)
-        for part, index in (
-            ("train", split.train),
-            ("held_out", split.held_out),
-            ("test", split.test),
-        )
+        part: autoencoders[k].pairs(images, getattr(split, part))
+        for part in ("train", "held_out", "test")
     }
     for k, split in splits.items()
 }
 
 
-# %%
-def connect(x, other, weight):
-    """Eqs. 4, 5 and 6: weight · x + (1 − weight) · other."""
-    return weight * x + (1 - weight) * other
+# %% tags=["define"]
+def connect(x, other, lam):
+    """Eqs. 4, 5 and 6: lam · x + (1 − lam) · other."""
+    return lam * x + (1 - lam) * other
 
 
-class Variant(NamedTuple):
-    """One way to make the classifier's examples."""
-
-    lam: float
-    x_d: str
-    x_prime: str  # A of the clean or corrupted image; or nearest, or none: without A
-    blur: int
-    noise: float
-
-
-def degraded(batch, variant):
-    """x'_d under one of the five readings, from the image, its reconstruction and, for
-    `again`, what A makes of the degraded image."""
-    x, x_prime, *again = batch["all"].split(c, 1)
-    strength = (variant.blur, variant.noise)
+def degraded(pictures, batch, x_d, blur, noise):
+    """x'_d under one of the readings, float32 (B, c, s, s). pictures: the image, its
+    reconstruction and, for `again`, what A makes of the degraded image."""
+    x, x_prime, *again = pictures
     with torch.autocast(x.device.type, enabled=False):
-        if variant.x_d == "rec":
-            return degrade(x_prime, batch, *strength)
-        if variant.x_d == "either":
+        if x_d == "rec":
+            return degrade(x_prime, batch, blur, noise)
+        if x_d == "either":
             picked = torch.where(batch["is_image"], x, x_prime)
-            return degrade(picked, batch, *strength)
-        if variant.x_d == "input":
-            return degrade(x, batch, *strength)
-        if variant.x_d == "code":
-            return motion_blur(x, batch["direction"], variant.blur)
+            return degrade(picked, batch, blur, noise)
+        if x_d == "input":
+            return degrade(x, batch, blur, noise)
+        if x_d == "code":
+            return motion_blur(x, batch["direction"], blur)
         return again[0]
 
 
 # %% mystnb={"figure": {"caption": "Held-out normal images on their way. From the top: the image, spoiled as in eqs. 1 and 2 for the training of A, reconstructed, the reconstruction with motion blur, with noise, and the connective positive and negative of eqs. 4 and 5 at the run's λ.", "name": "fig-crbnd-steps"}, "image": {"alt": "Seven rows of ten small pictures: images, their corrupted versions, reconstructions, blurred and noisy reconstructions, connective positives and negatives"}}
 pair = pairs[shown]["held_out"][:10].float() / 255
 x, x_rec = pair.split(c, 1)
-drawn = corruption(seeded(0), len(x))
-batch = {"all": pair} | degradation(seeded(0), len(x))
+draws = torch.Generator().manual_seed(p.seed)
+drawn = corruption(x.shape[1:], draws, len(x))
+batch = degradation(x.shape[1:], draws, len(x))
 plots.gallery(
     {
         "x": x,
@@ -931,7 +977,7 @@ plt.show()
 # ### The network and its loss
 
 
-# %%
+# %% tags=["define"]
 def paper_features(channels, side):
     sizes = (32, 64, 128, 256)[: 4 if side >= 64 else 3]
     layers = []
@@ -961,18 +1007,15 @@ class Classifier(nn.Module):
         return self.verdict(self.features(x)).squeeze(1).float()
 
 
-def new_classifier(k):
-    return Classifier(p.arch, c, p.side)
-
-
-# %%
-def classifier_loss(variant):
+# %% tags=["define"]
+def classifier_loss(lam, x_d, blur, noise):
     """Binary cross entropy between connective positives (1) and negatives (0)."""
 
     def loss(model, batch):
-        x, x_prime = batch["all"].split(c, 1)[:2]
-        x_cp = connect(x, x_prime, variant.lam)
-        x_cn = connect(x, degraded(batch, variant), variant.lam)
+        x, x_prime, *again = batch["all"].split(batch["eta"].shape[1], 1)
+        x_cp = connect(x, x_prime, lam)
+        spoiled = degraded((x, x_prime, *again), batch, x_d, blur, noise)
+        x_cn = connect(x, spoiled, lam)
         positive, negative = model(torch.cat([x_cp, x_cn])).chunk(2)
         l_bce = (F.softplus(-positive) + F.softplus(negative)).mean() / 2
         right = ((positive > 0).float().mean() + (negative < 0).float().mean()) / 2
@@ -982,12 +1025,16 @@ def classifier_loss(variant):
 
 
 # %% tags=["hide-input"]
+networks = {
+    "A": autoencoders[shown].build(images.shape[1:])["A"],
+    "C": Classifier(p.arch, c, p.side),
+}
 with torch.no_grad():
     X_check = torch.zeros(2, c, p.side, p.side)
-    assert new_autoencoder(shown)(X_check).shape == X_check.shape
-    assert new_classifier(shown)(X_check).shape == (2,)
-for word, make in (("A", new_autoencoder), ("C", new_classifier)):
-    print(f"{word}: {sum(w.numel() for w in make(shown).parameters()):,} parameters")
+    assert networks["A"](X_check).shape == X_check.shape
+    assert networks["C"](X_check).shape == (2,)
+for word, network in networks.items():
+    print(f"{word}: {sum(w.numel() for w in network.parameters()):,} parameters")
 
 
 # %% [markdown]
@@ -995,108 +1042,179 @@ for word, make in (("A", new_autoencoder), ("C", new_classifier)):
 #
 # Degradations are drawn afresh for every batch; what does not change, $x$ and $A(x)$, is computed once. `ablations=True` trains more classifiers on the same autoencoder: other λ, other readings of $x'_d$, positives made from
 # reconstructions of *spoiled* images, as in $A$'s own training, and "no A", in which the image itself stands in for its reconstruction. Two of them, `again` and positives from spoiled images, need $A$ after a random step. They degrade each image only *once* for the whole training, while the others draw afresh, so they differ from the rest in this, too.
+#
+# `CRBND` is the whole method: `learn_autoencoder`, then `learn_classifier`. Each ablation below is this class with another parameter, on the same autoencoder.
+#
+# Outside this page, `detectors.load("crbnd").CRBND().fit(images)` trains the same class on anybody's images.
+
+
+# %% tags=["define"]
+def nearest_known(known, x, among_them):
+    """Distance to, and number of, the known image nearest to each: float32 and int64
+    (n,), of uint8 (m, c, s, s) and (n, c, s, s). Known images get the nearest other."""
+    flat = [images.flatten(1).float() / 255 for images in (x, known)]
+    distance, number = neighbours.nearest(*flat, 2 if among_them else 1)
+    return distance[:, -1], number[:, -1]
+
+
+class Score(nn.Module):
+    """Minus the logit of eq. 6: x and x' side by side, (B, 2c, s, s) -> (B,)."""
+
+    def __init__(self, classifier, lam):
+        super().__init__()
+        self.classifier, self.lam = classifier, lam
+
+    def forward(self, pair):
+        return -self.classifier(connect(*pair.chunk(2, 1), self.lam))
+
+
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class CRBND(DAE):
+    """The method of the paper. An image scores by minus the logit of eq. 6.
+
+    lam: weight of the image in the averages. x_d: what is degraded, see above. x_prime:
+    what joins the image: A of the clean or (in training) the corrupted one; without A,
+    the nearest training image or none, the image itself. blur: pixels, an odd number.
+    noise: deviation. number: of the normal class; what is drawn once for a whole training
+    follows from it and the seed.
+    """
+
+    lam: Annotated[float, Field(ge=0, le=1)] = 0.5
+    x_d: Literal["rec", "either", "input", "code", "again"] = "rec"
+    x_prime: Literal["clean", "corrupted", "nearest", "none"] = "clean"
+    blur: Annotated[int, Field(ge=3)] = 7
+    noise: Annotated[float, Field(gt=0, le=1)] = 0.25
+    number: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.blur % 2 == 0 or self.blur > self.side:
+            raise InputError(
+                f"blur={self.blur}: the length must be odd and at most side={self.side}"
+            )
+
+    def build(self, shape):
+        networks = super().build(shape)
+        networks["C"] = Classifier(self.arch, shape[0], self.side)
+        return networks
+
+    def learn(self, images, train, held_out, **how):
+        self.learn_autoencoder(images, train, held_out, **how)
+        pairs = (self.pairs(images, index) for index in (train, held_out))
+        self.learn_classifier(*pairs, **how)
+
+    def learn_classifier(self, train, held_out, *, name="C", **how):
+        """Train C on pairs, uint8 (n, 2c, s, s). `how` and returns: as for A."""
+        x = train.chunk(2, 1)[0]
+        self.fitted = {"known": x.contiguous()} if self.x_prime == "nearest" else {}
+        pictures = torch.cat([self.pictures(train, "train"), *self.again(x)], 1)
+        # At λ = 1 there is nothing to learn, and so nothing to judge.
+        judge = None if self.lam == 1 else partial(self.judge, held_out=held_out)
+        self.network["C"], history, health = alive(
+            lambda: Classifier(self.arch, x.shape[1], self.side),
+            judge,
+            classifier_loss(self.lam, self.x_d, self.blur, self.noise),
+            pictures,
+            torch.arange(len(pictures)),
+            name,
+            self.seed,
+            draws=partial(degradation, x.shape[1:]),
+            **how,
+        )
+        return history, health
+
+    def drawn_once(self):
+        return torch.Generator().manual_seed(1000 * self.seed + self.number)
+
+    def pictures(self, pairs, part="test"):
+        """x and x' side by side, uint8 (n, 2c, s, s), of pairs of the part train,
+        held_out or test."""
+        x, x_prime = pairs.chunk(2, 1)
+        if self.x_prime == "none":
+            x_prime = x
+        if self.x_prime == "nearest":
+            known = self.fitted["known"]
+            x_prime = known[nearest_known(known, x, part == "train")[1]]
+        if self.x_prime == "corrupted" and part == "train":
+            drawn = corruption(x.shape[1:], self.drawn_once(), len(x))
+            x_c = corrupted(x.float() / 255, **drawn)
+            x_prime = reconstruct(self.network["A"], x_c)
+        return torch.cat([x, x_prime], 1)
+
+    def again(self, x):
+        """Of the reading `again`, A(d(x)): one picture, uint8 like x; else none."""
+        if self.x_d != "again":
+            return []
+        batch = degradation(x.shape[1:], self.drawn_once(), len(x))
+        spoiled = degrade(x.float() / 255, batch, self.blur, self.noise)
+        return [reconstruct(self.network["A"], spoiled)]
+
+    def examples(self, held_out):
+        """Connective positives and negatives, eqs. 4 and 5, of held-out pairs: float32
+        (n, c, s, s) each."""
+        pictures = [
+            *self.pictures(held_out, "held_out").chunk(2, 1),
+            *self.again(held_out.chunk(2, 1)[0]),
+        ]
+        pictures = [pictures_.float() / 255 for pictures_ in pictures]
+        x, x_prime = pictures[:2]
+        batch = degradation(x.shape[1:], self.drawn_once(), len(x))
+        spoiled = degraded(pictures, batch, self.x_d, self.blur, self.noise)
+        return connect(x, x_prime, self.lam), connect(x, spoiled, self.lam)
+
+    def judge(self, C, held_out):
+        """Whether C tells held-out positives from their negatives at all."""
+        positives, negatives = self.examples(held_out)
+        both = torch.cat([positives, negatives])
+        f = training.apply(C, both, torch.arange(len(both))).sigmoid()
+        labels = torch.arange(len(both)) < len(positives)
+        return collapse.judge(f, labels, "entropy")
+
+    def score(self, images, index):
+        return self.scores(self.pairs(images, index))
+
+    def scores(self, pairs, part="test"):
+        """The same of pairs of the part train, held_out or test: float64 (n,)."""
+        pictures = self.pictures(pairs, part)
+        network = Score(self.network["C"], self.lam).eval()
+        found = training.apply(network, pictures, torch.arange(len(pictures)))
+        return found.double().numpy()
+
 
 # %%
-READINGS = ("rec", "either", "input", "code", "again")
-SETTING = Variant(p.lam, p.x_d, p.x_prime, p.blur, p.noise)
-variants = {"CRBND": SETTING}
+variants = {"CRBND": {}}  # what differs from the setting
 if p.ablations:
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
-        variants[f"λ = {weight:g}"] = SETTING._replace(lam=weight)
-    for reading in READINGS:
-        variants[f"x'_d: {reading}"] = SETTING._replace(x_d=reading)
+        variants[f"λ = {weight:g}"] = {"lam": weight}
+    for reading in ("rec", "either", "input", "code", "again"):
+        variants[f"x'_d: {reading}"] = {"x_d": reading}
     for source in ("clean", "corrupted"):
-        variants[f"x' from {source}"] = SETTING._replace(x_prime=source)
-    variants["weak d"] = SETTING._replace(blur=3, noise=0.02)
-    variants["nearest for A"] = SETTING._replace(x_d="rec", x_prime="nearest")
-    variants["no A"] = SETTING._replace(x_d="rec", x_prime="none")
+        variants[f"x' from {source}"] = {"x_prime": source}
+    variants["weak d"] = {"blur": 3, "noise": 0.02}
+    variants["nearest for A"] = {"x_d": "rec", "x_prime": "nearest"}
+    variants["no A"] = {"x_d": "rec", "x_prime": "none"}
     variants = {
-        name: variant
-        for name, variant in variants.items()
-        if name == "CRBND" or variant != SETTING
+        name: changes
+        for name, changes in variants.items()
+        if name == "CRBND" or vars(p) | changes != vars(p)
     }
 
-
-def redrawn(x, k, variant):
-    """A(d(x)), uint8: images uint8 (n, c, s, s) degraded once and then reconstructed."""
-    batch = degradation(seeded(k), len(x))
-    spoiled = degrade(x.float() / 255, batch, variant.blur, variant.noise)
-    return reconstruct(A[k], spoiled)
-
-
-def nearest_pictures(k, part):
-    """The nearest training image of each image, what an ideal denoiser returns: uint8.
-    A training image gets the nearest other one."""
-    known = pairs[k]["train"][:, :c]
-    flat = known.flatten(1).float() / 255
-    values = pairs[k][part][:, :c].flatten(1).float() / 255
-    near = 2 if part == "train" else 1
-    return known[neighbours.nearest(values, flat, near)[1][:, -1]]
-
-
-def pictures_for(k, part, variant):
-    """What C's losses and scores read: x, x' and perhaps A(d(x)), side by side."""
-    x, x_prime = pairs[k][part].split(c, 1)
-    if variant.x_prime == "none":
-        x_prime = x
-    if variant.x_prime == "nearest":
-        x_prime = nearest_pictures(k, part)
-    if variant.x_prime == "corrupted" and part == "train":
-        draw = corruption(seeded(k), len(x))
-        x_prime = reconstruct(A[k], corrupted(x.float() / 255, **draw))
-    again = (
-        [redrawn(x, k, variant)] if variant.x_d == "again" and part != "test" else []
-    )
-    return torch.cat([x, x_prime, *again], 1)
-
-
-def negatives_of(k, variant):
-    """Connective negatives of held-out images, eq. 5: float32 (n, c, s, s)."""
-    pair = pictures_for(k, "held_out", variant).float() / 255
-    batch = {"all": pair} | degradation(seeded(k), len(pair))
-    return connect(pair[:, :c], degraded(batch, variant), variant.lam)
-
-
-def judge_classifier(k, network, variant):
-    """Whether it tells held-out positives from their negatives at all."""
-    x, x_prime = (pictures_for(k, "held_out", variant).float() / 255).split(c, 1)[:2]
-    both = torch.cat([connect(x, x_prime, variant.lam), negatives_of(k, variant)])
-    f = training.apply(network, both, torch.arange(len(both))).sigmoid()
-    return collapse.judge(f, torch.arange(len(both)) < len(x), "entropy")
-
-
-def train_classifier(name, variant):
-    """One C per class on its own pairs: networks, histories and health by class."""
-    parts = {k: pictures_for(k, "train", variant) for k in splits}
-    ends = np.cumsum([len(part) for part in parts.values()])
-    sets = {
-        k: torch.arange(end - len(parts[k]), end)
-        for k, end in zip(splits, ends, strict=True)
-    }
-    pictures = torch.cat(list(parts.values()))
-
-    def train(keys, restart):
-        return fit(
-            new_classifier,
-            classifier_loss(variant),
-            pictures,
-            {k: sets[k] for k in keys},
-            epochs(1),
-            degradation,
-            name,
-            restart,
+models = {}
+for name, changes in variants.items():
+    models[name], histories[name], health[name] = {}, {}, {}
+    for k in splits:
+        models[name][k] = model = CRBND.of(p, number=k, **changes)
+        model.begin(images.shape[1:])
+        model.network["A"] = autoencoders[k].network["A"]
+        histories[name][k], health[name][k] = model.learn_classifier(
+            pairs[k]["train"],
+            pairs[k]["held_out"],
+            epochs=epochs(1),
+            device=p.device,
+            checkpoint=checkpoint(name),
+            name=f"{name} {names[k]}",
         )
-
-    if variant.lam == 1:  # there is nothing to learn, and so nothing to judge
-        return *train(list(splits), 0), {k: {} for k in splits}
-    return collapse.train_alive(
-        train, partial(judge_classifier, variant=variant), list(splits), label_of(name)
-    )
-
-
-classifiers = {}
-for name, variant in variants.items():
-    classifiers[name], histories[name], health[name] = train_classifier(name, variant)
 
 
 # %% mystnb={"figure": {"caption": "The classifier's loss over the epochs, and its share of wrong answers on training pairs.", "name": "fig-crbnd-curves"}, "image": {"alt": "Line plot: cross entropy and error rate of the classifier fall over the epochs"}}
@@ -1124,40 +1242,7 @@ plt.show()
 # channel that know no shape (mean, spread, five quantiles, two mean slopes, and the share of pixels above $0.9$), with the distance of {cite:t}`ledoit2004`'s covariance. The last one belongs beside any result on photographs: if it does well, images differ in brightness or sharpness, and no content is needed.
 
 
-# %%
-class Score(nn.Module):
-    """Minus the logit of eq. 6: x and A(x) side by side, (B, 2c, s, s) -> (B,)."""
-
-    def __init__(self, classifier, weight):
-        super().__init__()
-        self.classifier, self.weight = classifier, weight
-
-    def forward(self, pair):
-        x, x_prime = pair.split(c, 1)[:2]
-        return -self.classifier(connect(x, x_prime, self.weight))
-
-
-def scores_of(name, k):
-    """Novelty scores by part: float64 (n,)."""
-    network = Score(classifiers[name][k], variants[name].lam).eval()
-    return {
-        part: training.apply(network, X, torch.arange(len(X))).double().numpy()
-        for part in pairs[k]
-        for X in [pictures_for(k, part, variants[name])]
-    }
-
-
-def scoring_seconds(k):
-    """Seconds from test images to the scores of the run as set, and how many images."""
-    x = images[splits[k].test[:1000]]
-    started = time.perf_counter()
-    pair = torch.cat([x, reconstruct(A[k], x)], 1)
-    network = Score(classifiers["CRBND"][k], p.lam).eval()
-    training.apply(network, pair, torch.arange(len(pair)))
-    return round(time.perf_counter() - started, 4), len(x)
-
-
-# %%
+# %% tags=["define"]
 def pixel_statistics(x):
     """Ten numbers per channel that know no shape: (n, c, s, s) uint8 -> (n, 10 c)."""
     x = x.float() / 255
@@ -1169,44 +1254,43 @@ def pixel_statistics(x):
     return torch.cat(found, 1).double().numpy()
 
 
-def statistics_scores(k):
-    """Mahalanobis distance of the pixel statistics to those of the training images."""
-    features = {part: pixel_statistics(pair[:, :c]) for part, pair in pairs[k].items()}
-    spread = features["train"].std(0)
-    features = {part: values[:, spread > 1e-6] for part, values in features.items()}
-    model = LedoitWolf().fit(features["train"] / spread[spread > 1e-6])
-    return {
-        part: model.mahalanobis(values / spread[spread > 1e-6])
-        for part, values in features.items()
+def statistics_scorer(known):
+    """A function from images, uint8 (n, c, s, s), to float64 (n,): the Mahalanobis
+    distance of their pixel statistics to those of the known images."""
+    features = pixel_statistics(known)
+    spread = features.std(0)
+    kept = spread > 1e-6
+    model = LedoitWolf().fit(features[:, kept] / spread[kept])
+    return lambda x: model.mahalanobis(pixel_statistics(x)[:, kept] / spread[kept])
+
+
+# %%
+BASELINES = ("error of A", "pixels", "statistics")
+
+
+def scores_of(k):
+    """Novelty scores of all methods, by part: float64 (n,)."""
+    found = {
+        name: {part: of[k].scores(pair, part) for part, pair in pairs[k].items()}
+        for name, of in models.items()
     }
-
-
-def pixel_scores(k):
-    """Distance to the nearest training image in pixel space."""
-    flat = {p_: pair[:, :c].flatten(1).float() / 255 for p_, pair in pairs[k].items()}
-    found = {}
-    for part, values in flat.items():
-        near = 2 if part == "train" else 1  # a training image is its own nearest
-        distance, _ = neighbours.nearest(values, flat["train"], near)
-        found[part] = distance[:, -1].double().numpy()
+    x = {part: pair[:, :c] for part, pair in pairs[k].items()}
+    statistics = statistics_scorer(x["train"])
+    found |= {name: {} for name in BASELINES}
+    for part in x:
+        found["error of A"][part] = reconstruction_errors(pairs[k][part])
+        distance, _ = nearest_known(x["train"], x[part], part == "train")
+        found["pixels"][part] = distance.double().numpy()
+        found["statistics"][part] = statistics(x[part])
     return found
 
 
-def error_scores(k):
-    """Eq. 3 image by image: how badly A redraws each."""
-    found = {}
-    for part, pair in pairs[k].items():
-        x, x_prime = (pair.float() / 255).split(c, 1)
-        error = charbonnier(x, x_prime).flatten(1).mean(1)
-        found[part] = error.double().numpy()
-    return found
-
-
-BASELINES = {
-    "error of A": error_scores,
-    "pixels": pixel_scores,
-    "statistics": statistics_scores,
-}
+def scoring_cost(k):
+    """Seconds from test images to the scores of the run as set, and how many images."""
+    index = splits[k].test[:1000]
+    started = time.perf_counter()
+    models["CRBND"][k].score(images, index)
+    return {"seconds": time.perf_counter() - started, "images": len(index)}
 
 
 # %%
@@ -1258,38 +1342,38 @@ def mean_errors(k):
     ]
 
 
+def own_negatives(name, k):
+    """AUROC of the held-out positives against the negatives made of them."""
+    _, fakes = models[name][k].examples(pairs[k]["held_out"])
+    C = models[name][k].network["C"]
+    own = -training.apply(C, fakes, torch.arange(len(fakes))).double().numpy()
+    both = np.concatenate([scored[k, name]["held_out"], own])
+    value = metrics.auroc(np.arange(len(both)) >= len(both) - len(own), both)[0]
+    return Result(method=name, metric="auroc;novel=own negatives", value=value)
+
+
 scored, found = {}, {k: [] for k in splits}
 for k in splits:
-    for name, variant in variants.items():
-        scored[k, name] = scores_of(name, k)
-        found[k] += evaluate(name, k, scored[k, name], has_half=True)
-        fakes = negatives_of(k, variant)
-        own = -training.apply(classifiers[name][k], fakes, torch.arange(len(fakes)))
-        held_out = scored[k, name]["held_out"]
-        both = np.concatenate([held_out, own.double().numpy()])
-        value = metrics.auroc(np.arange(len(both)) >= len(held_out), both)[0]
-        found[k].append(
-            Result(method=name, metric="auroc;novel=own negatives", value=value)
-        )
-    for name, score in BASELINES.items():
-        scored[k, name] = score(k)
-        found[k] += evaluate(name, k, scored[k, name], has_half=False)
+    for name, scores in scores_of(k).items():
+        scored[k, name] = scores
+        found[k] += evaluate(name, k, scores, has_half=name in models)
+        found[k] += [own_negatives(name, k)] if name in models else []
     found[k] += mean_errors(k)
 
 # %% tags=["hide-input"]
-for k in splits:
-    summary = {
-        name: vars(history[k])
-        | {"terms": {term: v[-1] for term, v in history[k].terms.items()}}
-        | health[name][k]
-        for name, history in histories.items()
+trainings = {
+    names[k]: {
+        name: records.trained(
+            histories[name][k],
+            health[name][k],
+            **(scoring_cost(k) if name == "CRBND" else {}),
+        )
+        for name in histories
     }
-    seconds, count = scoring_seconds(k)
-    summary["CRBND"] |= {"scoring_seconds": seconds, "scored_images": count}
-    cost = (watch.seconds() / len(splits), watch.peak_memory_mb())
-    record = records.make("crbnd", p, ds, names[k], found[k], summary, *cost)
-    print("recorded in", records.write(record, p.results))
-shutil.rmtree(records.scratch("crbnd", p), ignore_errors=True)
+    for k in splits
+}
+results_by_class = {names[k]: found[k] for k in splits}
+records.write_run("crbnd", p, ds, watch, results_by_class, trainings)
 
 # %% [markdown]
 # ## Looking inside
@@ -1338,14 +1422,18 @@ novel = (
 )
 clouds = {
     "positive": connect(*positive.split(c, 1), p.lam),
-    "hard negative": negatives_of(shown, SETTING)[:n_points],
+    "hard negative": models["CRBND"][shown].examples(pairs[shown]["held_out"])[1][
+        :n_points
+    ],
     "other classes": connect(*novel.split(c, 1), p.lam),
 }
 every_u = torch.cat(list(clouds.values()))
 seen_as = {
     "pixels": every_u.flatten(1),
     "features of C": training.apply(
-        classifiers["CRBND"][shown].features, every_u, torch.arange(len(every_u))
+        models["CRBND"][shown].network["C"].features,
+        every_u,
+        torch.arange(len(every_u)),
     ),
 }
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.6))
@@ -1368,12 +1456,12 @@ plt.show()
 # ### What the classifier says
 
 # %% mystnb={"figure": {"caption": "The classifier's logit, log f/(1 − f), for normal test images, for negatives of the kind it was trained on (from held-out images), and for novel test images; the outermost 1 % stand at the edges. The dotted line is f = ½.", "name": "fig-crbnd-histogram"}, "image": {"alt": "Three overlaid histograms of the classifier's logit: normal test images, training-like negatives and novel images, with a dotted line at zero"}}
-fakes = negatives_of(shown, SETTING)
+_, fakes = models["CRBND"][shown].examples(pairs[shown]["held_out"])
 logits = {
     "normal": (-scored[shown, "CRBND"]["test"][y == 0], plots.NORMAL),
     "own negatives": (
         training.apply(
-            classifiers["CRBND"][shown], fakes, torch.arange(len(fakes))
+            models["CRBND"][shown].network["C"], fakes, torch.arange(len(fakes))
         ).numpy(),
         plots.ATYPICAL,
     ),

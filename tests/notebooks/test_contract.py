@@ -32,11 +32,14 @@ EPOCHS, FALSE_ALARMS = 15, 0.25
 OTHER_EPOCHS = {
     "ADeGAN": 80,  # as long as its generator draws grey, it is near to noise
     "CAE": 5,
+    "CRBND": 30,  # of one step each
+    "DAE": 30,
 }
 MISSED = {("CAE", "noise")}  # nothing asks an autoencoder for codes close together, and its SVM encloses noise as well
 GIVEN = {"PCA": {"components": 20}, "ADeGAN": {"width": 8}}  # PCA's 64 are all pixels of a digit
 # So short a training gets further by many small steps, and trains codes before the features of a critic.
 GIVEN |= {name: {"batch": 16, "alpha": 0.5} for name in ("AE", "VAE", "AAE", "AERes", "AECon")}
+GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}
 
 
 def found() -> Iterator[Any]:
