@@ -245,7 +245,9 @@ def about(cell: NotebookNode) -> dict:
 
 
 def is_given(cell: NotebookNode) -> bool:
-    return bool(about(cell)) and not about(cell)["solution"] and not about(cell)["grade"]
+    return (
+        bool(about(cell)) and not about(cell)["solution"] and not about(cell)["grade"]
+    )
 
 
 def is_exercise(cell: NotebookNode) -> bool:

@@ -116,7 +116,9 @@ class Examine(preprocessors.NbGraderPreprocessor):
                     cell.outputs = _told(marks[name])
                 else:
                     cell.outputs = run
-        _suspect(nb, marks, _other_name(examiner.world.get("student"), about["student"]))
+        _suspect(
+            nb, marks, _other_name(examiner.world.get("student"), about["student"])
+        )
         for name, mark in marks.items():
             if mark.share is None:
                 self.log.warning(
@@ -195,16 +197,27 @@ def _told(mark: exam.Mark) -> list[NotebookNode]:
 
 
 def _other_name(typed: object, student: str) -> list[str]:
-    """A remark if the numbers of this notebook are those of somebody else than the one whose folder it lies in."""
-    same = "".join(str(typed).lower().split()) == "".join(student.lower().split())
-    return [] if same else [f"it was made as {str(typed)[:80]!r} and handed in by {student!r}"]
+    """A remark if the numbers of this notebook are those of somebody else than the one whose folder it lies in.
+
+    Platforms turn names around and drop what is between them, so only the letters count.
+    """
+    same = sorted(filter(str.isalnum, str(typed).lower())) == sorted(
+        filter(str.isalnum, student.lower())
+    )
+    return (
+        []
+        if same
+        else [f"it was made as {str(typed)[:80]!r} and handed in by {student!r}"]
+    )
 
 
 def _suspect(nb: NotebookNode, marks: dict[str, exam.Mark], remarks: list[str]) -> None:
     """Have a reader look at a submission of another name, or whose code reaches for the inside of Python."""
     found = set()
     for cell in nb.cells:
-        if cell.cell_type == "code" and (exam.is_exercise(cell) or not exam.about(cell)):
+        if cell.cell_type == "code" and (
+            exam.is_exercise(cell) or not exam.about(cell)
+        ):
             found |= {match[0] for match in TAMPERING.finditer(_code(cell.source))}
     if found:
         remarks = [*remarks, f"its code names {', '.join(sorted(found))}"]
@@ -212,7 +225,9 @@ def _suspect(nb: NotebookNode, marks: dict[str, exam.Mark], remarks: list[str]) 
     if remarks and tests:
         first = tests[0].metadata.nbgrader.grade_id
         marks[first].review = f"review this notebook: {'; '.join(remarks)}"
-        tests[0].outputs.append(new_output("stream", name="stdout", text=marks[first].review + "\n"))
+        tests[0].outputs.append(
+            new_output("stream", name="stdout", text=marks[first].review + "\n")
+        )
 
 
 def _code(source: str) -> str:

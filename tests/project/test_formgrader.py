@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -95,21 +96,44 @@ def test_a_drawing_in_an_answer_stays_and_a_false_one_goes():
 # --- the browser -----------------------------------------------------------------------------------------------------
 
 
+COLLECTED = {  # as the archives of Moodle and Canvas name the files of two students
+    "attacks": ("moodle.zip", "attacks_1234567_assignsubmission_file/ics(1).ipynb"),
+    "shows": ("canvas.zip", "shows_LATE_12345_67890_ics-1.ipynb"),
+}
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory) -> Path:
-    """A course with two graded submissions: one attacks in all places at once, one in outputs."""
+    """Two submissions, collected and graded as the how-to says: one attacks everywhere, one in outputs."""
     folder = tmp_path_factory.mktemp("formgrader") / "course"
     assignments.build(folder, ["ics"])
     solution, release = (nbformat.read(folder / part / "ics" / "ics.ipynb", 4) for part in ("source", "release"))
-    for student in ("attacks", "shows"):
-        place = folder / "submitted" / student / "ics"
-        place.mkdir(parents=True)
-        submission = submissions.HOSTILE[student].edit(copy.deepcopy(release), solution, student)
-        nbformat.write(submission, place / "ics.ipynb")
-        (place / "evil.html").write_text(EVIL)
-    assignments.nbgrader(folder, "autograde", "ics")
+    archives = folder / "downloaded" / "ics" / "archive"
+    archives.mkdir(parents=True)
+    for student, (archive, name) in COLLECTED.items():
+        notebook = submissions.HOSTILE[student].edit(copy.deepcopy(release), solution, student)
+        with zipfile.ZipFile(archives / archive, "w") as packed:
+            packed.writestr(name, nbformat.writes(notebook))
+    assignments.nbgrader(folder, "zip_collect", "ics")
+    (folder / "submitted" / "attacks" / "ics" / "evil.html").write_text(EVIL)
+    (folder / "submitted" / "nobody" / "ics").mkdir(parents=True)
+    (folder / "submitted" / "nobody" / "ics" / "ics.docx").write_text("")
+    said = office(folder, "grade", "ics", code=1)
+    assert "attacks: 14 of 14 by tests, 2 answers to read\n" in said
+    assert "nobody: not graded: no ics.ipynb, but ics.docx\n" in said
+    assert re.search(r"^2 graded in \d+ s, 1 not graded$", said, re.MULTILINE)
+    assert len(said.splitlines()) == 4
     assignments.nbgrader(folder, "generate_feedback", "ics")
     return folder
+
+
+def office(course: Path, *words: str, code: int = 0) -> str:
+    """What `python -m grading` prints in the course folder."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-m", "grading", *words]
+    done = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
 
 
 def marks(course: Path) -> dict[str, tuple]:
@@ -192,3 +216,51 @@ def test_nothing_of_a_hostile_submission_runs_in_formgrader_or_feedback(course, 
         visit(browser, f"{formgrader}/submissions/{ids['attacks']}/", "Fine words.")
     assert not list(course.glob("autograded/**/evil.html"))
     assert not list(course.glob("feedback/**/evil.html"))
+
+
+# --- what goes back --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_marks_wait_for_the_reader_and_then_come_out_for_both_platforms(course):
+    (course / "students.csv").write_text("id,first_name,last_name,email,lms_user_id\nshows,=1+1,Smith,s@x.org,77\n")
+    assignments.nbgrader(course, "db", "student", "import", "students.csv")
+    office(course, "marks")
+    assert dict(line.split(",") for line in (course / "marks.csv").read_text().split()) == {
+        "student": "ics",
+        "attacks": "",
+        "shows": "",
+    }
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        for grade in gradebook.find_submission("ics", "shows").notebooks[0].grades:
+            if grade.needs_manual_grade:
+                grade.manual_score, grade.needs_manual_grade = 2.5, False
+        gradebook.db.commit()
+    office(course, "marks")
+    assert "shows,19.0" in (course / "marks.csv").read_text().split()
+    assert "shows,'=1+1,Smith,s@x.org,19.0" in (course / "moodle.csv").read_text().splitlines()
+    assert '"Smith, =1+1",77,,shows,,19.0' in (course / "canvas.csv").read_text().splitlines()
+
+
+@pytest.mark.slow
+def test_feedback_is_packed_under_the_names_of_the_platform(course):
+    office(course, "feedback", "ics")
+    with zipfile.ZipFile(course / "feedback" / "ics.zip") as packed:
+        assert sorted(packed.namelist()) == [
+            "attacks_1234567_assignsubmission_file/ics.html",
+            "shows_LATE_12345_67890_ics-1/ics.html",
+        ]
+
+
+@pytest.mark.slow
+def test_released_solutions_run_and_hold_no_hidden_test(course):
+    office(course, "solutions", "ics")
+    notebook = nbformat.read(course / "solutions" / "ics.ipynb", 4)
+    source = "\n".join(cell.source for cell in notebook.cells)
+    assert not re.search("HIDDEN|### (BEGIN|END)|_expected", source)
+    assert "**Model answer.**" in source
+    world = {"__name__": "solutions"}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(cell.source, world)
+    assert world["times_too_small"] > 0
