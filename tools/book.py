@@ -33,13 +33,14 @@ from dask.system import CPU_COUNT
 
 import coverage_page
 import editions
+import holds_page
 import ledger_page
 import peeking_page
 import second_looks_page
 from crossref import ROOT
 from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
-from novelty_utils.ledger import claims
+from novelty_utils.ledger import claims, headlines
 from novelty_utils.records import provenance, replications, store
 from novelty_utils.runs import execution
 
@@ -175,7 +176,8 @@ def stage(executed: dict[str, Path], further: list[editions.Further]) -> None:
     peeking_page.write_parts(STAGE / "book", "results")
     table = claims.ledger("results")
     ledger_page.write_parts(STAGE / "book", table, replications.read("results", *papers))
-    second_looks_page.write_parts(STAGE / "book", table, "results", ledger_page.NAMES)
+    second_looks_page.write_parts(STAGE / "book", "results", ledger_page.NAMES)
+    holds_page.write_parts(STAGE / "book", headlines.headlines(table, "results"))
 
 
 def _runtimes(executed: Iterable[Path]) -> str:

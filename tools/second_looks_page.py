@@ -12,53 +12,12 @@ from novelty_utils.ledger.second_looks import Look, Second, Tried
 HEAD = ["date", "whose reading", "what was tried", "AUROC", "to reach"]
 
 
-def write_parts(folder: Path, table: pd.DataFrame, results: str | Path, names: dict[str, str]) -> None:
-    """Into `folder`: headlines.md for the start page, claims_second_looks.md, and overturned_CLAIM.md.
-
-    table: the ledger, for its verdicts.
-    """
-    parts = {"claims_second_looks": text(results, names), "headlines": headlines(table, results, names)}
+def write_parts(folder: Path, results: str | Path, names: dict[str, str]) -> None:
+    """Into `folder`: claims_second_looks.md, and overturned_CLAIM.md."""
+    parts = {"claims_second_looks": text(results, names)}
     parts |= {f"overturned_{look.claim}": today(look.claim, results) for look in second_looks.looks()}
     for name, part in parts.items():
         write_atomically(folder / f"{name}.md", lambda file, part=part: file.write(part.encode()))
-
-
-def headlines(table: pd.DataFrame, results: str | Path, names: dict[str, str]) -> str:
-    """One row per headline claim: before and now, ours and theirs on the same classes, the verdict of the ledger."""
-    head = ["claim", f"until {_first()}", "to reach", "ours", "second implementation", "readings that hold", "now"]
-    lines = [head, ["---", "---", "--:", "--:", "--:", "--:", "---"]]
-    for look in second_looks.looks():
-        ours = Evidence(look.about.paper, results).records
-        rows = readings.table(look.about, ours)
-        default, found = rows.iloc[0], second_looks.second(look, ours, results)
-        run = rows[rows.state.isin(readings.JUDGED)].drop_duplicates(["choice", "reading"])
-        run = run[~run.default.duplicated() | ~run.default]
-        hold = f"{(run.state == readings.HOLDS).sum()} of {len(run)} run"
-        name = names[look.about.paper].replace("-", "\N{NON-BREAKING HYPHEN}")
-        about = f"**{name}**, {look.about.dataset.replace('_', ' ')}, {look.about.where.split(',')[0]}"
-        numbers = [_number(default.line), _number(default.ours) + _of_all(default), _theirs(look, found)]
-        lines.append([about, look.before, *numbers, hold, _verdict(look, table)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _of_all(default: pd.Series) -> str:
-    """Where only a mean over all classes is printed, ours of these."""
-    whole = not pd.isna(default.judged) and default.judged != default.ours
-    return f" ({_number(default.judged)} on all)" if whole else ""
-
-
-def _first() -> str:
-    return f"{min(one.date for look in second_looks.looks() for one in look.tried)}"
-
-
-def _verdict(look: Look, table: pd.DataFrame) -> str:
-    """That of the headline's own row: of a number the mean over classes."""
-    rows = table[
-        (table.paper == look.about.paper) & table.class_name.isin(["mean", "all"]) & (table.same_as.fillna("") == "")
-    ]
-    for column, value in ({"dataset": look.about.dataset} | look.rows[0]).items():
-        rows = rows[rows[column] == value]
-    return rows.verdict.iloc[0]
 
 
 def text(results: str | Path, names: dict[str, str]) -> str:

@@ -174,7 +174,7 @@ def _value(
     if not rule.row:
         _, metric, _ = _place(rule, printed)
         method = rule.methods[printed["method"]]
-        assumed, said = _deviation(source, method, metric, assumed, printed["method"] not in untrained)
+        assumed, said = deviation_of(source, method, metric, assumed, printed["method"] not in untrained)
     alive = [s for s in like if not s.dead]  # how far a dead one lies off is no deviation between seeds
     return Found(verdicts.estimate(used, alive, assumed, limits.confidence), used, deviation=said)
 
@@ -238,13 +238,13 @@ def _best(
     whole = {at: like for at, like in settings.items() if {s.class_name for s in like} == wanted}
     method, assumed = rule.methods[printed["method"]], limits.seed_deviation["auroc"]
     found = [
-        Found(verdicts.estimate(like, like, _deviation(source, method, name, assumed)[0], limits.confidence), like)
+        Found(verdicts.estimate(like, like, deviation_of(source, method, name, assumed)[0], limits.confidence), like)
         for (_, name), like in whole.items()
     ]
     return max(found, key=lambda one: one.estimate.value, default=None)
 
 
-def _deviation(source: Evidence, method: str, metric: str, assumed: float, trained: bool = True) -> tuple[float, str]:
+def deviation_of(source: Evidence, method: str, metric: str, assumed: float, trained: bool = True) -> tuple[float, str]:
     """The deviation between seeds where these records do not tell it, and what it rests on.
 
     Of a method without training what other records of it say; of a trained one the fixed deviation or, if larger,

@@ -95,24 +95,29 @@ def _judged(order: Orders, blocks: Sequence[float], of: int) -> dict[str, Any]:
     return {"ours": value, "low": low, "high": high, "margin": margin, "verdict": verdict, "reason": reason}
 
 
+def side(
+    order: Orders, about: Mapping[str, Any], each: Mapping[str, Any], datasets: Sequence[str], source: Evidence
+) -> list[Sample]:
+    """What the records say of one side of a comparison, `order.more` or `order.less`."""
+    at = order.parameters | without(each, "dataset") | without(about, "method", "metric", "note")
+    return source.select(about["method"], about.get("metric", order.metric), at, about.get("note", ""), datasets)
+
+
 def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], source: Evidence) -> list[Sample]:
     """The differences on the same class, seed and tier; of the tiers that with most classes, the paper's at a tie."""
-
-    def side(about: Mapping[str, Any]) -> list[Sample]:
-        at = order.parameters | without(each, "dataset") | without(about, "method", "metric", "note")
-        return source.select(about["method"], about.get("metric", order.metric), at, about.get("note", ""), datasets)
-
     if "constant" in order.less:
-        pairs = [s._replace(value=s.value - order.less["constant"]) for s in side(order.more)]
+        pairs = [
+            s._replace(value=s.value - order.less["constant"]) for s in side(order, order.more, each, datasets, source)
+        ]
     else:
-        less = {sample[:4]: sample for sample in side(order.less)}
+        less = {sample[:4]: sample for sample in side(order, order.less, each, datasets, source)}
         pairs = [
             s._replace(
                 value=s.value - less[s[:4]].value,
                 records=s.records + less[s[:4]].records,
                 dead=either_dead(s.dead, less[s[:4]].dead),
             )
-            for s in side(order.more)
+            for s in side(order, order.more, each, datasets, source)
             if s[:4] in less
         ]
     most = max(TIERS, key=lambda tier: len(verdicts.by_class([s for s in pairs if s.tier == tier])))

@@ -38,6 +38,7 @@ SETTINGS = {
     | {"protocol": "outlier_share"},
     "nln": {"protocol": "miso", "models": "AE-con", "arch": "paper", "L": 32, "K": 2, "alpha": 1.0},
     "nln_defects": {},
+    "leaderboard": {},
     "ade_gan": published.rules("ade_gan").cells[0].parameters,
 }
 MACHINE = {"cpu": "a processor", "threads": 1, "gpu": None}

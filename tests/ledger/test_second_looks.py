@@ -156,20 +156,9 @@ def test_the_page_has_the_numbers_of_the_records_and_of_the_second_implementatio
 
 
 def test_every_part_that_a_page_includes_is_written(tmp_path):
-    second_looks_page.write_parts(tmp_path, claims.ledger(tmp_path), tmp_path, dict.fromkeys(claims.PAPERS, "X"))
+    second_looks_page.write_parts(tmp_path, tmp_path, dict.fromkeys(claims.PAPERS, "X"))
     book = Path(second_looks_page.__file__).parents[1] / "book"
-    text = "".join((book / f"{name}.md").read_text() for name in ("overturned", "claims", "index"))
+    text = "".join((book / f"{name}.md").read_text() for name in ("overturned", "claims"))
     written = {path.name for path in tmp_path.iterdir()}
     assert written <= set(re.findall(r"{include} (\S+)", text))
     assert set(re.findall(r"{include} (overturned\S+)", text)) <= written
-
-
-def test_the_start_page_has_a_row_per_headline_with_the_verdict_of_the_ledger(tmp_path):
-    ours(tmp_path, 0.8)
-    theirs(tmp_path, **{"pullover": 0.95, "t-shirt": 0.95})
-    names = dict.fromkeys(claims.PAPERS, "X")
-    rows = second_looks_page.headlines(claims.ledger(tmp_path), tmp_path, names).splitlines()
-    assert len(rows) == 2 + len(looks())
-    (ics,) = [row for row in rows if "fashion mnist" in row]
-    assert ics.startswith("| **X**, fashion mnist, Table 4 | not reproduced | 0.915 | 0.800 | 0.950 | ")
-    assert ics.endswith(" | contested |")

@@ -14,7 +14,7 @@ from novelty_utils.records import store
 pytestmark = pytest.mark.prose
 ROOT = Path(__file__).parents[2]
 PAGES = {path.stem: path for path in [*sorted((ROOT / "notebooks").glob("*.py")), ROOT / "book" / "index.md"]}
-PAGES |= {name: ROOT / "book" / f"{name}.md" for name in ("claims", "peeking", "overturned")}
+PAGES |= {name: ROOT / "book" / f"{name}.md" for name in ("holds", "claims", "peeking", "overturned")}
 BACKED = tomllib.loads((ROOT / "tests" / "prose.toml").read_text(encoding="utf-8"))
 PAPER_OF = {"nln_defects": "nln"}
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?!\d|\.\d)(?: %)?|\d+ %)")

@@ -1,4 +1,4 @@
-"""What the start page says of the papers in words, looked up in the committed records."""
+"""What the page "What holds up" says of the papers in words, looked up in the committed records."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def ledger() -> pd.DataFrame:
 
 
 def says(*words: str) -> None:
-    text = " ".join((ROOT / "book" / "index.md").read_text(encoding="utf-8").split())
+    text = " ".join((ROOT / "book" / "holds.md").read_text(encoding="utf-8").split())
     for part in words:
         assert part in text, "the sentence that this test is about has changed"
 
@@ -72,7 +72,7 @@ def test_crbnd_with_four_halvings_is_ahead_of_ten_statistics_on_every_digit_that
     assert len(means) >= 4
     assert (means["CRBND"] > means["statistics"]).all()
     beside = rows("crbnd", "mnist", depth=4, arch="paper", protocol="one_class", tier="demo")
-    assert beside.class_name.nunique() < 10, "CRBND with four halvings can join the board: say so on the start page"
+    assert beside.class_name.nunique() < 10, "CRBND with four halvings can join the board: say so on that page"
 
 
 def test_a_code_of_8_numbers_changes_little_on_two_digits_and_the_unit_changes_the_1():
