@@ -42,7 +42,7 @@ def tracked() -> list[str]:
 def test_every_address_in_the_repository_is_the_configured_one():
     faults = []
     for name in tracked():
-        if name in ("tests/test_addresses.py", "tests/test_pairing.py"):  # they hold wrong addresses on purpose
+        if name.endswith(("/test_addresses.py", "/test_pairing.py")):  # they hold wrong addresses on purpose
             continue
         faults += [f"{name}, {line}" for line in stale((ROOT / name).read_bytes().decode("utf-8", "replace"))]
     assert not faults, "the address in _config.yml has changed; change it here too:\n" + "\n".join(faults)
