@@ -626,6 +626,7 @@ class DAE(Detector):
 
     notebook: ClassVar[str] = "crbnd"
     batch: ClassVar[int] = BATCH
+    steps: ClassVar[int] = 200  # as nearly all recorded runs
 
     arch: Literal["paper", "dense64", "code"] = "paper"
     depth: Annotated[int, Field(ge=1, le=6)] = 4
