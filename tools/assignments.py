@@ -8,6 +8,7 @@ written by nbgrader's own generate_assignment.
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
 import secrets
@@ -22,6 +23,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+import slides
 from crossref import ROOT
 from pair import METADATA
 
@@ -106,6 +108,7 @@ def install(folder: Path) -> None:
         (wheel,) = Path(built).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
+    compileall.compile_dir(folder, quiet=1)  # once, and not for each submission
 
 
 def nbgrader(course: Path, *words: str) -> None:
@@ -121,6 +124,7 @@ def nbgrader(course: Path, *words: str) -> None:
 def main() -> int:
     try:
         build(COURSE)
+        slides.build(COURSE / "slides")
     except AssignmentError as error:
         print(error, file=sys.stderr)
         return 1
