@@ -15,8 +15,8 @@ NOTEBOOKS = {
         {"methods": "ICS"},
     ),
     "nln": ('gain_table("AE-con")', {'"smoke": 250': '"smoke": 2'}, {"models": "AE"}),
-    "crbnd": ("changes.style.format", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
-    "ade_gan": ("changes.style.hide", {'"smoke": 800': '"smoke": 4'}, {}),
+    "crbnd": ("readings.figure(claim, of_readings)", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
+    "ade_gan": ("readings.figure(claim, table_of_readings)", {'"smoke": 800': '"smoke": 4'}, {}),
 }
 CASES = [("ics", "simo"), ("nln", "one_class"), ("nln", "simo"), ("crbnd", "one_class")]
 CASES += [("ade_gan", "one_class"), ("ade_gan", "simo")]
