@@ -28,7 +28,7 @@ LINES, WORDS, FIGURES = 24, 60, 2  # of a function, of a paragraph; per section
 
 def plain(text: str) -> str:
     """MyST as Markdown that a slide can show: equations as $$, other directives gone, roles as their text."""
-    text = re.sub(r"```\{math\}\n(?::\w+:.*\n)*(.*?)```", r"$$\n\1$$", text, flags=re.DOTALL)
+    text = re.sub(r"```\{math\}\n(?::\w+:[^\n]*\n)*(.*?)```", r"$$\n\1$$", text, flags=re.DOTALL)
     text = re.sub(r"^(`{3,}|:{3,})\{.*?^\1\s*?$", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^\(.*\)=$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\$\$ *\([\w-]+\)$", "$$", text, flags=re.MULTILINE)
