@@ -27,6 +27,7 @@ NOISE = torch.randint(0, 256, FRESH.shape, dtype=torch.uint8, generator=torch.Ge
 EVERY = torch.cat([FRESH, 255 - FRESH, NOISE])
 STEPS, FALSE_ALARMS = 60, 0.5
 GIVEN = {"PCA": {"components": 20}}  # its 64 are all pixels of a digit
+GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}  # quicker
 
 
 def found() -> Iterator[Any]:
