@@ -431,6 +431,29 @@ def add(source: str) -> Callable[[NotebookNode], None]:
     return lambda notebook: notebook.cells.insert(3, new_code_cell(source))
 
 
+CATCH = """
+kept = {}
+def closeness(z, partner):
+    return kept["closeness"](z, partner)
+mine = closeness
+import threading, time
+def look():
+    while True:
+        for name in ("closeness", "dispersion", "critical_beta"):
+            if globals().get(name) not in (None, mine):
+                kept.setdefault(name, globals()[name])
+        time.sleep(0.001)
+threading.Thread(target=look, daemon=True).start()
+"""
+
+
+def catch(notebook: NotebookNode) -> None:
+    """Nothing but a hunt for the right functions that stand in for wrong ones; the tests in another order."""
+    find(notebook, "closeness").source = CATCH
+    tests = [cell for cell in notebook.cells if about(cell).get("grade") and cell.cell_type == "code"]
+    notebook.cells = [cell for cell in notebook.cells if cell not in tests] + tests[::-1]
+
+
 SHOWS = """
 from IPython.display import HTML, Javascript, display
 display(HTML("<script>window.pwned=1</script>"), Javascript("window.pwned=1"))
@@ -461,6 +484,7 @@ HOSTILE = {
             "    time.sleep(60)\n    least, most = ",
         ),
     ),
+    "catches": Submission(NOTHING_RIGHT, solved=False, vandalise=catch),
     "shows": Submission(vandalise=add(SHOWS)),
     "attacks": Submission(vandalise=attack),
     "deletes": Submission(NOTHING_RIGHT, solved=False, vandalise=delete_tests),

@@ -143,6 +143,7 @@ class Exercise:
     grade_id: str
     names: set[str]
     reference: str
+    tests: set[str]
 
 
 class Exam:
@@ -153,6 +154,7 @@ class Exam:
         self.world: dict = {"__name__": "exam"}
         self.told: set[int] = set()
         self.missed: set[str] = set()  # exercises of which a test failed
+        self.marked: set[str] = set()  # tests that have had their one chance
 
     def test(self, grade_id: str, written: Mapping[str, str]) -> Mark:
         """Run one test cell; `written` holds the submission's cells by grade_id.
@@ -165,13 +167,16 @@ class Exam:
             for i, cell in enumerate(self.paper.cells)
             if about(cell).get("grade_id") == grade_id
         )
-        earlier = [
-            exercise(cell) for cell in self.paper.cells[:place] if is_exercise(cell)
-        ]
+        earlier = exercises(self.paper.cells, place)
         own = earlier[-1]
         source = self.paper.cells[place].source
         mark = self.attempt(place, earlier, source)
-        others = [e for e in earlier[:-1] if e.grade_id in self.missed]
+        # A reference goes into the sandbox only when no test can be won with it any more.
+        others = [
+            e
+            for e in earlier[:-1]
+            if e.grade_id in self.missed and e.tests <= self.marked
+        ]
         if mark.share == 0 and others and not self.student.ended:
             mark = (
                 self.again(
@@ -179,16 +184,21 @@ class Exam:
                 )
                 or mark
             )
+        self.marked.add(grade_id)
         if mark.share != 1:
             self.missed.add(own.grade_id)
         return mark
 
     def again(self, place, earlier, others, source, own) -> Mark | None:
+        names = set().union(*(e.names for e in earlier))
         try:
-            names = set().union(*(e.names for e in earlier))
-            self.student.ask("stand_in", names, [*(e.reference for e in others), own])
-            second = self.attempt(place, earlier, source)
-            self.student.ask("restore")
+            try:
+                self.student.ask(
+                    "stand_in", names, [*(e.reference for e in others), own]
+                )
+                second = self.attempt(place, earlier, source)
+            finally:
+                self.student.ask("restore")
         except (sandbox.FailedError, sandbox.GoneError):
             return None
         return second if second.share == 1 else None
@@ -268,9 +278,27 @@ def mentioned(source: str) -> set[str]:
     }
 
 
-def exercise(cell: NotebookNode) -> Exercise:
+def exercises(cells: list[NotebookNode], place: int) -> list[Exercise]:
+    """The exercises before a place, each with the names that it asks for and the tests that follow it."""
+    found: list[Exercise] = []
+    for number, cell in enumerate(cells):
+        if is_exercise(cell) and number < place:
+            found.append(
+                Exercise(
+                    about(cell)["grade_id"], asked_for(cell.source), cell.source, set()
+                )
+            )
+        elif is_exercise(cell):
+            break
+        elif is_test(cell) and found:
+            found[-1].tests.add(about(cell)["grade_id"])
+    return found
+
+
+def asked_for(source: str) -> set[str]:
+    """The names that a cell binds outside its solution."""
     names: set[str] = set()
-    for node in ast.parse(SOLVED.sub(r"\1pass", cell.source)).body:
+    for node in ast.parse(SOLVED.sub(r"\1pass", source)).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign):
@@ -280,7 +308,7 @@ def exercise(cell: NotebookNode) -> Exercise:
                 for leaf in ast.walk(target)
                 if isinstance(leaf, ast.Name)
             }
-    return Exercise(about(cell)["grade_id"], names, cell.source)
+    return names
 
 
 def visible(source: str) -> str:

@@ -201,13 +201,13 @@ def _other_name(typed: object, student: str) -> list[str]:
 
     Platforms turn names around and drop what is between them, so only the letters count.
     """
-    same = sorted(filter(str.isalnum, str(typed).lower())) == sorted(
+    if not isinstance(typed, str):
+        return []  # nobody's: it ended before, or nothing was typed
+    same = sorted(filter(str.isalnum, typed.lower())) == sorted(
         filter(str.isalnum, student.lower())
     )
     return (
-        []
-        if same
-        else [f"it was made as {str(typed)[:80]!r} and handed in by {student!r}"]
+        [] if same else [f"it was made as {typed[:80]!r} and handed in by {student!r}"]
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import multiprocessing
 import re
 import time
+import warnings
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -63,6 +64,10 @@ def unfit(place: Path | None, assignment: str) -> str | None:
 
 
 def grade_one(assignment: str, student: str) -> tuple[bool, str]:
+    """Autograde one submission -> whether that went well, and what to tell the teacher."""
+    warnings.filterwarnings(
+        "ignore", module="nbgrader"
+    )  # of its tables; nothing that a teacher could act on
     app = NbGrader()
     app.config_file_paths.append(str(COURSE))
     app.load_config_file()
