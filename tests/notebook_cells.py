@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from novelty_utils import cli
+from novelty_utils import cli, notebook_cells
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -23,6 +23,16 @@ def names_after(name: str, until: str, replaced: dict[str, str] | None = None, *
         exec(compile(source, "notebook", "exec"), names)
         if "parameters" in tags:
             names |= parameters
+    return names
+
+
+def names_of_page(name: str, **parameters) -> dict:
+    """The notebook's names after all of its cells, with these parameters; its figures are drawn and not shown."""
+    compiled = notebook_cells.compiled(notebook_cells.code_cells(NOTEBOOKS / f"{name}.ipynb"))
+    with notebook_cells.fresh_main() as names, notebook_cells.unseen_figures():
+        for cell, parts in compiled:
+            notebook_cells.execute(parts, names)
+            names.update(parameters if "parameters" in cell.tags else {})
     return names
 
 
