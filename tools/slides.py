@@ -22,7 +22,10 @@ from crossref import ROOT
 
 WEEKS = ("ics", "nln", "crbnd", "ade_gan")
 EXECUTED = ROOT / "_build" / "src" / "notebooks"
-SKIP = re.compile(r"^## (Parameters|Exercises|References|What the paper leaves|Beside|Under other|Sweeps|What holds)")
+SKIP = re.compile(
+    r"^## (Parameters|Setup|Check yourself|Exercises|References|What the paper leaves"
+    r"|Beside|Under other|Sweeps|What holds)"
+)
 LINES, WORDS, FIGURES = 24, 60, 2  # of a function, of a paragraph; per section
 
 

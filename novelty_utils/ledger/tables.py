@@ -27,6 +27,13 @@ DATASETS = {
 }
 
 
+class Text(str):
+    """A sentence that a page computes: the last value of a cell, set as text and not as output. No formulas."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
 def show(
     table: pd.DataFrame, formats: Mapping[str, str] | None = None, precision: int = 1, caption: str = ""
 ) -> Styler | None:

@@ -14,7 +14,7 @@ NOTEBOOKS = {
         {'"smoke": 40': '"smoke": 1', "few = 30 if": "few = 1 if"},
         {"methods": "ICS"},
     ),
-    "nln": ('gain_table("AE-con")', {'"smoke": 250': '"smoke": 2'}, {"models": "AE"}),
+    "nln": ("holds_up() if len", {'"smoke": 250': '"smoke": 2'}, {"models": "AE"}),
     "crbnd": ("readings.figure(claim, of_readings)", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
     "ade_gan": ("readings.figure(claim, table_of_readings)", {'"smoke": 800': '"smoke": 4'}, {}),
 }

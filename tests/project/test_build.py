@@ -264,6 +264,7 @@ def test_the_times_of_records_become_a_table_for_each_hardware(clone):
 @pytest.mark.prose
 def test_every_committed_record_is_counted_in_the_table_of_times(monkeypatch):
     monkeypatch.chdir(book.ROOT)
-    for paper in sorted(path.stem for path in Path("notebooks").glob("*.py")):
+    papers = {path.stem for path in Path("notebooks").glob("*.py")}
+    for paper in sorted(paper for paper in papers if not paper.endswith("_evidence")):  # those train nothing
         counted = sum(int(number) for number in re.findall(r"\d \| (\d+) \| .*\|$", book._times([paper]), re.MULTILINE))
         assert counted == len(store.read(paper, "results")) > 0
