@@ -105,3 +105,16 @@ def test_fashion_mnist_repeats_the_picture_of_mnist():
     assert all(values["R1"] < values["error"] for values in found.values())
     behind = [name for name, values in found.items() if values["pixels"] < max(values["R1"], values["error"])]
     assert behind == ["sandal"]
+
+
+def test_patterns_are_not_classes_and_real_images_are_not_encoded_where_the_prior_lives():
+    rows = store.to_frame(store.read("ade_gan", RESULTS))
+    rows = store.where(rows, protocol="miso", dataset="mnist", d=30, n_c=10, variant="default", method="health")
+    rows = store.where(rows, alpha=1.0)
+    assert rows[rows.metric == "NMI"].value.max() < 0.3
+    assert rows[rows.metric == "length"].value.min() > 1.2
+    printed = store.where(rows, recon_norm="l2").groupby("metric").value.mean()
+    per_pixel = store.where(rows, recon_norm="rms").groupby("metric").value.mean()
+    assert printed["confidence"] < printed["confidence, mixed"]
+    assert per_pixel["confidence"] > per_pixel["confidence, mixed"]
+    assert per_pixel["within"] < 0.4 < 0.8 < printed["within"] and printed["length"] < per_pixel["length"]

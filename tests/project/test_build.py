@@ -160,6 +160,8 @@ def test_a_page_of_a_further_run_keeps_what_was_put_out_and_the_headings_that_le
         new_code_cell("x = 1"),
         new_markdown_cell("## Full\n```bash\n## no heading\n```\n### Inner\ntext {eq}`eq-a`"),
         new_code_cell("plot()", outputs=[new_output("stream", text="1")], metadata=figure),
+        new_markdown_cell("### Recorded"),
+        new_code_cell("3", outputs=[new_output("stream", text="3")], metadata={"tags": [editions.SAME]}),
         new_markdown_cell("### Next"),
         new_code_cell("2", outputs=[new_output("stream", text="2")], metadata={"tags": ["hide-input"]}),
     ]
