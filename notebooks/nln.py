@@ -21,7 +21,7 @@
 # {cite:t}`mesarcik2022` propose a remedy without further training: compare the image with the decoded codes of its **nearest latent
 # neighbours** (NLN) in the training set. These have been seen in training, so a 2 is compared with sevens and threes.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-idea", "caption": "Computed, not drawn. Normal points (blue) lie near a line, in two groups; the line is what a linear autoencoder with one code learns. The upper novel point (red) lies off the line, and its reconstruction (hollow) gives it away. The lower one lies in the gap between the groups, on the line: it is copied without error. The decodings of the nearest training codes (green) are never in the gap, so the distance to them gives both away."}, "image": {"alt": "Scatter plot: two groups of normal points along a line, one novel point above the line and one on the line between the groups; hollow circles mark reconstructions, green squares the decoded nearest neighbours"}}
+# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-nln-idea", "caption": "Computed, not drawn. Normal points (blue) lie near a line, in two groups; the line is what a linear autoencoder with one code learns. The upper novel point (red) lies off the line, and its reconstruction (hollow) gives it away. The lower one lies in the gap between the groups, on the line: it is copied without error. The decodings of the nearest training codes (green) are never in the gap, so the distance to them gives both away."}, "image": {"alt": "Scatter plot: two groups of normal points along a line, one novel point above the line and one on the line between the groups; hollow circles mark reconstructions, green squares the decoded nearest neighbours"}}
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
@@ -1555,7 +1555,7 @@ tables.show(cost_table.rename_axis("ms per image"), precision=3, caption=told)
 # The tables below are read from the records of finished runs: short ones, of about 1000 steps. Values are AUROC in percent, averaged over classes, each the mean of its seeds.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "same-in-every-run"]
 SHORT = {"tier": "demo", "arch": "paper", "batch": 128, "loss": "squared"}
 recorded = records.to_frame(records.read_with_reference("nln", p.results))
 recorded = where(recorded, adversarial=1.0, **SHORT)
@@ -1601,7 +1601,7 @@ tables.show(levels, caption="The paper's best configurations, its Tables 3 and 4
 # The second table takes the plain autoencoder apart, with $L = 32$ everywhere. The paper has no such table.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "same-in-every-run"]
 def of_ae(metric):
     return {"method": "AE", "metric": f"auroc;score={metric}"}
 
@@ -1641,7 +1641,7 @@ tables.show(apart, caption=told)
 # ## What holds up
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "same-in-every-run"]
 def holds_up():
     """The claims and what the records say of them, each asserted before it is told."""
     by = apart.set_index(["data", "protocol"])

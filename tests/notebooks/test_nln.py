@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from notebook_cells import names_after, refused
+from notebook_cells import names_after, names_of, refused
 from PIL import Image
 from scipy.spatial import distance
 
 from novelty_utils import data, detectors, training
+from novelty_utils.evaluation import metrics
+from novelty_utils.ledger import tables
 from novelty_utils.training import collapse
 
 NLN = detectors.load("nln")
@@ -192,3 +194,10 @@ def test_a_class_with_a_single_training_image(tmp_path, monkeypatch, capsys):
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
     pairs = ["-p", "dataset=folder:photos", "-p", "protocol=simo", "-p", "class_name=a"]
     assert "1 training images" in refused("nln", pairs, capsys)
+
+
+def test_what_the_page_says_of_its_histograms_and_curves_is_counted_in_them():
+    y = np.repeat([0, 1], [10, 2])
+    full = {"AE": np.r_[0:10, 5.5, 20.0], "AE-con": np.r_[0:10, 8.5, 20.0]}
+    names = names_of("nln", "def caught(", given={"y": y, "full": full, "np": np, "metrics": metrics, "tables": tables})
+    assert names["told"] == ["AE-con 0.95 and 100%", "AE 0.80 and 50%"]
