@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from sklearn.metrics import roc_curve
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -33,6 +36,31 @@ def gallery(rows: Mapping[str, Tensor], colours: Sequence[str] | None = None) ->
         axis.set_axis_off()
         axis.set_title(name, loc="left", fontsize=9, color=colours[number] if colours else "black")
     return figure
+
+
+def network(axis: Axes, blocks: Mapping[str, tuple[int, int]], arches: Mapping[tuple[str, str], str]) -> None:
+    """A chain of blocks from left to right, each a box as high as its side and as wide as its channels, both in logs.
+
+    blocks: by name what each returns, (channels, side); the first is what goes in. arches: from one to a later one,
+    round those between, with what happens on the way.
+    """
+    at, apart = {}, 1.4
+    for number, (name, (channels, side)) in enumerate(blocks.items()):
+        x, width, height = apart * number, 0.12 + 0.07 * np.log2(channels), 0.3 + 0.34 * np.log2(side)
+        corner = (x - width / 2, -height / 2)
+        axis.add_patch(Rectangle(corner, width, height, facecolor=NORMAL, alpha=0.35, edgecolor=NORMAL))
+        axis.text(x, -1.15, f"{name}\n{channels}×{side}×{side}", ha="center", va="top", fontsize=9)
+        at[name] = (x, width / 2, height / 2)
+    for (left, before, _), (right, behind, _) in pairwise(at.values()):
+        axis.annotate("", (right - behind, 0), (left + before, 0), arrowprops={"arrowstyle": "->", "color": "black"})
+    for level, ((source, target), words) in enumerate(reversed(arches.items())):
+        (start, _, low), (x, _, top), y = at[source], at[target], 1.25 + 0.35 * level
+        end = x + 0.12 * (level - (len(arches) - 1) / 2)
+        axis.plot([start, start, end], [low, y, y], color=NOVEL, linewidth=1.2)
+        axis.annotate("", (end, top), (end, y), arrowprops={"arrowstyle": "->", "color": NOVEL, "shrinkA": 0})
+        axis.text(start + 0.05, y + 0.02, words, fontsize=9, color=NOVEL, va="bottom")
+    axis.set(xlim=(-0.6, apart * len(at) - 0.8), ylim=(-1.9, 1.4 + 0.35 * len(arches)), aspect="equal")
+    axis.set_axis_off()
 
 
 def failures(

@@ -15,7 +15,7 @@ NOTEBOOKS = {
         {"methods": "ICS"},
     ),
     "nln": ("holds_up() if len", {'"smoke": 250': '"smoke": 2'}, {"models": "AE"}),
-    "crbnd": ("readings.figure(claim, of_readings)", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
+    "crbnd": ("half, best, held_out = (", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
     "ade_gan": ("tables.show(pd.DataFrame(held))", {'"smoke": 800': '"smoke": 4'}, {}),
 }
 CASES = [("ics", "simo"), ("nln", "one_class"), ("nln", "simo"), ("crbnd", "one_class")]

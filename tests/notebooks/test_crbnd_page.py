@@ -12,7 +12,7 @@ from novelty_utils.data import caltech
 pytestmark = pytest.mark.slow
 
 BEFORE_TRAINING = "autoencoders, histories, health = "
-BEFORE_TABLES = "SETTINGS = ["
+BEFORE_TABLES = "DEFAULTS = {"
 QUICK = {'"smoke": (100, 100)': '"smoke": (2, 2)'}
 
 

@@ -76,6 +76,19 @@ def test_what_the_page_says_of_the_digit_8_with_four_poolings():
     assert halves[0] - metrics.trivial_f1(0.5) < 0.01
 
 
+def test_what_the_page_says_in_short():
+    rows = store.to_frame(store.read("crbnd", NOTEBOOKS.parent / "results"))
+    rows = store.where(rows, dataset="mnist", protocol="outlier_share", arch="paper", tier="demo", metric="auroc")
+    digits = set(store.where(rows, depth=4).class_name)
+    rows = rows[rows.class_name.isin(digits)]
+    means = {depth: rows[rows.depth == depth].groupby(["method", "class_name"]).value.mean() for depth in (4, 2)}
+    means = {depth: 100 * of_class.groupby("method").mean() for depth, of_class in means.items()}
+    for name, said in {"CRBND": 97, "error of A": 90, "pixels": 95}.items():
+        assert means[4][name] == pytest.approx(said, abs=1), name
+    assert means[2]["CRBND"] == pytest.approx(70, abs=1)
+    assert means[2]["CRBND"] < means[2]["statistics"]
+
+
 def test_every_network_of_the_public_code_is_dead_and_one_narrow_one_is():
     every = [r for r in store.read("crbnd", NOTEBOOKS.parent / "results") if r.tier == "demo"]
     dead = {(r.parameters["arch"], r.parameters["depth"], r.class_name) for r in every if store.collapsed(r, "CRBND")}

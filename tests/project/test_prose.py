@@ -17,7 +17,6 @@ PAGES = {path.stem: path for path in [*sorted((ROOT / "notebooks").glob("*.py"))
 PAGES |= {name: ROOT / "book" / f"{name}.md" for name in ("holds", "claims", "peeking", "overturned")}
 PAGES |= {path.stem: path for path in sorted((ROOT / "book").glob("choices-*.md"))}
 BACKED = tomllib.loads((ROOT / "tests" / "prose.toml").read_text(encoding="utf-8"))
-PAPER_OF = {"nln_defects": "nln"}
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?!\d|\.\d)(?: %)?|\d+ %)")
 
 
@@ -60,8 +59,9 @@ PRINTED = [(n, w, b["printed"]) for n, known in BACKED.items() for w, b in known
 
 @pytest.mark.parametrize(("name", "written", "where"), PRINTED)
 def test_a_printed_number_is_the_one_that_the_paper_prints(name, written, where):
-    where, paper = dict(where), name.removesuffix("_evidence")
-    cells, unit = published.read(where.pop("paper", PAPER_OF.get(paper, paper))), where.pop("unit", "")
+    where = dict(where)
+    paper = name.removeprefix("choices-").removesuffix("_evidence").removesuffix("_defects")
+    cells, unit = published.read(where.pop("paper", paper.replace("-", "_"))), where.pop("unit", "")
     for column, value in where.items():
         cells = cells[cells[column] == value]
     value = float(written.removesuffix(" %"))
