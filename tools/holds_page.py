@@ -92,9 +92,9 @@ def _words(one: Headline) -> list[str]:
 
 def in_the_book(column: str, one: Headline, words: str) -> str:
     """Evidence of a number: the paper's page, the ledger, the leaderboard, the second look, what a tier is."""
-    paper, section = f"../notebooks/{one.paper}.html", one.paper.replace("_", "-")
+    paper, row = f"../notebooks/{one.paper}.html", f"claims.html#row-{one.row}"
     to = {
-        "claim": paper, "printed": f"claims.html#{section}", "ours [95 %]": f"claims.html#{section}",
+        "claim": paper, "printed": row, "ours [95 %]": row,
         "best simple rival": "../notebooks/leaderboard.html#the-leaderboard", "verdict": "claims.html#second-looks",
         "runs": "#numbers",
     }  # fmt: skip

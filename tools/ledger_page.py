@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import itables
 import matplotlib.pyplot as plt
 import pandas as pd
-from itables import to_html_datatable
-from itables.javascript import generate_init_offline_itables_html
 
 from novelty_utils.evaluation import plots
 from novelty_utils.files import write_atomically
@@ -31,29 +28,25 @@ MARKS = {
     verdicts.NOT_REPRODUCED: ("#d55e00", "v"),
 }
 OUTSIDE = [verdicts.BELOW, verdicts.ABOVE, verdicts.OPEN, verdicts.CONTESTED, verdicts.NOT_REPRODUCED]
-NO_BREAK_SPACE, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
-NO_MODULES = {"notebook", "images", "parameters", "history missing", "uncommitted code"}  # else a module of the package
+NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 UNIT = {"auroc", "balanced_accuracy", "f1", "pixel_auroc"}  # metrics that share the axes of the figure
-BUNDLE = Path(itables.__file__).parent / "html" / "dt_bundle.js"  # the program of the tables, put into the page
-LAYOUT = {
-    "connected": False, "allow_html": True, "showIndex": False, "maxBytes": 0, "column_filters": "header",
-    "classes": "display compact", "autoWidth": False,
-}  # fmt: skip
+DETAILS = {"tier": "tier", "recipe": "training", "seeds": "seeds", "margin": "margin", "stale": "changed since"}
 
 
 def write_parts(folder: Path, table: pd.DataFrame, repeated: list[Repeat]) -> None:
-    """Into `folder`: claims_*.md, claims_{orders,PAPER}.html and claims.{png,csv,json}, for book/claims.md."""
+    """Into `folder`: claims_*.md, claims_{controls,orders,PAPER}.html and claims.{png,csv,json}, for book/claims.md."""
     claims.write(table, folder)
-    _text(folder / "claims_summary.md", _summary(table))
-    _text(folder / "claims_reading.md", _reading(table))
-    _text(folder / "claims_seeds.md", _seeds(table))
-    _text(folder / "claims_changed.md", _changed(table))
-    _text(folder / "claims_repeats.md", _repeats(repeated))
-    start = generate_init_offline_itables_html(BUNDLE)
-    _text(folder / "claims_orders.html", start + _datatable(_orders(table), "claims-orders"))
+    parts = {
+        "answer": _answer(table), "reading": _reading(table), "count": _count(table), "summary": _summary(table),
+        "seeds": _seeds(table), "changed": _changed(table), "repeats": _repeats(repeated),
+    }  # fmt: skip
+    for name, text in parts.items():
+        _text(folder / f"claims_{name}.md", text)
+    _text(folder / "claims_controls.html", _controls())
+    _text(folder / "claims_orders.html", _rows(table[table.kind != "number"], "orders", _of_order))
     for paper in NAMES:
         numbers = table[(table.paper == paper) & (table.kind == "number")]
-        _text(folder / f"claims_{paper}.html", _datatable(_numbers(numbers), f"claims-{paper.replace('_', '-')}"))
+        _text(folder / f"claims_{paper}.html", _rows(numbers, NAMES[paper], _of_number))
     figure = _figure(table)
     write_atomically(folder / "claims.png", lambda file: figure.savefig(file, format="png", dpi=130))
     plt.close(figure)
@@ -63,35 +56,51 @@ def _text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def _count(table: pd.DataFrame) -> str:
+    """How many rows have which verdict, a column per paper, in Markdown."""
+    counts = pd.crosstab(table.verdict, table.paper).reindex(index=verdicts.VERDICTS, columns=list(NAMES), fill_value=0)
+    lines = [["rows", *NAMES.values(), "all"], ["---", *["--:"] * (len(NAMES) + 1)]]
+    lines += [[verdict, *map(str, row), f"**{row.sum()}**"] for verdict, row in counts.iterrows() if row.sum()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def _summary(table: pd.DataFrame) -> str:
-    """How many claims of which paper and place have which verdict, in Markdown."""
+    """The same for every table and text of a paper."""
     counts = claims.summary(table)
     lines = [["paper", "where", *counts.columns], ["---", "---", *["--:"] * len(counts.columns)]]
     for (paper, where), row in zip(counts.index, counts.to_numpy(), strict=True):
-        lines.append([NAMES[paper].replace("-", NO_BREAK_HYPHEN), where.replace(" ", NO_BREAK_SPACE), *map(str, row)])
-    lines += [["**all**", "", *(f"**{total}**" for total in counts.sum())]]
+        lines.append([NAMES[paper].replace("-", NO_BREAK_HYPHEN), where, *map(str, row)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _attempted_once(table: pd.DataFrame) -> pd.DataFrame:
+    numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED)]
+    return numbers[numbers.same_as == ""]
+
+
+def _answer(table: pd.DataFrame) -> str:
+    once = _attempted_once(table)
+    if once.empty:
+        return "No printed number has been attempted yet.\n"
+    trained = once[once.trained.astype(bool)]
+    reproduced, of_trained = ((rows.verdict == verdicts.REPRODUCED).sum() for rows in (once, trained))
+    said = f"**{len(once)} different printed numbers were attempted, and {reproduced} are reproduced.** "
+    return said + f"Of the {len(trained)} that belong to a trained method, {of_trained} are.\n"
 
 
 def _reading(table: pd.DataFrame) -> str:
     """What the counts of verdicts rest on, in a few sentences."""
-    numbers = table[(table.kind == "number") & (table.verdict != verdicts.NOT_ATTEMPTED)]
-    if numbers.empty:
-        return "No printed number has been attempted yet.\n"
-    once = numbers[numbers.same_as == ""]
-    trained, mixed = once[once.trained.astype(bool)], once[once.verdict == verdicts.MIXED]
-    reproduced, of_trained = ((rows.verdict == verdicts.REPRODUCED).sum() for rows in (once, trained))
-    lone = mixed.reason.str.contains("one seed cannot tell").sum()
-    outside = once[once.verdict.isin(OUTSIDE)]
-    above = (outside.difference > 0).sum()
-    said = f"**{len(once)} different printed numbers were attempted, and {reproduced} are reproduced.** "
-    said += f"Of the {len(trained)} that belong to a trained method, {of_trained} are. "
-    said += f"{len(outside) - above} of ours lie below the printed number and {above} above it, beyond the margin. "
+    once = _attempted_once(table)
+    if once.empty:
+        return ""
+    mixed, outside = once[once.verdict == verdicts.MIXED], once[once.verdict.isin(OUTSIDE)]
+    lone, above = mixed.reason.str.contains("one seed cannot tell").sum(), (outside.difference > 0).sum()
+    again = (table.kind.eq("number") & table.verdict.ne(verdicts.NOT_ATTEMPTED)).sum() - len(once)
+    said = f"Beyond the margin, {len(outside) - above} of ours lie below the printed number and {above} above it. "
     said += (
         f"Of the {len(mixed)} mixed ones {lone} rest on one seed, which can never show that a number is the printed "
     )
-    said += f"one. {len(numbers) - len(once)} more rows repeat one of these numbers or show another recipe beside it.\n"
-    return said
+    return said + f"one. {again} more rows repeat one of these numbers or show another recipe beside it.\n"
 
 
 def _seeds(table: pd.DataFrame) -> str:
@@ -155,43 +164,70 @@ def _repeats(repeated: list[Repeat]) -> str:
     return "".join(lines)
 
 
-def _datatable(table: pd.DataFrame, name: str) -> str:
-    """A searchable table, each column with a filter of its own; it needs no network."""
-    wide = [number for number, column in enumerate(table.columns) if column in ("claim", "why", "recipe")]
-    classes = [{"className": "dt-left wide", "targets": wide}, {"className": "dt-left", "targets": "_all"}]
-    return f'<div class="full-width">{to_html_datatable(table, table_id=name, columnDefs=classes, **LAYOUT)}</div>'
+def _controls() -> str:
+    """What ledger.js reads: the words and the verdict that a row must have to be seen."""
+    options = ["attempted", "all", *verdicts.VERDICTS]
+    choices = "".join(f"<option>{one}</option>" for one in options)
+    return (
+        '<form class="ledger"><label>Verdict <select name="verdict">' + choices + "</select></label>"
+        '<label>Words <input name="words" type="search" placeholder="mnist mean"></label>'
+        '<output aria-live="polite"></output></form><script defer src="../_static/ledger.js"></script>\n'
+    )
 
 
-def _orders(table: pd.DataFrame) -> pd.DataFrame:
-    orders = table[table.kind != "number"]
-    ours = [_with_interval(line, _signed) for line in _lines(orders)]
-    about = {"paper": orders.paper.map(NAMES), "claim": orders.claim, "verdict": orders.verdict}
-    about |= {"data": orders.dataset.map(_words), "metric": orders.metric.map(_words)}
-    values = {"ours": ours, "margin": orders.margin.map(_plain), "printed": orders.printed.map(_signed)}
-    return pd.DataFrame(about | values | {"where": orders["where"]} | _common(orders))
+def _rows(table: pd.DataFrame, name: str, cells: Callable[[pd.Series], dict[str, str]]) -> str:
+    """A table in a box of its own; rows that were not attempted are there, hidden until they are asked for."""
+    lines = [(line, cells(line)) for _, line in table.iterrows()]
+    if not lines:
+        return ""
+    head = "".join(f"<th>{column}</th>" for column in lines[0][1])
+    body = "".join(_row(line, list(found.values())) for line, found in lines)
+    table_html = f'<table class="table ledger"><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>'
+    return f'<div class="ledger" tabindex="0" role="region" aria-label="Rows of {name}">{table_html}</div>\n'
 
 
-def _numbers(numbers: pd.DataFrame) -> pd.DataFrame:
-    words = {name: numbers[name].map(_words) for name in ("where", "dataset", "class_name", "method", "metric")}
-    ours = [_with_interval(line, _plain) for line in _lines(numbers)]
-    values = {"printed": numbers.printed.map(_plain), "ours": ours, "difference": numbers.difference.map(_signed)}
-    values |= {"margin": numbers.margin.map(_plain), "verdict": numbers.verdict}
-    words["method"] += numbers.claim.str.extract(r"( \(worked out.*\))", expand=False).fillna("")
-    settings = {"setting": numbers.setting.replace("default", "").map(_words)}
-    table = pd.DataFrame(words | values | settings | _common(numbers))
-    return table.rename(columns={"dataset": "data", "class_name": "class"})
+def _row(line: pd.Series, cells: Sequence[str]) -> str:
+    hidden = " hidden" * (line.verdict == verdicts.NOT_ATTEMPTED)
+    inside = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr id="row-{line.name}" data-verdict="{line.verdict}"{hidden}>{inside}</tr>\n'
 
 
-def _common(table: pd.DataFrame) -> dict[str, pd.Series]:
-    empty = table[["tier", "recipe", "same_as", "stale", "command"]].astype(object).fillna("")
+def _of_order(line: pd.Series) -> dict[str, str]:
     return {
-        "why": table.reason + empty.same_as.map(lambda text: f"; counted once: {text}" if text else ""),
-        "tier": empty.tier,
-        "recipe": empty.recipe,
-        "seeds": table.seeds.map(lambda n: "" if pd.isna(n) else f"{n:.0f}"),
-        "changed since": empty.stale.map(_changes),
-        "command": empty.command.map(_command),
-    }
+        "claim": f"{NAMES[line.paper]}: {html.escape(line.claim)}", "data": _words(line.dataset),
+        "metric": _words(line.metric), "printed": _signed(line.printed), "ours": _with_interval(line, _signed),
+        "verdict": line.verdict, "why": _why(line),
+    }  # fmt: skip
+
+
+def _of_number(line: pd.Series) -> dict[str, str]:
+    worked_out = " (worked out)" * ("worked out" in line.claim)
+    setting = "" if line.setting == "default" else f" <small>{_words(line.setting)}</small>"
+    return {
+        "where": line["where"], "data": f"{_words(line.dataset)}, {line.class_name}",
+        "method": line.method + worked_out + setting, "metric": _words(line.metric), "printed": _plain(line.printed),
+        "ours": _with_interval(line, _plain), "verdict": line.verdict, "why": _why(line),
+    }  # fmt: skip
+
+
+def _why(line: pd.Series) -> str:
+    """The reason; what it rests on, to unfold."""
+    same = "" if pd.isna(line.same_as) or not line.same_as else f"; counted once: {line.same_as}"
+    known = [name for name in DETAILS if pd.notna(line[name]) and line[name] != ""] if pd.notna(line.ours) else []
+    told = [f"{DETAILS[name]}: {_short(name, line[name])}" for name in known]
+    told += [f"<code>{html.escape(line.command)}</code>"] if pd.notna(line.command) and line.command else []
+    reason = html.escape(line.reason + same)
+    return _folded(reason, "<br>".join(told)) if told else reason
+
+
+def _short(name: str, value: object) -> str:
+    """A number, or words; of what has changed the first three names, all are in claims.csv."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    names = str(value).split(", ")
+    if name == "stale" and len(names) > 3:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return html.escape(str(value))
 
 
 def _words(name: str) -> str:
@@ -199,26 +235,8 @@ def _words(name: str) -> str:
     return name.replace("_", " ").replace(";", "; ")
 
 
-def _command(command: str) -> str:
-    return command and _folded("show", f"<code>{html.escape(command)}</code>")
-
-
-def _changes(stale: str) -> str:
-    if not stale:
-        return ""
-    changed = stale.split(", ")
-    modules = [name for name in changed if name not in NO_MODULES]
-    counted = f"{len(modules)} module{'s' * (len(modules) > 1)}"
-    words = [name for name in changed if name not in modules] + [counted] * bool(modules)
-    return _folded(", ".join(words), ", ".join(modules)) if modules else ", ".join(words)
-
-
 def _folded(short: str, long: str) -> str:
     return f"<details><summary>{short}</summary>{long}</details>"
-
-
-def _lines(table: pd.DataFrame) -> list[pd.Series]:
-    return [line for _, line in table.iterrows()]
 
 
 def _plain(value: float) -> str:
@@ -238,26 +256,26 @@ def _with_interval(line: pd.Series, show: Callable[[float], str]) -> str:
 
 
 def _figure(table: pd.DataFrame) -> plt.Figure:
-    """Printed against ours, one panel per paper and metric that has any of ours, an interval on each point."""
+    """Printed against ours, one panel per paper that has any of ours, an interval on each point."""
     plots.set_style()
     there = table[(table.kind == "number") & table.ours.notna() & table.metric.isin(UNIT)]
-    groups = there.groupby(["paper", "metric"])
-    panels = sorted(groups, key=lambda panel: list(NAMES).index(panel[0][0]))
-    rows = max(1, -(-len(panels) // 2))  # one without any panel where nothing is recorded
+    papers = [paper for paper in NAMES if (there.paper == paper).any()]
     ends = (min(0.2, there[["printed", "ours"]].min().min() - 0.04), 1.02)  # every point within the axes
-    figure, axes = plt.subplots(rows, 2, figsize=(8, 4 * rows), squeeze=False)
-    for axis, ((paper, metric), points) in zip(axes.flat, panels, strict=False):
+    figure, axes = plt.subplots(
+        1, max(1, len(papers)), figsize=(9, 3.6), squeeze=False
+    )  # one where nothing is recorded
+    ticks = [0.2, 0.4, 0.6, 0.8, 1.0]
+    for axis, paper in zip(axes[0], papers, strict=False):
         for verdict, (colour, mark) in MARKS.items():
-            mine = points[points.verdict == verdict]
+            mine = there[(there.paper == paper) & (there.verdict == verdict)]
             errors = [mine.ours - mine.low, mine.high - mine.ours]
             axis.errorbar(mine.printed, mine.ours, errors, fmt="none", ecolor=colour, alpha=0.25, elinewidth=1)
             size = [70 if name == "mean" else 16 for name in mine.class_name]
             axis.scatter(mine.printed, mine.ours, s=size, c=colour, marker=mark, alpha=0.8)
         axis.axline((0, 0), slope=1, color="black", linewidth=0.8)
-        title = f"{NAMES[paper]}: {metric.replace('_', ' ').replace('auroc', 'AUROC')}"
-        axis.set(title=title, xlabel="printed", ylabel="ours", aspect="equal", xlim=ends, ylim=ends)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    marks = [axes[0, 0].scatter([], [], s=30, c=colour, marker=mark) for colour, mark in MARKS.values()]
-    axes[0, 0].legend(marks, list(MARKS), fontsize=8, loc="lower right")
+        axis.set(title=NAMES[paper], xlabel="printed", ylabel="ours", aspect="equal")
+        axis.set(xticks=ticks, yticks=ticks, xlim=ends, ylim=ends)
+    seen = [verdict for verdict in MARKS if (there.verdict == verdict).any()]
+    marks = [axes[0, 0].scatter([], [], s=40, c=MARKS[verdict][0], marker=MARKS[verdict][1]) for verdict in seen]
+    figure.legend(marks, seen, fontsize=10, loc="outside lower center", ncols=5, frameon=False)
     return figure

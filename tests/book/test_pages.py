@@ -7,7 +7,7 @@ import re
 import nbformat
 import pandas as pd
 import pytest
-from pages import HTML, PAGES, SHOTS, shot
+from pages import DESK, HTML, PAGES, SHOTS, shot
 
 from crossref import ROOT, read_book
 from novelty_utils.ledger import claims
@@ -213,21 +213,44 @@ def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits, ours):
     now = pd.read_csv(io.StringIO(ours.to_csv(index=False)), keep_default_na=False)
     pd.testing.assert_frame_equal(written, now)
     assert len(json.loads((HTML / "book" / linked["claims.json"]).read_text(encoding="utf-8"))) == len(ours)
-    count = page.locator("section#the-count table").first.locator("tr").last.inner_text().split()[1:]
-    assert [int(number) for number in count] == claims.summary(ours).sum().tolist()
+    counts = page.locator("article table").first.locator("tbody tr").all_inner_texts()
+    counts = {words.split("\t")[0].strip(): int(words.split("\t")[-1]) for words in counts}
+    assert counts == ours.verdict.value_counts().to_dict()
     once = ours[(ours.kind == "number") & ours.ours.notna() & (ours.same_as == "")]
     reproduced = (once.verdict == "reproduced").sum()
     said = f"{len(once)} different printed numbers were attempted, and {reproduced} are reproduced"
     assert said in page.locator("article").inner_text()
 
 
-@pytest.mark.parametrize("paper", list(claims.PAPERS))
-def test_every_printed_number_of_a_paper_is_in_its_table_and_can_be_filtered(visits, ours, paper):
+def seen(page) -> list[str]:
+    """The ids of the rows of the ledger that a reader sees."""
+    return page.locator("table.ledger tbody tr:not([hidden])").evaluate_all("rows => rows.map(row => row.id)")
+
+
+def test_the_ledger_shows_what_was_attempted_and_whatever_else_is_asked_for(visits, ours):
     page = visits["book/claims.html"].page
-    numbers = ours[(ours.paper == paper) & (ours.kind == "number")]
-    table = page.locator(f"#claims-{paper.replace('_', '-')}_wrapper")
-    assert f"of {len(numbers):,} entries" in table.locator(".dt-info").inner_text()
-    table.locator('input[placeholder="verdict"]').press_sequentially("not attempted")
-    left = int((numbers.verdict == "not attempted").sum())
-    assert f"of {left:,} entries" in table.locator(".dt-info").inner_text()
-    assert "not attempted" in table.locator("tbody tr").first.inner_text()
+    form = page.locator("form.ledger")
+    assert page.locator("table.ledger tbody tr").count() == len(ours)
+    attempted = ours[ours.verdict != "not attempted"]
+    assert sorted(seen(page)) == sorted(f"row-{row}" for row in attempted.index)
+    form.locator("select").select_option("not attempted")
+    assert form.locator("output").inner_text() == f"{len(ours) - len(attempted)} of {len(ours)} rows"
+    form.locator("select").select_option("all")
+    form.locator("input").fill("fashion PULLOVER cls")
+    found = ours[(ours.dataset == "fashion_mnist") & (ours.class_name == "pullover") & (ours.method == "CLS")]
+    assert sorted(seen(page)) == sorted(f"row-{row}" for row in found.index)
+    assert len(found) > 1
+    form.locator("input").fill("")
+    form.locator("select").select_option("attempted")
+    assert len(seen(page)) == len(attempted)
+
+
+def test_what_holds_up_is_read_in_one_screen(visits):
+    page = visits["book/holds.html"].page
+    page.set_viewport_size({"width": 1400, "height": 900})
+    bottom = page.locator("article figure").first.evaluate("figure => figure.getBoundingClientRect().bottom")
+    page.set_viewport_size(DESK)
+    assert bottom <= 900
+    numbers = page.locator("article table.stack td")
+    assert numbers.count() == 4 * 6
+    assert page.locator("article table.stack td a[href]").count() == numbers.count()
