@@ -203,7 +203,7 @@ class Detector(ABC):
         """Write the fitted detector to a file that `open` reads. Raises InputError where that cannot be."""
         self._check_fitted()
         module, name = load(self.notebook), type(self).__name__
-        if getattr(module, name, None) is not type(self):
+        if type(self).__module__ != module.__name__:
             raise InputError(f"{name} is the class of a running page: fit detectors.load({self.notebook!r}).{name}")
         content = {
             "format": FORMAT,

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -145,13 +146,17 @@ def notebook(name: str) -> Values:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), shorter:
         _up_to_the_record(name, {"results": folder, "device": "cpu", "tier": "smoke"})
         (record,) = store.read(name, folder)
-    found: Values = {
-        MACHINE: f"{record.machine['cpu']}, {torch.backends.cpu.get_cpu_capability()}, {torch.__version__}"
-    }
-    for result in record.results:
-        key = ", ".join(filter(None, (result.method, result.metric, result.note)))
-        found[key] = result.value
-        found |= {f"{key}, {end}": value for end in ("low", "high") if (value := getattr(result, end)) is not None}
+    machine = f"{record.machine['cpu']}, {torch.backends.cpu.get_cpu_capability()}, {torch.__version__}"
+    return {MACHINE: machine} | values_of([result.model_dump() for result in record.results])
+
+
+def values_of(results: list[dict[str, Any]]) -> Values:
+    """The results of a record, under the keys of the golden files."""
+    found: Values = {}
+    for result in results:
+        key = ", ".join(filter(None, (result["method"], result["metric"], result.get("note", ""))))
+        found[key] = result["value"]
+        found |= {f"{key}, {end}": result[end] for end in ("low", "high") if result.get(end) is not None}
     return found
 
 

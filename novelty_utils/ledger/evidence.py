@@ -36,6 +36,7 @@ class Sample(NamedTuple):
     error: float
     records: tuple[Record, ...]  # one, or all that a difference or a mean rests on
     dead: bool | None = False  # it rests on a training that collapsed; None where that cannot be told
+    method: str = ""
 
 
 class Evidence:
@@ -88,10 +89,12 @@ class Evidence:
             for s in self._results.get(method, {}).get(metric, ())
         ]
 
-    def provenance(self, used: Iterable[Sample]) -> dict[str, Any]:
+    def provenance(self, used: Sequence[Sample]) -> dict[str, Any]:
         """What has changed since these results, where they were made, and the commands that make them again."""
         mine = list({id(record): record for sample in used for record in sample.records}.values())
-        changed = sorted({reason for record in mine for reason in staleness.reasons(record, self._newest(record))})
+        of_each = ((record, sample.method) for sample in used for record in sample.records)
+        told = (staleness.reasons(record, self._newest(record), method) for record, method in of_each)
+        changed = sorted({reason for reasons in told for reason in reasons})
         machines = sorted({provenance.hardware(record.machine) for record in mine})
         return {"stale": ", ".join(changed), "hardware": "; ".join(machines), "command": command(mine)}
 
@@ -155,7 +158,7 @@ def _sample(record: Record, result: Result, value: float, dead: bool | None) -> 
         half = max(result.high - value, value - result.low)  # one side may be cut off at 0 or 1
         error = half / ERRORS_IN_INTERVAL
     place = (record.dataset, record.class_name, record.tier, record.seed)
-    return Sample(*place, result.metric, result.note, value, error, (record,), dead)
+    return Sample(*place, result.metric, result.note, value, error, (record,), dead, result.method)
 
 
 def command(mine: Sequence[Record]) -> str:

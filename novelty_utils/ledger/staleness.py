@@ -8,19 +8,21 @@ earlier path stands in moved.toml. Without the history it cannot be told.
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import subprocess
 import tomllib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from novelty_utils.records.store import Record
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "novelty_utils"
 MOVED = f"{PACKAGE}/moved.toml"
+UNMOVED = ROOT / "results" / "unmoved.json"
 WRITES = ("records.write(", "records.write_run(")  # a notebook's cell with one of these is the last one that counts
 # Modules that show and keep results, but have no part in them; also under the names that they had before.
 ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "repeats", "progress"}
@@ -44,17 +46,41 @@ class Target(NamedTuple):
     called: str
 
 
-def reasons(record: Record, newest: Record) -> list[str]:
+def reasons(record: Record, newest: Record, method: str = "") -> list[str]:
     """What differs now from when the record was made, as short words; none if it is up to date.
 
-    newest: the latest record on the same images, which tells the parameters and the checksum of today.
+    newest: the latest record on the same images, which tells the parameters and the checksum of today. Code that has
+    changed does not count where it has been measured that it gives the same numbers, for all methods or for this one.
     """
     found = ["uncommitted code"] if record.code.get("dirty") else []
     if record.data["checksum"] != newest.data["checksum"]:
         found.append("images")
     if set(record.parameters) - set(newest.parameters):
         found.append("parameters")
+    if _gives_the_same(record.paper, record.code["commit"], method):
+        return found
     return found + list(_code(record.paper, record.code["commit"]))
+
+
+def _gives_the_same(paper: str, commit: str | None, method: str) -> bool:
+    """Whether tools/unmoved.py has found today's golden values with the code of this commit."""
+    measured = _unmoved().get(paper, {})
+    if measured.get("golden") != golden_digest(paper):  # of other values: it tells nothing about today's
+        return False
+    at = measured["commits"].get(commit, {"same": [], "moved": []})
+    return method in at["same"] or (not method and bool(at["same"]) and not at["moved"])
+
+
+@lru_cache
+def _unmoved() -> dict[str, Any]:
+    return json.loads(UNMOVED.read_text(encoding="utf-8")) if UNMOVED.is_file() else {}
+
+
+@lru_cache
+def golden_digest(paper: str) -> str:
+    """Of the golden values of a notebook, which the tests hold today's code to; empty where there are none."""
+    file = ROOT / "tests" / "golden" / f"{paper}.json"
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 
 @lru_cache

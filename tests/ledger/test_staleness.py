@@ -46,11 +46,11 @@ def house(tmp_path, monkeypatch) -> Path:
 
 
 def forget() -> None:
-    for name in ("_code", "_tree", "_git", "_moves", "_meaning", "_parsed", "_target"):
+    for name in ("_code", "_tree", "_git", "_moves", "_meaning", "_parsed", "_target", "_unmoved", "golden_digest"):
         getattr(staleness, name).cache_clear()
 
 
-def reasons(house: Path, commit: str | None = "", checksum="abc", parameters=("a", "b"), dirty=False) -> list[str]:
+def reasons(house: Path, commit: str | None = "", checksum="abc", parameters=("a", "b"), dirty=False, method=""):
     if commit == "":
         asked = ["git", "rev-parse", "HEAD"]
         commit = subprocess.run(asked, cwd=house, capture_output=True, text=True, check=True).stdout.strip()
@@ -58,7 +58,7 @@ def reasons(house: Path, commit: str | None = "", checksum="abc", parameters=("a
     data, code = {"name": "d", "checksum": checksum}, {"commit": commit, "dirty": dirty}
     record = SimpleNamespace(paper="ics", data=data, parameters=dict.fromkeys(parameters), code=code)
     forget()
-    return staleness.reasons(record, newest)
+    return staleness.reasons(record, newest, method)
 
 
 def test_nothing_has_changed(house):
@@ -245,3 +245,47 @@ def test_what_cannot_be_found_counts_as_changed(house):
 def test_the_table_of_moves_leads_from_files_that_are_there():
     assert all((staleness.ROOT / path).is_file() or path in staleness._moves().values() for path in staleness._moves())
     assert (staleness.ROOT / staleness.MOVED).is_file()
+
+
+# --- code that has changed and gives the same numbers ---------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(house, monkeypatch):
+    """Golden values of today, and a table of what an older commit gave of them."""
+    (house / "tests/golden").mkdir(parents=True)
+    (house / "tests/golden/ics.json").write_text('{"A, auroc": 0.5}')
+    monkeypatch.setattr(staleness, "UNMOVED", house / "unmoved.json")
+    commit(house)
+    (house / "novelty_utils/lower.py").write_text("def f():\n    return 2\n")
+
+    def write(commits: dict, digest: str = "") -> None:
+        forget()
+        of_ics = {"golden": digest or staleness.golden_digest("ics"), "commits": commits}
+        staleness.UNMOVED.write_text(json.dumps({"ics": of_ics}))
+
+    return write
+
+
+def test_what_gives_the_golden_values_with_the_code_of_then_has_not_moved(house, measured):
+    then = subprocess.run(["git", "rev-parse", "HEAD"], cwd=house, capture_output=True, text=True).stdout.strip()
+    assert reasons(house, then) == ["lower"]
+    measured({then: {"same": ["A"], "moved": ["B"]}})
+    assert reasons(house, then, method="A") == []
+    assert reasons(house, then, method="A", checksum="abd") == ["images"]  # other images are others all the same
+    for method in ("B", "C", ""):  # C was in neither run, and with no method it is all of them
+        assert reasons(house, then, method=method) == ["lower"]
+    measured({then: {"same": ["A"], "moved": []}})
+    assert reasons(house, then) == []
+    measured({"f" * 40: {"same": ["A"], "moved": []}})
+    assert reasons(house, then, method="A") == ["lower"]
+    measured({then: {"same": ["A"], "moved": []}}, digest="of other values")
+    assert reasons(house, then, method="A") == ["lower"]
+
+
+def test_the_committed_table_is_of_todays_golden_values():
+    table = json.loads((Path(staleness.__file__).parents[2] / "results" / "unmoved.json").read_text())
+    assert table
+    for paper, measured in table.items():
+        assert measured["golden"] == staleness.golden_digest(paper), f"python tools/unmoved.py measures {paper} again"
+        assert all(len(commit) == 40 for commit in measured["commits"])

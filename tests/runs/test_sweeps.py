@@ -387,7 +387,7 @@ def test_a_run_that_draws_its_classes_costs_as_many_records_as_it_has_repetition
 
 def test_local_workers_divide_the_gpus_and_every_run_has_one_thread_unless_told_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    found = [worker._environment(worker, ("2", "5"), None)["CUDA_VISIBLE_DEVICES"] for worker in (0, 1, 2)]
+    found = [worker._environment(number, ("2", "5"), None)["CUDA_VISIBLE_DEVICES"] for number in (0, 1, 2)]
     assert found == ["2", "5", "2"]
     assert worker._environment("tcp://host:1", (), None)["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -573,8 +573,10 @@ def test_a_sweep_whose_hours_are_over_begins_nothing_and_says_what_is_left(clone
 def test_a_run_begins_if_it_can_end_in_time_and_is_cut_off_when_time_is_over(clone, monkeypatch, seconds, begins):
     (job,) = sweep_file.read(sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: ['0']}}"), {})
     task, status = SimpleNamespace(state="executing"), SimpleNamespace(name="running")
-    worker = SimpleNamespace(name=0, local_directory=clone, status=status, state=SimpleNamespace(tasks={"k": task}))
-    monkeypatch.setattr("distributed.get_worker", lambda: worker)
+    dask_worker = SimpleNamespace(
+        name=0, local_directory=clone, status=status, state=SimpleNamespace(tasks={"k": task})
+    )
+    monkeypatch.setattr("distributed.get_worker", lambda: dask_worker)
     limit = worker.Limit(time.time() + 10, seconds)
     real, seen = worker._wanted, []
 
