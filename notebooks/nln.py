@@ -460,15 +460,6 @@ def paper_decoder(C, side, L):
     )
 
 
-# %% tags=["hide-input"]
-assert halves(28, 3) == [28, 14, 7, 4]
-with torch.no_grad():
-    X_check = torch.zeros(2, C, SIDE, SIDE)
-    for layer in paper_trunk(C):
-        X_check = layer(X_check)
-        if not isinstance(layer, nn.ReLU):
-            print(f"{type(layer).__name__:8} -> {tuple(X_check.shape[1:])}")
-
 # %% [markdown]
 # The public code has other layers. Which of the two made the printed tables is not known. `arch="code"` builds these.
 
@@ -528,13 +519,22 @@ class Autoencoder(nn.Module):
 
 
 # %% tags=["hide-input"]
+with torch.no_grad():
+    X_check = torch.zeros(2, C, SIDE, SIDE)
+    for layer, drawn in zip(paper_trunk(C)[::2], down_path[1:], strict=False):
+        X_check = layer(X_check)
+        assert X_check.shape[1:] == (drawn[0], drawn[1], drawn[1]), "as drawn"
 size = (C, SIDE, L, p.arch)
 with torch.no_grad():
     assert Encoder(*size)(torch.zeros(2, C, SIDE, SIDE)).shape == (2, L)
     assert Autoencoder(*size)(torch.zeros(2, C, SIDE, SIDE)).shape == (2, C, SIDE, SIDE)
-for part in (Encoder, Autoencoder):
-    count = sum(w.numel() for w in part(*size).parameters())
-    print(f"{part.__name__}: {count:,} parameters")
+count = {
+    part.__name__: sum(w.numel() for w in part(*size).parameters())
+    for part in (Encoder, Autoencoder)
+}
+tables.Text(
+    f"The encoder has {count['Encoder']:,} parameters, the whole autoencoder {count['Autoencoder']:,}."
+)
 
 # %% [markdown]
 # ## Five autoencoders
@@ -611,13 +611,6 @@ def vae_loss(model, batch, loss="squared"):
     return {"loss": X[0].numel() * l_fit + l_kl, "rec": l_rec, "kl": l_kl}
 
 
-# %% tags=["hide-input"]
-mu_check, log_check = torch.tensor([[0.5, -1.0]]), torch.tensor([[0.3, -0.2]])
-q_check = torch.distributions.Normal(mu_check, (0.5 * log_check).exp())
-standard = torch.distributions.Normal(0.0, 1.0)
-reference = torch.distributions.kl_divergence(q_check, standard).sum(1)
-assert torch.allclose(kl_to_standard(mu_check, log_check), reference)
-
 # %% [markdown]
 # ### AAE: the same prior, enforced by a game
 #
@@ -666,10 +659,6 @@ def latent_critic_loss(model, batch):
     l_critic = real_or_fake(model.latent_critic(batch["eps"]), model.latent_critic(z))
     return {"loss": l_critic, "critic": l_critic}
 
-
-# %% tags=["hide-input"]
-undecided = torch.zeros(3, 1)  # a critic that cannot tell: 2 log 2, as derived above
-assert torch.allclose(real_or_fake(undecided, undecided), 2 * torch.tensor(2.0).log())
 
 # %% [markdown]
 # ### AE-res: a critic of images
@@ -772,6 +761,7 @@ def neighbour_error(a, b, nearest):
     return mean_of_first(torch.stack(errors, 1))
 
 
+# %% tags=["define", "hide-input"]
 FEATURES = {"res": "critic.features", "con": "re_encoder"}  # of eqs. 7 and 8
 
 
@@ -817,6 +807,7 @@ class Bank:
         return {part: values.double().numpy() for part, values in found.items()}
 
 
+# %% tags=["define"]
 def combine(parts, held_out, part, n_neighbours, weight, scale="held out"):
     """Eqs. 4, 7, 8: weight · image part + (1 − weight) · latent part, each on one
     scale; float64 (n,)."""
@@ -832,6 +823,13 @@ def combine(parts, held_out, part, n_neighbours, weight, scale="held out"):
 
 
 # %% tags=["hide-input"]
+mu_check, log_check = torch.tensor([[0.5, -1.0]]), torch.tensor([[0.3, -0.2]])
+q_check = torch.distributions.Normal(mu_check, (0.5 * log_check).exp())
+standard = torch.distributions.Normal(0.0, 1.0)
+reference = torch.distributions.kl_divergence(q_check, standard).sum(1)
+assert torch.allclose(kl_to_standard(mu_check, log_check), reference)
+undecided = torch.zeros(3, 1)  # a critic that cannot tell: 2 log 2, as derived above
+assert torch.allclose(real_or_fake(undecided, undecided), 2 * torch.tensor(2.0).log())
 a_check, b_check = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]])
 found_check = neighbour_error(a_check, b_check, torch.tensor([[1, 0]]))
 assert found_check.tolist() == [[0.5, 0.75]]
@@ -942,7 +940,6 @@ class AE(Detector):
         return combine(parts, held_out, self.error, self.K, self.alpha)
 
 
-# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class VAE(AE):
     """NLN on the variational autoencoder: eq. 4 on the means of the codes."""
@@ -1071,7 +1068,7 @@ plt.show()
 # novelties resemble such fakes is a leap of faith, but no label is spent.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-pseudo", "caption": "Held-out normal images and the pseudo-anomalies made of them: pasted, swapped and turned, over and over."}, "image": {"alt": "Two rows of pictures: ten normal images, and below each the altered version"}}
 def paste(X, other, draw):
     """A random rectangle of another normal image, at the same place."""
     s = X.shape[-1]
@@ -1103,7 +1100,6 @@ def pseudo_anomalies(index):
     return torch.stack(made)
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-pseudo", "caption": "Held-out normal images and the pseudo-anomalies made of them: pasted, swapped and turned, over and over."}, "image": {"alt": "Two rows of pictures: ten normal images, and below each the altered version"}}
 ten = splits[shown].held_out[:10]
 plots.gallery({"held out": images[ten], "made anomalous": pseudo_anomalies(ten)})
 plt.show()
@@ -1194,7 +1190,6 @@ for k, name in tqdm([(k, m) for k in splits for m in wanted], "score", leave=Fal
         banks[k, name], scored[k, name] = bank, (parts, held_out)
 
 
-# %% tags=["hide-input"]
 def pixel_neighbours(k):
     """Mean distance of each test image to its nearest training images, no network
     involved."""
@@ -1218,7 +1213,6 @@ for k in splits if "AE" in wanted else ():
     found[k] += pixel_neighbours(k)
 
 
-# %% tags=["hide-input"]
 # For one picture: the plain autoencoder after fewer epochs.
 TRACED = ("recon", "nln")
 
@@ -1247,7 +1241,7 @@ if "AE" in wanted and (p.tier == "smoke" or digit_zero):
     for n_epochs in sorted({max(1, round(last * x)) for x in (0.02, 0.1, 0.3)}):
         found[shown] += traced_results(n_epochs)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 about = {
     ds.classes[k]: {
         name: records.trained(
@@ -1270,7 +1264,13 @@ records.write_run("nln", p, ds, watch, results_of, about)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-copies", "caption": "As the paper's Figs. 1 and 3, with the first model trained. The first five columns are test images of normal classes, the last five are novel. The last two rows show the absolute errors of eq. 3 and of the image part of eq. 4."}, "image": {"alt": "Rows of small pictures: inputs, reconstructions, decoded nearest neighbours, and two rows of error maps, for five normal and five novel test images"}}
 y, first = splits[shown].reveal(), wanted[0]
-picked = np.concatenate([np.flatnonzero(y == label)[:5] for label in (0, 1)])
+picked = [
+    part[0]
+    for label in (0, 1)
+    for part in np.array_split(np.flatnonzero(y == label), 5)
+    if len(part)
+]  # of all classes
+picked = np.array(picked)
 test = splits[shown].test[torch.from_numpy(picked)]
 bank = banks[shown, first]
 X = images[test].float() / 255
@@ -1316,13 +1316,17 @@ for axis, name in zip(axes[0], wanted, strict=True):
         continue
     plane = PCA(2).fit(codes)
     axis.scatter(
-        *plane.transform(codes[:600]).T, s=4, color="lightgray", label="training"
+        *plane.transform(codes[:: len(codes) // 600 + 1]).T,
+        s=4,
+        color="lightgray",
+        label="training",
     )
     for label, colour, words in (
         (0, plots.NORMAL, "normal"),
         (1, plots.NOVEL, "novel"),
     ):
-        index = splits[shown].test[torch.from_numpy(y == label)][:150]
+        index = splits[shown].test[torch.from_numpy(y == label)]
+        index = index[:: len(index) // 150 + 1]
         z = training.apply(trained[name][shown].encoder, images, index)
         axis.scatter(*plane.transform(z).T, s=6, alpha=0.7, color=colour, label=words)
     axis.set(title=name, xticks=[], yticks=[])

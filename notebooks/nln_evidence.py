@@ -287,16 +287,19 @@ def gain_table(method):
             cells[pair] = f"{gain.mean:.1f} ± {gain.half:.1f}{star} ({won})"
         if by_pair:
             columns[f"{tables.DATASETS[dataset]}, {protocol.upper()}"] = cells
-    return tables.show(pd.DataFrame(columns).rename_axis(method))
+    return tables.show(pd.DataFrame(columns).rename_axis(method), caption=counted)
 
 
+counted = ""
 behind = ours[ours.method.isin(["AE", "AE-con"])].drop_duplicates(same)
 if gone := int(behind.collapsed.eq(True).sum()):
-    print(f"{len(behind) - gone} of {len(behind)} trained; the others are in the means")
+    counted += (
+        f"{len(behind) - gone} of {len(behind)} trained; the others are in the means. "
+    )
 if tests:
     below = [sum(v < 0.05 for v in x.values()) for x in (tests, of_row, by_holm(tests))]
-    print(f"{len(tests)} tests; p < 0.05: {below[0]} as they are, ", end="")
-    print(f"{below[1]} by Holm in each row, {below[2]} by Holm over all")
+    counted += f"{len(tests)} tests in both tables; p < 0.05: {below[0]} as they are, {below[1]} by Holm in each row, "
+    counted += f"{below[2]} by Holm over all."
 gain_table("AE")
 
 # %% tags=["hide-input"]
