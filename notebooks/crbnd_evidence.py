@@ -136,7 +136,7 @@ if panels:
 # In numbers, in percent. AUROC is over the whole test part. **10** to **50** are the best F1 at that share of outliers. **½** and
 # **5 %** are the F1, at a share of one half, of two thresholds that need no labelled outlier: probability ½, and 5 % of held-out
 # normals rejected. **trained** says how many runs rest on networks that did not die, and **alive** is the mean AUROC of these. Rows over
-# different classes (**n**) are not to be compared. The lines below the tables compare on the same ones.
+# different classes (**n**) are not to be compared. The last table of this section compares on the same ones.
 
 # %% tags=["hide-input"]
 SCORES = [(method, net) for net in NETS for method in ("CRBND", "error of A")]
