@@ -196,6 +196,7 @@ p = Parameters.check(globals())
 import time
 
 import pandas as pd
+from IPython.display import display
 from sklearn.metrics import normalized_mutual_info_score
 
 from novelty_utils import data, records
@@ -277,16 +278,16 @@ def epochs():
     return training.epochs_for(steps, len(splits[shown].train), p.batch)
 
 
-print(
-    f"{ds.name}, {side}×{side} pixels, {p.protocol}, {single}: {names[shown]}; "
-    f"{epochs()} epochs of batches of {p.batch}"
+display(
+    tables.Text(
+        f"**{ds.name}**, {side}×{side} pixels, {p.protocol}, {single}: {names[shown]}; "
+        f"{epochs()} epochs of batches of {p.batch}."
+    )
 )
 splits[shown].card()
 
 # %% [markdown]
 # ## A forger, a detective and a reader
-#
-# ### The game of a GAN
 #
 # A generative adversarial network {cite:p}`goodfellow2014` is a game of two. The generator $G$ turns a random code $z$ into an image. The discriminator $D$ says how probable it is that an image is real, that is, drawn from the law $P_n$ of normal images. $D$ wants to be right, $G$ wants $D$ to be wrong:
 #
@@ -581,7 +582,7 @@ plt.show()
 
 
 # %% [markdown]
-# Three choices matter more than the layers. $G$ decodes its three kinds of codes as *one* batch: batch normalisation {cite:p}`ioffe2015` by kind would fit none of them in the test (`variant="apart"` sets the trap again). $E$ has group normalisation {cite:p}`wu2018`, so that a score depends on one image only. Features are in units of $\sigma$ inside the networks; otherwise $G$ ignores them.
+# $G$ has batch normalisation {cite:p}`ioffe2015` and decodes its three kinds of codes as *one* batch. $E$ has group normalisation {cite:p}`wu2018`, so that a score depends on one image only. {doc}`Why, and what else was chosen <../book/choices-ade_gan>`.
 
 
 # %% tags=["define"]
@@ -604,6 +605,7 @@ class Generator(nn.Sequential):
         return torch.sigmoid(super().forward(z).float())
 
 
+# %% tags=["define", "hide-input"]
 def looker(outputs, widths, c, side, normalised):
     """What D and E have in common: images (B, c, side, side) -> (B, outputs)."""
     hidden, bottom, layers = 8 * widths[0], side // 2 ** len(widths), []
@@ -616,7 +618,6 @@ def looker(outputs, widths, c, side, normalised):
     return nn.Sequential(*layers, nn.LeakyReLU(0.2), nn.Linear(hidden, outputs))
 
 
-# %% tags=["define", "hide-input"]
 class Discriminator(nn.Module):
     """D before its sigmoid: images -> logits float32 (B,), high for real ones."""
 
@@ -656,7 +657,7 @@ def as_pattern(logits, variant):
 
 
 # %% [markdown]
-# The wrappers of $D$ and $E$ are folded. $G \circ E$ redraws an image; `variant` names one change of the method, for ablations.
+# $D$ and $E$ mirror it and are folded. $G \circ E$ redraws an image; `variant` names one change of the method, for ablations.
 
 
 # %% tags=["define"]
@@ -1077,9 +1078,8 @@ redrawn = {
 measured = {k: health_of(k) for k in splits}
 for k, values in measured.items():
     if values["collapsed"]:
-        print(
-            f"the run with {names[k]} as the {single} class has COLLAPSED; it is kept as it is"
-        )
+        told = f"The run with {names[k]} as the {single} class has **collapsed**."
+        display(tables.Text(told + " It is kept as it is."))
 HEALTHY = {
     "diversity": "1: drawn images differ as held-out ones do",
     "within": "below 1: images of one pattern are more alike",
@@ -1199,23 +1199,20 @@ def direction(result):
     return f"points the {'right' if result.value > 0.5 else 'wrong'} way"
 
 
+told = []
 if "R1" in of:
     than = "better" if of["R1"].value > of["error"].value else "worse"
-    print(f"In this run the pattern alone {direction(of['pattern'])},")
-    print(f"and R1 ranks {than} than the error alone.")
+    told += [f"In this run the pattern alone {direction(of['pattern'])}."]
+    told += [f"R1 ranks {than} than the error alone."]
 best = max(of.values(), key=lambda result: result.value)
-print(f"The highest AUROC is that of {best.method}.")
-widest = max(result.high - result.low for result in of.values())
-count = int(splits[shown].reveal().sum())
-print(f"With {count} novel test images, an interval is up to {widest:.2f} wide.")
+told += [f"The highest AUROC is that of {best.method}."]
+display(tables.Text(" ".join(told)))
 tables.show(pd.DataFrame(this_run), precision=3)
 
 # %% [markdown]
-# This is one class and one seed. What the page claims rests on recorded runs, further below.
+# This is one class and one seed. What the page claims rests on recorded runs, further below. More runs of this notebook stand under it in the table of contents.
 #
 # ## Looking inside
-#
-# ### What the patterns are
 #
 # {numref}`fig-ade-patterns` is our copy of the paper's Fig. 4. Compare the two sides of a row. It is the same $G$ in two places: at codes of the prior (left), and at the codes that $E$ gives to real images (right).
 
@@ -1240,7 +1237,7 @@ def picture(axis, x, frame=None):
 
 
 figure, axes = plt.subplots(
-    p.n_c, 12, figsize=(8, 0.62 * p.n_c), squeeze=False, layout="constrained"
+    p.n_c, 12, figsize=(8, 0.57 * p.n_c), squeeze=False, layout="constrained"
 )
 for i, row in enumerate(axes):
     for j in range(6):
@@ -1263,19 +1260,22 @@ for i, row in enumerate(axes):
             axis.set_axis_on()
             picture(axis, shown_image, frame)
 plt.show()
+
+# %% tags=["remove-input"]
 known = images[splits[shown].train].flatten(1).float() / 255
 redone = training.apply(network, images, splits[shown].test)
-away = {"drawn from the prior": X_pattern, "redrawn": redone}
-for word, X in away.items():
-    distance = neighbours.nearest(X.flatten(1), known, 1)[0].mean()
-    print(
-        f"Nearest training image of one that is {word}: {distance:.2f} away on average."
-    )
+drawn_away, redrawn_away = (
+    neighbours.nearest(X.flatten(1), known, 1)[0].mean() for X in (X_pattern, redone)
+)
 of_pattern = pd.crosstab(pattern_of, ds.labels[splits[shown].test].numpy())
 one_class = int((of_pattern.max(axis=1) > 0.9 * of_pattern.sum(axis=1)).sum())
 mostly_novel = int((pd.Series(y).groupby(pattern_of).mean() > 0.5).sum())
-print(f"Patterns with test images: {len(of_pattern)} of {p.n_c}.")
-print(f"Nine tenths and more of one class: {one_class}. Mostly novel: {mostly_novel}.")
+told = f"A drawn image is {drawn_away:.1f} away from the nearest training image, a redrawn "
+told += (
+    f"one {redrawn_away:.1f}. {len(of_pattern)} of {p.n_c} patterns have test images; "
+)
+told += f"{one_class} of them hold one class to nine tenths, {mostly_novel} are mostly novel."
+tables.Text(told)
 
 # %% [markdown]
 # ### Between two patterns
@@ -1297,10 +1297,12 @@ for i, row in enumerate(axes):
         picture(axis, x)
         axis.set_title(f"{sure:.2f}", fontsize=8)
 plt.show()
+
+# %% tags=["remove-input"]
 confidences = torch.stack(confidences)
 pure, half_way = confidences[:, [0, -1]].mean(), confidences[:, 4].mean()
-print(f"Mean confidence: {pure:.2f} at the ends, {half_way:.2f} half-way.")
-print(f"Without any opinion it is {1 / p.n_c:.2f}.")
+told = f"The mean confidence is {pure:.2f} at the ends and {half_way:.2f} half-way; "
+tables.Text(told + f"without any opinion it would be {1 / p.n_c:.2g}.")
 
 # %% [markdown]
 # ### The two halves of the score
@@ -1320,21 +1322,23 @@ for level in np.linspace(*np.quantile(S + indecision, [0.1, 0.99]), 5):
     axis.axline((0, level), slope=-1, linestyle=":", color="gray", linewidth=1)
 axis.legend(fontsize=9, loc="upper right", framealpha=1)
 plt.show()
-for word, values in {"surprise": S, "indecision": indecision}.items():
-    low, high = np.quantile(values, [0.05, 0.95])
-    print(f"Nine tenths of the images have {word} from {low:.1f} to {high:.1f}.")
+
+# %% tags=["remove-input"]
+spans = [np.diff(np.quantile(part, [0.05, 0.95]))[0] for part in (S, indecision)]
 crowd = np.log(10) > S  # as nine of ten held-out images, if their errors are Gaussian
-print(f"Ordinary error (S below log 10): {y[crowd].mean():.0%} of these are novel,")
-print(
-    f"and {y[~crowd].mean():.0%} of all others." if (~crowd).any() else "and no others."
+of_normal, of_novel = (e[y == label].mean() for label in (0, 1))
+told = (
+    f"Nine tenths of the surprise spread over {spans[0]:.1f}, of the indecision over "
 )
+told += f"{spans[1]:.1f}. The mean error is {of_normal:.2f} on normal test images and "
+told += f"{of_novel:.2f} on novel ones."
 if 0 < y[crowd].sum() < crowd.sum():
     value = metrics.auroc(y[crowd], indecision[crowd])[0]
-    print(f"In the crowd, the indecision alone has an AUROC of {value:.2f}.")
-of_normal, of_novel = (e[y == label].mean() for label in (0, 1))
-print(
-    f"Mean error of normal test images {of_normal:.2f}, of novel ones {of_novel:.2f}."
-)
+    told += (
+        f" Where the error is ordinary (S below log 10), {y[crowd].mean():.0%} of the "
+    )
+    told += f"images are novel, and the indecision alone has an AUROC of {value:.2f}."
+tables.Text(told)
 
 # %% [markdown]
 # ### The worst mistakes
