@@ -32,6 +32,7 @@ METADATA = {
 def render(source: str, page: str, book: Book) -> str:
     """The text of the paired .ipynb of one notebook. Raises RefusedMystError."""
     notebook = jupytext.reads(source, fmt="py:percent")
+    opens_in_colab = any("colab" in cell.metadata.get("tags", []) for cell in notebook.cells)  # it installs the package
     cells = []
     for cell, text in zip(notebook.cells, lower_cells(notebook.cells, page, book), strict=True):
         if cell.cell_type == "markdown":
@@ -40,17 +41,22 @@ def render(source: str, page: str, book: Book) -> str:
         cells.append(cell)
         if cell.cell_type == "code" and text:
             cells.append(new_markdown_cell(text))
-    _add_badge(cells[0], book.colab(page))
+    _check_title(cells[0])
+    if opens_in_colab:
+        _add_badge(cells[0], book.colab(page))
     _strip(cells)
     notebook = NotebookNode(cells=cells, metadata=METADATA, nbformat=4, nbformat_minor=5)
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
 
 
+def _check_title(cell: NotebookNode) -> None:
+    if cell.cell_type != "markdown" or not cell.source.startswith("# "):
+        raise RefusedMystError("cell 1 is not a Markdown cell that starts with the title (# ...)")
+
+
 def _add_badge(cell: NotebookNode, address: str) -> None:
     title, _, rest = cell.source.partition("\n")
-    if cell.cell_type != "markdown" or not title.startswith("# "):
-        raise RefusedMystError("cell 1 is not a Markdown cell that starts with the title (# ...)")
     badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
     cell.source = f"{title}\n\n{badge}\n{rest}".rstrip("\n")
 

@@ -254,16 +254,22 @@ plt.show()
 
 
 def test_the_notebook_has_a_badge_a_caption_cell_stable_ids_and_no_pairing():
-    notebook = nbformat.reads(render(SOURCE, "notebooks/ics", BOOK), as_version=4)
+    installing = SOURCE + '\n# %% tags=["colab"]\nimport sys\n'
+    notebook = nbformat.reads(render(installing, "notebooks/ics", BOOK), as_version=4)
     nbformat.validate(notebook)
-    title, code, plot, caption = notebook.cells
+    title, code, plot, caption, _ = notebook.cells
     address = "https://colab.research.google.com/github/owner/name/blob/main/notebooks/ics.ipynb"
     assert title.source.split("\n")[2].endswith(f"({address})")
     assert (code.metadata, plot.metadata) == ({"tags": ["parameters"]}, {})
     assert caption.source == "**Fig. 1.** Codes."
-    assert len({cell.id for cell in notebook.cells}) == 4
+    assert len({cell.id for cell in notebook.cells}) == 5
     assert notebook.metadata.kernelspec.name == "python3"
     assert "jupytext" not in notebook.metadata
+
+
+def test_a_notebook_that_installs_nothing_has_no_badge():
+    notebook = nbformat.reads(render(SOURCE, "notebooks/ics_evidence", BOOK), as_version=4)
+    assert "colab" not in notebook.cells[0].source
 
 
 def test_the_same_source_gives_the_same_bytes():
