@@ -53,7 +53,7 @@ def network(axis: Axes, blocks: Mapping[str, tuple[int, int]], arches: Mapping[t
         at[name] = (x, width / 2, height / 2)
     for (left, before, _), (right, behind, _) in pairwise(at.values()):
         axis.annotate("", (right - behind, 0), (left + before, 0), arrowprops={"arrowstyle": "->", "color": "black"})
-    for level, ((source, target), words) in enumerate(reversed(arches.items())):
+    for level, ((source, target), words) in enumerate(reversed([*arches.items()])):
         (start, _, low), (x, _, top), y = at[source], at[target], 1.25 + 0.35 * level
         end = x + 0.12 * (level - (len(arches) - 1) / 2)
         axis.plot([start, start, end], [low, y, y], color=NOVEL, linewidth=1.2)
