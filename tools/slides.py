@@ -22,10 +22,9 @@ from crossref import ROOT
 
 WEEKS = ("ics", "nln", "crbnd", "ade_gan")
 EXECUTED = ROOT / "_build" / "src" / "notebooks"
-SKIP = re.compile(
-    r"^## (Parameters|Setup|Check yourself|Exercises|References|What the paper leaves"
-    r"|Beside|Under other|Sweeps|What holds)"
-)
+SKIPPED = ("Setup", "Parameters", "Beside", "Under other", "Sweeps", "What the paper leaves", "What holds")
+SKIPPED += ("Three takeaways", "Check yourself", "Exercises", "References")
+SKIP = re.compile(rf"^## ({'|'.join(SKIPPED)})")
 LINES, WORDS, FIGURES = 24, 60, 2  # of a function, of a paragraph; per section
 
 

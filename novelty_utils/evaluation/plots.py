@@ -110,11 +110,11 @@ def score_histograms(y: np.ndarray, scores: Mapping[str, np.ndarray]) -> Figure:
 
 def roc(y: np.ndarray, scores: Mapping[str, np.ndarray]) -> Figure:
     """ROC curves of several methods on the same test images."""
-    figure, axis = plt.subplots(figsize=(4.6, 4.2))
+    figure, axis = plt.subplots(figsize=(5.8, 3.8))
     for name, s in scores.items():
         false_positive, true_positive, _ = roc_curve(y, s)
         axis.plot(false_positive, true_positive, label=name)
     axis.plot([0, 1], [0, 1], ":", color="gray", label="chance")
     axis.set(xlabel="normal images called novel", ylabel="novel images called novel", aspect="equal")
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.02, 0.5))  # a curve may lie in any corner
     return figure

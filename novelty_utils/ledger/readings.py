@@ -238,11 +238,11 @@ def _draw(axis: plt.Axes, claim: Claim, row: dict[str, Any], y: float) -> None:
     axis.scatter(row["every"], y, s=90, facecolor="none", edgecolor=colour, linewidth=2, marker="s")
     if pd.isna(row["ours"]):
         axis.text(
-            0.99,
+            0.01,
             y,
             row["state"],
             transform=axis.get_yaxis_transform(),
-            ha="right",
+            ha="left",
             va="center",
             fontsize=8,
             color="gray",

@@ -14,6 +14,8 @@ from novelty_utils.ledger import claims
 
 BOOK = read_book()
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
+PAIRED = [name for name in NOTEBOOKS if (ROOT / name).with_suffix(".ipynb").exists()]  # the rest are further runs
+EVIDENCE = [name for name in PAIRED if name.endswith("_evidence.html")]  # train nothing and have no parameters
 # The lowest contrast (WCAG 2) between a piece of text and what lies behind it, over all text of the article.
 CONTRAST = """() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -63,9 +65,10 @@ def test_every_formula_is_set(visits, name):
 
 
 def test_the_notebooks_have_formulas_and_figures(visits):
-    assert NOTEBOOKS
-    for name in NOTEBOOKS:
+    assert PAIRED
+    for name in PAIRED:
         assert visits[name].page.locator("article mjx-container").count() >= 5
+    for name in NOTEBOOKS:
         assert visits[name].page.locator("article figure img").count() >= 1
 
 
@@ -89,7 +92,7 @@ def test_every_figure_of_a_notebook_has_a_caption(visits, name):
     assert all(captions), captions
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", PAIRED)
 def test_the_book_and_the_paired_notebook_count_alike(visits, name):
     """Figures and equations are numbered by Sphinx here and by tools/lower.py there."""
     paired = nbformat.read(ROOT / name.replace(".html", ".ipynb"), as_version=4)
@@ -116,7 +119,8 @@ def test_every_link_within_the_book_leads_somewhere(visits, name):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_references_to_equations_are_links(visits, name):
     page = visits[name].page
-    assert page.locator("article a.reference.internal[href^='#equation-']").count() >= 1
+    links = page.locator("article a.reference.internal[href^='#equation-']").count()
+    assert (links >= 1) == (name in set(PAIRED) - set(EVIDENCE))
     assert page.locator("article p:has-text('(eq-')").count() == 0
 
 
@@ -172,7 +176,7 @@ def test_the_captions_of_wide_tables_are_read_without_scrolling(visits):
     assert all(left <= inner_left and inner_right <= right + 1 for left, right, inner_left, inner_right in edges)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", PAIRED)
 def test_the_launch_button_opens_the_paired_notebook(visits, name):
     addresses = (
         visits[name].page.locator("a[href*='colab.research.google.com']").evaluate_all("all => all.map(a => a.href)")
@@ -186,7 +190,7 @@ def test_a_notebook_page_shows_a_run_with_results_and_without_failures(visits, n
     page = visits[name].page
     assert page.locator("article .cell_output").count() >= 3
     assert page.locator("article .output.traceback, article .output.stderr").all_inner_texts() == []
-    assert page.locator("article .cell.tag_injected-parameters").count() == 1
+    assert page.locator("article .cell.tag_injected-parameters").count() == (name not in EVIDENCE)
 
 
 def test_no_page_holds_a_path_of_this_machine():

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 # The last code of each notebook, a training of a few steps, and fewer networks where there are many.
 NOTEBOOKS = {
     "ics": (
-        "toy = pd.DataFrame(rows_)",
+        "tables.show(pd.DataFrame(rows_), caption=caption)",
         {'"smoke": 40': '"smoke": 1', "few = 30 if": "few = 1 if"},
         {"methods": "ICS"},
     ),

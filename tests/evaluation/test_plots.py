@@ -97,3 +97,14 @@ def test_plotting_leaves_the_scores_as_they_are():
     plots.roc(Y, scores)
     plots.score_histograms(Y, scores)
     assert np.array_equal(scores["ICS"], S)
+
+
+def test_a_network_is_drawn_with_a_box_for_each_block_and_an_arrow_into_each_but_the_first():
+    axis = plt.figure().add_subplot()
+    plots.network(axis, {"x": (1, 32), "a": (64, 8), "z": (64, 1)}, {("x", "z"): "mean"})
+    x, a, z = axis.patches
+    assert x.get_height() > a.get_height() > z.get_height()
+    assert x.get_width() < a.get_width() == z.get_width()
+    words = [text.get_text() for text in axis.texts]
+    assert [word for word in words if word] == ["x\n1×32×32", "a\n64×8×8", "z\n64×1×1", "mean"]
+    assert words.count("") == 2 + 1  # arrows along the chain, and the arch

@@ -115,3 +115,9 @@ def test_how_many_trained():
     found = pd.DataFrame([row(), row(collapsed=True), row(collapsed=None)])
     assert tables.trained(found[:2]) == "1 of 2"
     assert tables.trained(found) == "1 of 3, 1 unknown"
+
+
+def test_a_sentence_that_a_page_computes_is_set_as_text():
+    said = tables.Text(f"ICS has {96.2:.1f}.")
+    assert said == "ICS has 96.2."
+    assert said._repr_markdown_() == "ICS has 96.2."

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from notebook_cells import NOTEBOOKS, refused
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
 from sklearn.svm import OneClassSVM
 
 from novelty_utils import data, detectors, training
@@ -279,3 +281,46 @@ def test_the_stages_of_a_detector_do_not_resume_each_other(tmp_path):
     scores = [model.decision_function(DIGITS[40:60]) for model in models]
     assert np.array_equal(scores[0], scores[1])
     assert np.array_equal(scores[0], scores[2])
+
+
+# --- what the page derives -----------------------------------------------------------------------------------------
+
+
+def test_the_formula_of_ssim_is_that_of_the_library():
+    """Means, variances and covariance under a Gaussian window, averaged where the window lies inside the image."""
+    draw = np.random.default_rng(0)
+    images, y = torch.from_numpy(draw.integers(0, 256, (1, 1, 28, 28), dtype=np.uint8)), draw.random((28, 28))
+    x = images[0, 0].numpy() / 255
+
+    class Redrawn(torch.nn.Module):
+        def forward(self, X):
+            return torch.from_numpy(y).float().expand(len(X), 1, 28, 28)
+
+    def mean(image):
+        return gaussian_filter(image, sigma=1.5, truncate=3.5)
+
+    mu_x, mu_y = mean(x), mean(y)
+    var_x, var_y, cov = mean(x * x) - mu_x**2, mean(y * y) - mu_y**2, mean(x * y) - mu_x * mu_y
+    c1, c2 = 0.01**2, 0.03**2
+    brightness = (2 * mu_x * mu_y + c1) / (mu_x**2 + mu_y**2 + c1)
+    structure = (2 * cov + c2) / (var_x + var_y + c2)
+    found = ics.similarity(Redrawn().eval(), images, torch.arange(1), slice(0, 28))
+    assert found == pytest.approx((brightness * structure)[5:-5, 5:-5].mean(), rel=1e-5)
+
+
+def test_the_identities_of_the_svm_hold():
+    """Its weights are those of the dual, and the double sum of squared distances is twice a variance."""
+    z = 0.5 + 1e-2 * np.random.default_rng(0).normal(size=(200, 64))
+    fitted = {name: values.numpy() for name, values in ics.one_class_svm(z).items()}
+    a, vectors = fitted["weights"], fitted["vectors"]
+    assert a.sum() == pytest.approx(0.1 * 200)
+    assert a.min() > 0 and a.max() <= 1
+    centre = a @ vectors / a.sum()
+    squares = cdist(vectors, vectors, "sqeuclidean")
+    around = ((vectors - centre) ** 2).sum(1)
+    assert a @ squares @ a == pytest.approx(2 * a.sum() * (a @ around))
+    # and so the score is, nearly, a squared distance to the centre
+    others = 0.5 + 2e-2 * np.random.default_rng(1).normal(size=(100, 64))
+    scores = ics.svm_scores(ics.one_class_svm(z), others)
+    slope = np.polyfit(((others - centre) ** 2).sum(1), scores, 1)[0]
+    assert slope == pytest.approx(a.sum() / 64, rel=0.01)
