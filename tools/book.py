@@ -83,8 +83,8 @@ def execute(run: Run) -> Path:
         return done
     for other in set((EXECUTED / run.page).glob("*")) - {folder}:  # checkpoints of other code may not be resumed
         shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
-    plain, executed = folder / f"{run.source.stem}.ipynb", folder / "run.ipynb"
+    plain, executed = folder / "source" / f"{run.source.stem}.ipynb", folder / "run.ipynb"
+    plain.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(jupytext.reads(run.source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
     values = _values(plain, run.parameters | {"results": str(folder / "results")})
     print(f"{run.page}: running {run.source} {_show(values)} ...", flush=True)

@@ -119,8 +119,9 @@ def test_a_failing_cell_fails_the_build_in_one_line_and_leaves_no_run(clone):
         book.execute(X)
     assert "\n" not in str(error.value)
     assert "KeyError: 'who knows'" in str(error.value)
-    left = sorted(path.name for path in Path("_build/executed/x").glob("*/*.ipynb"))
-    assert left == ["run.failed.ipynb", "x.ipynb"]
+    assert [path.name for path in Path("_build/executed/x").glob("*/*.ipynb")] == ["run.failed.ipynb"]
+    with pytest.raises(execution.RunError):  # and it fails again
+        book.execute(X)
 
 
 def test_of_several_notebooks_each_is_run_and_a_failure_is_told_in_one_line(clone, monkeypatch):
