@@ -247,7 +247,10 @@ splits[shown].card()
 #
 # ```{math}
 # :label: eq-ics-total
-# \mathcal L = \mathcal L_{rec} + \alpha\,\mathcal L_{cls} + \beta_1\,\mathcal L_{disp,1} + \beta_2\,\mathcal L_{disp,2}
+# \begin{aligned}
+# \mathcal L = {} & \mathcal L_{rec} + \alpha\,\mathcal L_{cls} \\
+# & + \beta_1\,\mathcal L_{disp,1} + \beta_2\,\mathcal L_{disp,2}
+# \end{aligned}
 # ```
 #
 # Each term answers a failure of the ones before it.

@@ -370,6 +370,7 @@ print("looked at", looked, "files; found", found)
 """
 PLANT = """
 import os
+import torch
 planted = []
 startup = os.path.expanduser("~/.ipython/profile_default/startup")
 for folder in (startup, "/tmp", "/packages", os.path.dirname(torch.__file__)):
