@@ -510,7 +510,7 @@ assert torch.allclose(
 #
 # The first stage minimises {eq}`eq-ics-rec` over all normal training images. Its encoder is also a baseline: the paper's **CAE**.
 # Each method of this page is a class with its parameters, network, losses, stages and score. Outside the page,
-# `detectors.load("ics").ICS(seed=0).fit(images)` trains the same class on anybody's images.
+# `detectors.load("ics").ICS` is the same class for anybody's images: `ICS(seed=0).fit(images)` trains it.
 
 
 # %% tags=["define", "hide-input"]
