@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,16 +76,20 @@ def thirty_percent(n: int) -> list[bool]:
 def pictures(files: Iterable[Path], side: int) -> Tensor:
     """These images, uint8 (n, c, side, side), read as `load` does: c = 1 if all are grey by their mode, else 3."""
     with tqdm(files, desc="read images", unit="image", leave=False, delay=2) as bar:  # gone before an error is told
-        read = [_picture(file, side) for file in bar]
+        return stacked([upright(file).resize((side, side), Image.Resampling.BILINEAR) for file in bar])
+
+
+def stacked(read: Sequence[Image.Image]) -> Tensor:
+    """Pictures of one size and of mode L or RGB: uint8 (n, c, h, w), c = 1 if all are grey, else 3."""
     mode = "L" if all(picture.mode == "L" for picture in read) else "RGB"
     pixels = np.stack([np.asarray(picture.convert(mode)) for picture in read])
-    return torch.from_numpy(np.ascontiguousarray(pixels.reshape(len(read), side, side, -1).transpose(0, 3, 1, 2)))
+    return torch.from_numpy(np.ascontiguousarray(pixels.reshape(*pixels.shape[:3], -1).transpose(0, 3, 1, 2)))
 
 
-def _picture(file: Path, side: int) -> Image.Image:
-    """One image, upright, of mode L or RGB and `side` x `side` pixels (bilinear, antialiased)."""
+def upright(file: Path) -> Image.Image:
+    """One image, upright, of mode L or RGB, in the size that it has. Raises InputError if it cannot be read."""
     with readable(str(file)), Image.open(file) as image:
-        return _opaque(ImageOps.exif_transpose(image)).resize((side, side), Image.Resampling.BILINEAR)
+        return _opaque(ImageOps.exif_transpose(image))
 
 
 def _opaque(image: Image.Image) -> Image.Image:
