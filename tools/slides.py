@@ -3,13 +3,15 @@
     python tools/slides.py          # after `make book`, so that the figures are there
 
 A section becomes a slide: its heading and first paragraph. Below it come its displayed equations, the functions that it
-defines, and its figures. Nothing is written for the slides alone, so they cannot disagree with the page.
+defines, and its figures. Nothing is written for the slides alone, so they cannot disagree with the page. Each file holds
+reveal.js and MathJax as well: a lecture needs no network.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from importlib.util import find_spec
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +23,18 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from crossref import ROOT
 
 WEEKS = ("ics", "nln", "crbnd", "ade_gan")
+TEMPLATE = Path(__file__).with_name("slides.html.j2")
+INSIDE = {  # what a file of slides holds: a name in the template -> a file of an installed package
+    "reveal_css": ("sphinx_revealjs", "_static/revealjs/dist/reveal.css"),
+    "reveal_theme": ("sphinx_revealjs", "_static/revealjs/dist/theme/white.css"),
+    "reveal_js": ("sphinx_revealjs", "_static/revealjs/dist/reveal.js"),
+    "mathjax": ("sphinx-mathjax-offline", "static/mathjax/tex-svg.js"),
+}
 EXECUTED = ROOT / "_build" / "src" / "notebooks"
 SKIPPED = ("Setup", "Parameters", "Beside", "Under other", "Sweeps", "What the paper leaves", "What holds")
 SKIPPED += ("Three takeaways", "Check yourself", "Exercises", "References")
 SKIP = re.compile(rf"^## ({'|'.join(SKIPPED)})")
+EQUATION = re.compile(r"^\$\$.*?^\$\$|^\$\$.+\$\$$", re.DOTALL | re.MULTILINE)
 LINES, WORDS, FIGURES = 24, 60, 2  # of a function, of a paragraph; per section
 
 
@@ -62,8 +72,12 @@ def slides(notebook: NotebookNode) -> Iterator[NotebookNode]:
                 taking, figures = not SKIP.match(text), 0
                 if taking:
                     head, _, rest = text.partition("\n")
-                    yield slide(new_markdown_cell(f"{head}\n\n{first_paragraph(rest)}"), "slide")
-            for equation in re.findall(r"^\$\$.*?^\$\$|^\$\$.+\$\$$", text, re.DOTALL | re.MULTILINE) if taking else ():
+                    opening = first_paragraph(rest)
+                    if opening.endswith((":", ",")) and (equation := EQUATION.search(text)):
+                        opening += f"\n\n{equation[0]}"
+                        text = text[equation.end() :]
+                    yield slide(new_markdown_cell(f"{head}\n\n{opening}"), "slide")
+            for equation in EQUATION.findall(text) if taking else ():
                 yield slide(new_markdown_cell(equation), "subslide")
         elif taking:
             defines = re.search(r"^(def|class) ", cell.source, re.MULTILINE)
@@ -81,9 +95,22 @@ def slide(cell: NotebookNode, kind: str) -> NotebookNode:
     return cell
 
 
+def inside() -> dict[str, str]:
+    """The programs and styles that the template puts into each file."""
+    text = {
+        name: (Path(find_spec(package).origin).parent / path).read_text(encoding="utf-8")
+        for name, (package, path) in INSIDE.items()
+    }
+    text["reveal_theme"] = re.sub(r"@import[^;]*;", "", text["reveal_theme"])  # a font, which the system replaces
+    return text
+
+
 def build(folder: Path) -> None:
     """Write weekN_NAME.slides.html for each week."""
     folder.mkdir(parents=True, exist_ok=True)
+    exporter = SlidesExporter(
+        template_file=str(TEMPLATE), exclude_input_prompt=True, exclude_output_prompt=True, reveal_theme="white"
+    )
     for week, name in enumerate(WEEKS, 1):
         executed = EXECUTED / f"{name}.ipynb"
         source = executed if executed.exists() else ROOT / "notebooks" / f"{name}.ipynb"
@@ -91,7 +118,7 @@ def build(folder: Path) -> None:
             print(f"slides of week {week}: without figures, as the book is not built (make book)", file=sys.stderr)
         cells = list(slides(nbformat.read(source, 4)))
         made = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}, "title": name})
-        html, _ = SlidesExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(made)
+        html, _ = exporter.from_notebook_node(made, resources=inside())
         (folder / f"week{week}_{name}.slides.html").write_text(html, encoding="utf-8")
 
 
