@@ -3,16 +3,16 @@
     python tools/slides.py          # after `make book`, so that the figures are there
 
 A section becomes a slide: its heading and first paragraph. Below it come its displayed equations, the functions that it
-defines, and its figures. Nothing is written for the slides alone, so they cannot disagree with the page. Each file holds
-reveal.js and MathJax as well: a lecture needs no network.
+defines, and its figures. Nothing is written for the slides alone, so they cannot disagree with the page. Each file
+holds reveal.js and MathJax as well: a lecture needs no network.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from importlib.util import find_spec
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
