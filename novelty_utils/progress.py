@@ -1,4 +1,4 @@
-"""The progress bar of the package and the notebooks."""
+"""What a run says besides its results: the progress bar of package and notebooks, and lines about what it was given."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ class tqdm(std.tqdm):  # noqa: N801  it is used like the one that it is made of
         if not _watched(how.get("file") or sys.stderr):
             how |= dict.fromkeys(("mininterval", "maxinterval", "delay"), SECONDS)
         super().__init__(*args, **how)
+
+
+def tell(line: str) -> None:
+    """Say, beside whatever bar is drawn, what somebody should know who gave this input; the run goes on."""
+    std.tqdm.write(f"note: {line}", file=sys.stderr)
 
 
 def _watched(file: TextIO) -> bool:

@@ -13,7 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from novelty_utils.errors import InputError
-from novelty_utils.progress import tqdm
+from novelty_utils.progress import tell, tqdm
+
+WHITE = 65535  # of 16 bits
+PHOTOMETRIC, MIN_IS_WHITE = 262, 0  # a tag of TIFF, and its value where 0 is white
 
 
 def load(root: Path, classes: tuple[str, ...], side: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -24,7 +27,8 @@ def load(root: Path, classes: tuple[str, ...], side: int) -> tuple[Tensor, Tenso
     for training and 30 % for testing, always the same way; a class of one image has it for training.
     Order: part, class, file name. One channel if every image is grey by its mode (1, L, LA, 16 bit), else three.
     Images are turned upright (EXIF), put on white where transparent, scaled from 16 to 8 bits and resized, bilinear and
-    antialiased; of an animation the first frame counts. Hidden files, Thumbs.db and desktop.ini do not count.
+    antialiased; of an animation the first frame counts. Hidden files, Thumbs.db, desktop.ini and __MACOSX do not count.
+    Tells of pictures that are in both parts, and of 16-bit images that use the darkest levels only.
     Raises InputError, one line, for a folder without images and for any other file that is not a readable image.
     """
     if (root / "train").is_dir() and (root / "test").is_dir():
@@ -41,7 +45,9 @@ def load(root: Path, classes: tuple[str, ...], side: int) -> tuple[Tensor, Tenso
             for file, is_test in zip(files, thirty_percent(len(files)), strict=True)
         ]
     files, labels, is_test = zip(*entries, strict=True)
-    return pictures(files, side), torch.tensor(labels), torch.tensor(is_test)
+    images = pictures(files, side)
+    tell_shared(images, files, is_test)
+    return images, torch.tensor(labels), torch.tensor(is_test)
 
 
 def _by_class(part: Path, classes: tuple[str, ...]) -> list[tuple[int, list[Path]]]:
@@ -75,8 +81,14 @@ def thirty_percent(n: int) -> list[bool]:
 
 def pictures(files: Iterable[Path], side: int) -> Tensor:
     """These images, uint8 (n, c, side, side), read as `load` does: c = 1 if all are grey by their mode, else 3."""
+    read, largest = [], []
     with tqdm(files, desc="read images", unit="image", leave=False, delay=2) as bar:  # gone before an error is told
-        return stacked([upright(file).resize((side, side), Image.Resampling.BILINEAR) for file in bar])
+        for file in bar:
+            image, level = opened(file)
+            read.append(image.resize((side, side), Image.Resampling.BILINEAR))  # antialiased
+            largest.append(level)
+    _tell_dark([level for level in largest if level is not None])
+    return stacked(read)
 
 
 def stacked(read: Sequence[Image.Image]) -> Tensor:
@@ -88,26 +100,72 @@ def stacked(read: Sequence[Image.Image]) -> Tensor:
 
 def upright(file: Path) -> Image.Image:
     """One image, upright, of mode L or RGB, in the size that it has. Raises InputError if it cannot be read."""
+    return opened(file)[0]
+
+
+def opened(file: Path) -> tuple[Image.Image, int | None]:
+    """One image, upright, of mode L or RGB, on white where it is transparent; of 16-bit pixels the largest level.
+
+    Raises InputError for what is not a readable image, and for pixels whose range nobody knows.
+    """
     with readable(str(file)), Image.open(file) as image:
-        return _opaque(ImageOps.exif_transpose(image))
+        is_deep, inverted = _is_deep(image), getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == MIN_IS_WHITE
+        turned = ImageOps.exif_transpose(image)
+        return _eight_bits(turned, inverted) if is_deep else (_opaque(turned), None)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether its pixels are grey of 16 bits. Raises ValueError for those of which black and white are not known."""
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):  # Pillow's mode of their 16 bits, too
+        raise ValueError("32-bit or signed pixels have no fixed range; save it with 8 or 16 bits")
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def _eight_bits(image: Image.Image, inverted: bool) -> tuple[Image.Image, int]:
+    pixels = np.asarray(image).astype(np.int64)
+    if pixels.min() < 0 or pixels.max() > WHITE:
+        raise ValueError("pixel values beyond 16 bits; save it with 8 or 16 bits")
+    transparent = pixels == image.info.get("transparency", -1)
+    if inverted:  # Pillow itself turns 8 bits round, and not these
+        pixels = WHITE - pixels
+    largest = int(pixels[~transparent].max(initial=0))
+    pixels[transparent] = WHITE
+    return Image.fromarray(((pixels + 128) // 257).astype(np.uint8)), largest  # 65535 / 255 = 257; Pillow would clip
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Any mode to 8 bits: L if the mode is a grey one, else RGB, on white where the image is transparent."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _eight_bits(np.asarray(image).astype(np.int64))
+    """Any mode of 8 bits as L if it is a grey one, else RGB, on white where the image is transparent."""
     mode = "L" if image.mode in {"1", "L", "LA"} else "RGB"
     if image.has_transparency_data:
+        clear = image.info.get("transparency")
+        if isinstance(clear, tuple) and max(clear) > 255:  # the pixels come with 8 bits, so that none is equal
+            raise ValueError("a transparent colour of 16 bits; save it with 8 bits")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert(mode)
 
 
-def _eight_bits(pixels: np.ndarray) -> Image.Image:
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise ValueError("pixel values beyond 16 bits; save it with 8 or 16 bits")
-    return Image.fromarray(((pixels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257; Pillow itself would clip
+def _tell_dark(largest: list[int]) -> None:
+    """`largest`: the largest level of each image of 16 bits. Cameras of 10, 12 or 14 bits write into files of 16."""
+    bits = max(largest, default=0).bit_length()
+    if 0 < bits <= 14:
+        tell(
+            f"the {len(largest)} images of 16 bits use {bits} of them: of 256 grey levels {2 ** max(bits - 8, 0)} are "
+            f"left; multiply their pixels by {2 ** (16 - bits)} to have all"
+        )
+
+
+def tell_shared(images: Tensor, files: Sequence[Path], is_test: Sequence[bool]) -> None:
+    """Say how many test images are training images as well, pixel by pixel: copies and links, whatever their names."""
+    shown = [image.numpy().tobytes() for image in images]
+    training = {pixels: file for pixels, file, test in zip(shown, files, is_test, strict=True) if not test}
+    both = [(training[p], f) for p, f, test in zip(shown, files, is_test, strict=True) if test and p in training]
+    if both:
+        tell(
+            f"{len(both)} of {sum(is_test)} test images are training images as well, such as {both[0][1]} and "
+            f"{both[0][0]}: their scores say nothing about new images; take them out of one part"
+        )
 
 
 @contextmanager

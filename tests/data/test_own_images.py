@@ -1,0 +1,114 @@
+"""Images that are easily read wrongly: depth, polarity, transparency, copies in both parts, misplaced folders."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from novelty_utils.data import datasets, image_folders
+from novelty_utils.errors import InputError
+
+LEVELS = np.array([[0, 100], [200, 255]])
+
+
+def tiff(pixels: np.ndarray, photometric: int = 1, signed: bool = False) -> bytes:
+    """An uncompressed grey TIFF, written here since Pillow writes no inverted 16-bit one: 262 = 0 where 0 is white."""
+    height, width = pixels.shape
+    data, kind = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes(), 2 if signed else 1
+    tags = [(256, 4, width), (257, 4, height), (258, 3, 8 * pixels.itemsize), (259, 3, 1), (262, 3, photometric)]
+    tags += [(273, 4, 0), (277, 3, 1), (278, 4, height), (279, 4, len(data)), (339, 3, kind)]
+    start = 8 + 2 + 12 * len(tags) + 4
+    entries = [struct.pack("<HHII", tag, size, 1, start if tag == 273 else value) for tag, size, value in tags]
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + struct.pack("<I", 0) + data
+
+
+def png(pixels: np.ndarray, transparent: tuple[int, ...]) -> bytes:
+    """A 16-bit PNG, grey (h, w) or colour (h, w, 3), with a transparent level or colour."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", pixels.shape[1], len(pixels), 16, 2 * (pixels.ndim == 3), 0, 0, 0))]
+    chunks.append((b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
+    chunks.append((b"IDAT", zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))))
+    parts = [
+        struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in [*chunks, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def read(folder: Path, content: bytes, name: str = "image") -> list:
+    (folder / name).write_bytes(content)
+    return image_folders.pictures([folder / name], 2)[0].squeeze().tolist()
+
+
+def refused(folder: Path, content: bytes) -> str:
+    with pytest.raises(InputError) as caught:
+        read(folder, content)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- depth, polarity, transparency -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_where_zero_is_white_the_image_is_turned_round(tmp_path, kind, photometric):
+    pixels = (LEVELS * (257 if kind == np.uint16 else 1)).astype(kind)
+    assert read(tmp_path, tiff(pixels, photometric)) == (LEVELS if photometric else 255 - LEVELS).tolist()
+
+
+@pytest.mark.parametrize(("kind", "signed"), [(np.uint32, False), (np.int32, True), (np.int16, True)])
+def test_pixels_whose_range_nobody_knows_are_refused(tmp_path, kind, signed):
+    told = refused(tmp_path, tiff(LEVELS.astype(kind), signed=signed))
+    assert "32-bit or signed pixels have no fixed range; save it with 8 or 16 bits" in told
+
+
+def test_a_transparent_level_of_16_bits_is_white_as_one_of_8_is(tmp_path):
+    assert read(tmp_path, png(LEVELS * 257, (0,))) == [[255, 100], [200, 255]]
+
+
+def test_a_transparent_colour_of_16_bits_is_white_or_refused(tmp_path):
+    pixels = np.stack([LEVELS * 257] * 3, axis=2)
+    assert read(tmp_path, png(pixels, (0, 0, 0)))[1] == [[255, 100], [200, 255]]
+    assert "a transparent colour of 16 bits" in refused(tmp_path, png(pixels, (25700, 25700, 25700)))
+
+
+@pytest.mark.parametrize(("bits", "levels"), [(10, 4), (12, 16), (14, 64), (15, 0), (16, 0)])
+def test_cameras_of_fewer_bits_in_files_of_16_are_told(tmp_path, capsys, bits, levels):
+    read(tmp_path, tiff((LEVELS * 2**bits // 256).astype(np.uint16)))
+    told = f"note: the 1 images of 16 bits use {bits} of them: of 256 grey levels {levels} are left; multiply"
+    assert (told in capsys.readouterr().err) == (levels > 0)
+
+
+# --- the same picture in training and test ---------------------------------------------------------------------------
+
+
+def save(path: Path, level: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (6, 6), level).save(path)
+    return path
+
+
+def test_pictures_in_both_parts_are_counted_by_content(tmp_path, capsys):
+    for number in range(3):
+        save(tmp_path / "train/good" / f"{number}.png", number)
+        save(tmp_path / "test/good" / f"{number}.png", 100 + number)
+    save(tmp_path / "test/bad/0.png", 200)
+    datasets.load(f"folder:{tmp_path}")
+    assert not capsys.readouterr().err
+    save(tmp_path / "test/bad/copy.bmp", 1)  # another name, class and format
+    (tmp_path / "test/good/9.png").symlink_to(tmp_path / "train/good/2.png")
+    datasets.load(f"folder:{tmp_path}")
+    told = capsys.readouterr().err
+    assert "note: 2 of 6 test images are training images as well, such as " in told
+    assert f"{tmp_path}/test/bad/copy.bmp and {tmp_path}/train/good/1.png" in told
+
+
+def test_copies_in_one_part_are_nobodys_business(tmp_path, capsys):
+    for file in ("train/good/0.png", "train/good/1.png"):
+        save(tmp_path / file, 1)
+    for file in ("test/good/0.png", "test/bad/0.png"):
+        save(tmp_path / file, 2)
+    datasets.load(f"folder:{tmp_path}")
+    assert not capsys.readouterr().err
