@@ -21,16 +21,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageFilter
 from torch import Tensor
 
 from novelty_utils.data import image_folders, synthetic_defects
 from novelty_utils.data.datasets import cache_dir
 from novelty_utils.errors import InputError
 from novelty_utils.params import defect_class_names
-from novelty_utils.progress import tqdm
+from novelty_utils.progress import tell, tqdm
 
 GOOD = "good"
+SHADE = 32  # levels of 256 that a mask may lie beside black and white, or beside grey, as JPEG leaves them
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ def load(name: str, class_name: str, side: int = 1024) -> Defects:
     mask has the size of its image; a resized mask is defective where the greater part of a pixel was, and a defect too
     small for that where it is strongest. One channel if all images are grey by their mode, else three. Sound images
     need no mask. Raises InputError, one line, for an unknown name or class, a class without sound images for training,
-    without sound or without defective ones for testing, a mask that is missing, of another size, of no image, that
-    contradicts the folder of its image or vanishes at this `side`, and for a file that cannot be read.
+    without sound or without defective ones for testing, a mask that is missing, of another size, of no image or of two,
+    that is not black and white, contradicts the folder of its image or vanishes at this `side`, and for a file that
+    cannot be read. Tells of masks that mark most of their image, and of images that are in both parts.
     """
     if class_name not in defect_class_names(name):
         allowed = ", ".join(defect_class_names(name))
@@ -128,7 +130,21 @@ def _read(root: Path, side: int) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         )
     kinds = tuple(chain.from_iterable([kind] * len(files) for kind, files in test.items()))
     masks = torch.from_numpy(np.stack(list(_masks(root / "ground_truth", test, side))))
-    return image_folders.pictures([*train, *chain.from_iterable(test.values())], side), masks, kinds
+    files = [*train, *chain.from_iterable(test.values())]
+    images = image_folders.pictures(files, side)
+    image_folders.tell_shared(images, files, [False] * len(train) + [True] * len(kinds))
+    _tell_large(masks, files[len(train) :])
+    return images, masks, kinds
+
+
+def _tell_large(masks: Tensor, files: list[Path]) -> None:
+    """Say which masks mark most of their image, as one does where black and white are exchanged."""
+    large = [file for mask, file in zip(masks, files, strict=True) if mask.float().mean() > 0.5]
+    if large:
+        tell(
+            f"{len(large)} of {len(files)} masks mark more than half of their image, such as that of {large[0]}: "
+            "white is the defect, black the rest"
+        )
 
 
 def _kinds(folder: Path) -> list[Path]:
@@ -146,6 +162,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _masks(root: Path, test: dict[str, list[Path]], side: int) -> Iterator[np.ndarray]:
     expected = {image: root / kind / f"{image.stem}_mask.png" for kind, files in test.items() for image in files}
+    _refuse_shared(expected)
     extra = {mask for kind in _kinds(root) for mask in _files(kind)} - set(expected.values())
     if extra:
         raise InputError(f"{min(extra)} is the mask of no image in {root.parent / 'test'}: rename or delete it")
@@ -154,14 +171,20 @@ def _masks(root: Path, test: dict[str, list[Path]], side: int) -> Iterator[np.nd
         yield np.zeros((side, side), np.uint8) if maskless else _mask(image, mask, side)
 
 
+def _refuse_shared(expected: dict[Path, Path]) -> None:
+    """Two images, NAME.png and NAME.jpg, would have the same mask. Sound ones need none."""
+    first: dict[Path, Path] = {}
+    for image, mask in expected.items():
+        other = first.setdefault(mask, image)
+        if other != image and (image.parent.name != GOOD or mask.exists()):
+            raise InputError(f"{other} and {image} have the same mask, {mask.name}: give one of them another name")
+
+
 def _mask(image: Path, mask: Path, side: int) -> np.ndarray:
     """The mask of one image: uint8 (side, side), 1 = defective."""
     if not mask.is_file():
         raise InputError(f"{mask} is missing, the mask of {image}: draw it, or take the image away")
-    with image_folders.readable(str(image)), Image.open(image) as opened:
-        size = ImageOps.exif_transpose(opened).size
-    with image_folders.readable(str(mask)), Image.open(mask) as opened:
-        drawn = opened.convert("L").point(lambda level: 255 * (level > 127))
+    size, drawn = image_folders.opened(image)[0].size, _black_and_white(mask)
     if drawn.size != size:
         wrong, right = (f"{width} x {height}" for width, height in (drawn.size, size))
         raise InputError(f"{mask} has {wrong} pixels, but its image has {right}: draw the mask on the image itself")
@@ -174,6 +197,29 @@ def _mask(image: Path, mask: Path, side: int) -> np.ndarray:
     if marks and not resized.any():
         raise InputError(f"{mask} marks nothing that is left at side={side}: choose a larger side")
     return (resized >= min(128, resized.max() or 128)).astype(np.uint8)
+
+
+def _black_and_white(mask: Path) -> Image.Image:
+    """A mask, read as images are: mode L, 0 or 255. Raises InputError where it is not clear what is marked."""
+    with image_folders.readable(str(mask)), Image.open(mask) as image:
+        clear = image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255
+    drawn, _ = image_folders.opened(mask)
+    if clear or _has_colours(drawn) or _has_shades(drawn.convert("L")):
+        why = "it is transparent in places" if clear else "it has colours" if _has_colours(drawn) else "it has greys"
+        raise InputError(f"{mask} is not black and white ({why}): make the defect white and all the rest black")
+    return drawn.convert("L").point(lambda level: 255 * (level > 127))
+
+
+def _has_colours(drawn: Image.Image) -> bool:
+    channels = drawn.split()
+    return any(np.asarray(ImageChops.difference(channels[0], other)).max() >= SHADE for other in channels[1:])
+
+
+def _has_shades(drawn: Image.Image) -> bool:
+    """Whether there is grey that is not the soft edge of something white, two pixels at most."""
+    levels, edge = np.asarray(drawn), drawn.point(lambda level: 255 * (level >= 256 - SHADE))
+    near_white = np.asarray(edge.filter(ImageFilter.MaxFilter(5))) > 0
+    return bool(((levels >= SHADE) & ~near_white).any())
 
 
 # --- patches -------------------------------------------------------------------------------------------------------

@@ -247,6 +247,114 @@ def test_a_file_beside_the_kinds(parts):
     assert "test/readme.txt lies beside the folders of the kinds" in refused(parts)
 
 
+# --- masks are read as images are ----------------------------------------------------------------------------------
+
+
+def redraw(parts: Path, mask: Image.Image, **options) -> None:
+    mask.save(parts / "bolt/ground_truth/rust/7_mask.png", **options)
+
+
+def drawn(mode: str, black, white) -> Image.Image:
+    mask = Image.new(mode, (8, 8), black)
+    mask.paste(white, (0, 0, 4, 4))
+    return mask
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        drawn("1", 0, 1),
+        drawn("L", 10, 240),
+        drawn("LA", (0, 255), (255, 255)),
+        drawn("RGB", (0, 0, 0), (255, 255, 255)),
+        drawn("RGBA", (0, 0, 0, 255), (255, 255, 255, 255)),
+        drawn("RGB", (0, 0, 0), (255, 255, 255)).quantize(4),
+        Image.fromarray(white_corner().astype(np.uint16) * 257),
+    ],
+    ids=lambda mask: mask.mode,
+)
+def test_a_black_and_white_mask_is_read_in_any_mode(parts, mask):
+    redraw(parts, mask)
+    assert np.array_equal(load(parts).reveal()[0][2], white_corner() // 255)
+
+
+@pytest.mark.parametrize(
+    ("mask", "why"),
+    [
+        (drawn("RGBA", (255, 255, 255, 0), (255, 255, 255, 255)), "it is transparent in places"),
+        (drawn("LA", (255, 0), (255, 255)), "it is transparent in places"),
+        (drawn("RGBA", (0, 0, 0, 0), (255, 255, 255, 255)), "it is transparent in places"),
+        (drawn("RGB", (0, 0, 0), (255, 0, 0)), "it has colours"),
+        (drawn("RGB", (0, 0, 0), (255, 255, 0)), "it has colours"),
+        (drawn("L", 0, 128), "it has greys"),
+        (drawn("L", 100, 255), "it has greys"),
+        (Image.fromarray(white_corner().astype(np.uint16) * 100), "it has greys"),
+    ],
+)
+def test_a_mask_that_is_not_black_and_white_is_refused(parts, mask, why):
+    redraw(parts, mask)
+    assert f"rust/7_mask.png is not black and white ({why}): make the defect white" in refused(parts)
+
+
+@pytest.mark.parametrize("mask", [drawn("P", 0, 1), drawn("L", 0, 255)], ids=["palette", "grey"])
+def test_a_mask_with_a_transparent_colour_is_refused(parts, mask):
+    if mask.mode == "P":
+        mask.putpalette([255] * 6)
+    redraw(parts, mask, transparency=0)
+    assert "(it is transparent in places)" in refused(parts)
+
+
+def test_of_two_marks_a_grey_one_is_not_lost(parts):
+    mask = drawn("L", 0, 255)
+    mask.paste(90, (6, 6, 8, 8))
+    redraw(parts, mask)
+    assert "(it has greys)" in refused(parts)
+
+
+def test_a_soft_edge_is_as_good_as_a_hard_one(parts):
+    save(parts / "bolt/test/rust/7.png", noise(40, 40))
+    soft = np.zeros((40, 40), np.uint8)
+    soft[8:20, 8:20], soft[9:19, 9:19] = 100, 255
+    redraw(parts, Image.fromarray(soft))
+    assert load(parts, side=40).reveal()[0][2].sum() == 100
+
+
+def test_image_and_mask_are_turned_alike(parts):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter to the right
+    Image.fromarray(noise(8, 16)).save(parts / "bolt/test/rust/7.png", exif=exif)
+    mask = Image.new("L", (16, 8))
+    mask.paste(255, (0, 0, 4, 8))  # its left quarter is shown on top
+    redraw(parts, mask, exif=exif)
+    marked = load(parts, side=8).reveal()[0][2]
+    assert marked[:2].all() and not marked[2:].any()
+
+
+def test_masks_that_mark_most_of_their_image_are_told(parts, capsys):
+    load(parts)
+    assert not capsys.readouterr().err
+    redraw(parts, Image.fromarray(255 - white_corner()))
+    load(parts)
+    told = f"note: 1 of 3 masks mark more than half of their image, such as that of {parts}/bolt/test/rust/7.png"
+    assert told in capsys.readouterr().err
+
+
+def test_two_images_cannot_have_one_mask(parts):
+    Image.fromarray(noise()).save(parts / "bolt/test/rust/7.jpg")
+    told = refused(parts)
+    assert "rust/7.jpg and " in told and "rust/7.png have the same mask, 7_mask.png: give one of them another" in told
+    (parts / "bolt/test/rust/7.jpg").rename(parts / "bolt/test/good/0.jpg")
+    assert len(load(parts).test) == 4  # sound images need none
+    save(parts / "bolt/ground_truth/good/0_mask.png", np.zeros((8, 8), np.uint8))
+    assert "have the same mask, 0_mask.png" in refused(parts)
+
+
+def test_images_that_are_trained_and_tested_on_are_told(parts, capsys):
+    (parts / "bolt/test/good/copy.png").write_bytes((parts / "bolt/train/good/1.png").read_bytes())
+    load(parts)
+    assert "note: 1 of 4 test images are training images as well" in capsys.readouterr().err
+
+
 # --- patches -------------------------------------------------------------------------------------------------------
 
 
