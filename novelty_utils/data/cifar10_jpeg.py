@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from novelty_utils.classes import CLASSES, is_clutter
 from novelty_utils.data import image_folders
 from novelty_utils.errors import InputError
 from novelty_utils.files import write_atomically
-from novelty_utils.params import CLASSES
 from novelty_utils.progress import tqdm
 
 Arrays = tuple[Tensor, Tensor, Tensor]  # images, labels, is_test
@@ -76,7 +76,7 @@ def _decode(archive: Path) -> Arrays:
 
 def _members(archive: Path) -> Iterator[tuple[PurePosixPath, np.ndarray]]:
     """The images of the archive, read without unpacking it: a name inside it never becomes a path on the disk."""
-    size = archive.stat().st_size
+    size, before = archive.stat().st_size, set()
     with (
         archive.open("rb") as file,
         tqdm.wrapattr(file, "read", total=size, desc="decode cifar10_jpeg") as seen,
@@ -85,12 +85,15 @@ def _members(archive: Path) -> Iterator[tuple[PurePosixPath, np.ndarray]]:
     ):
         for info in tar:
             member = PurePosixPath(info.name)
-            if info.isdir() or image_folders.is_clutter(member.name):
+            if info.isdir() or is_clutter(member.name):
                 continue
             where = f"{member} in {archive}"
             inside = tar.extractfile(info) if _is_expected(info, member) else None
             if inside is None:
                 raise InputError(f"{where} is not expected there: only train/CLASS/NAME.jpg and test/CLASS/NAME.jpg")
+            if member in before:
+                raise InputError(f"{where} is there twice: put a copy of the archive that holds it once in its place")
+            before.add(member)
             yield member, _thumbnail(inside.read(), where)
         while content.read(1 << 20):  # to the end, where the check value of the whole file stands
             pass

@@ -1,5 +1,6 @@
 """Data sets: small files in the real layouts, and what happens when a file is missing, altered or cut off."""
 
+import gzip
 import hashlib
 import io
 import pickle
@@ -497,6 +498,17 @@ def test_cifar10_jpeg_is_no_archive(cache):
 def test_cifar10_jpeg_unexpected_member(cache, member, content):
     write_archive(cache, MEMBERS | {member: content})
     assert member in refusal("cifar10_jpeg")
+
+
+@pytest.mark.parametrize("name", ["train/truck/0000.jpg", "./train/truck/0000.jpg"])
+def test_cifar10_jpeg_member_given_twice(cache, name):
+    path = write_archive(cache, MEMBERS)
+    with gzip.open(path) as packed, tarfile.open(path.with_suffix(".tar"), "w") as tar:
+        for info in (source := tarfile.open(fileobj=packed)):  # noqa: SIM115
+            tar.addfile(info, source.extractfile(info))
+        add_member(tar, name, jpeg(90))
+    path.write_bytes(gzip.compress(path.with_suffix(".tar").read_bytes()))
+    assert f"train/truck/0000.jpg in {path} is there twice" in refusal("cifar10_jpeg")
 
 
 def test_cifar10_jpeg_unexpected_link(cache):
