@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from novelty_utils import __version__
 from novelty_utils.errors import InputError
-from novelty_utils.params import first_there, is_folder, reachable
+from novelty_utils.files import first_there, is_folder, reachable
 from novelty_utils.runs import execution
 
 if TYPE_CHECKING:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used: one line that names the value, what is allowed and what to do."""
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for this: a notebook shows the line, not the stack
         return [f"{type(self).__name__}: {self}"]
+
+
+def shown(value: Any) -> str:
+    """A value as a line about it may repeat it."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:80]}...{text[-20:]}"

@@ -1,15 +1,53 @@
-"""Write a file whole or not at all, and leave no empty folder behind."""
+"""Paths as users give them; a file is written whole or not at all, and no empty folder left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from novelty_utils.errors import InputError
+
+LONGEST_NAME = 255  # of a file or folder, on every common file system
+
+
+def user_path(name: str, text: str) -> Path:
+    """A path as a user gave it as `name`, with a `~` spelled out; InputError for what cannot be one."""
+    try:
+        if not text.strip() or not text.isprintable():
+            raise InputError(f"{name}={text!r} names no folder: give a path of printable characters")
+        path = Path(text).expanduser()
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            raise InputError(f"{name}={text!r} has a part of more than {LONGEST_NAME} bytes: give a shorter name")
+        return path
+    except RuntimeError as error:
+        raise InputError(f"{name}={text!r}: there is no home folder of that name; give the whole path") from error
+
+
+@contextlib.contextmanager
+def reachable(name: str, value: str) -> Iterator[None]:
+    """Turn what the system says of a path, no permission or a name too long, into an InputError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{name}={value!r} cannot be used ({error.strerror}): check path and permissions") from error
+
+
+def first_there(path: Path) -> Path:
+    """The path, or the nearest folder above that there is. Raises OSError where one cannot look."""
+    for one in (path, *path.parents):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            one.stat()
+            return one
+    return path
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder. Raises OSError where one cannot look: `Path.is_dir()` says no from Python 3.14 on."""
+    return first_there(path) == path and path.is_dir()
 
 
 def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:

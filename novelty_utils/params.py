@@ -5,164 +5,21 @@ It imports neither torch nor pandas, so a wrong value is refused within a moment
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from novelty_utils.errors import InputError
+from novelty_utils import classes
+from novelty_utils.classes import CLASSES, DEFECT_CLASSES, class_names, defect_class_names
+from novelty_utils.errors import InputError, shown
+from novelty_utils.files import first_there, reachable, user_path
+
+__all__ = ["CLASSES", "DEFECT_CLASSES", "Protocol", "RunParameters", "class_names", "defect_class_names"]
 
 # The protocols that every paper's notebook can run under; `protocols.split` makes the split of each.
 Protocol = Literal["one_class", "simo", "miso", "outlier_share"]
-DIGITS = tuple("0123456789")
-GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
-PICTURES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CLASSES = {
-    "digits": DIGITS,
-    "mnist_sample": DIGITS,
-    "fashion_sample": GARMENTS,
-    "mnist": DIGITS,
-    "fashion_mnist": GARMENTS,
-    "cifar10": PICTURES,
-    "cifar10_jpeg": PICTURES,
-}
-CLASSES["caltech256"] = (  # in the order of the official folders, 001.ak47 to 257.clutter
-    "ak47", "american-flag", "backpack", "baseball-bat", "baseball-glove", "basketball-hoop", "bat", "bathtub", "bear",
-    "beer-mug", "billiards", "binoculars", "birdbath", "blimp", "bonsai-101", "boom-box", "bowling-ball", "bowling-pin",
-    "boxing-glove", "brain-101", "breadmaker", "buddha-101", "bulldozer", "butterfly", "cactus", "cake", "calculator",
-    "camel", "cannon", "canoe", "car-tire", "cartman", "cd", "centipede", "cereal-box", "chandelier-101", "chess-board",
-    "chimp", "chopsticks", "cockroach", "coffee-mug", "coffin", "coin", "comet", "computer-keyboard",
-    "computer-monitor", "computer-mouse", "conch", "cormorant", "covered-wagon", "cowboy-hat", "crab-101", "desk-globe",
-    "diamond-ring", "dice", "dog", "dolphin-101", "doorknob", "drinking-straw", "duck", "dumb-bell", "eiffel-tower",
-    "electric-guitar-101", "elephant-101", "elk", "ewer-101", "eyeglasses", "fern", "fighter-jet", "fire-extinguisher",
-    "fire-hydrant", "fire-truck", "fireworks", "flashlight", "floppy-disk", "football-helmet", "french-horn",
-    "fried-egg", "frisbee", "frog", "frying-pan", "galaxy", "gas-pump", "giraffe", "goat", "golden-gate-bridge",
-    "goldfish", "golf-ball", "goose", "gorilla", "grand-piano-101", "grapes", "grasshopper", "guitar-pick", "hamburger",
-    "hammock", "harmonica", "harp", "harpsichord", "hawksbill-101", "head-phones", "helicopter-101", "hibiscus",
-    "homer-simpson", "horse", "horseshoe-crab", "hot-air-balloon", "hot-dog", "hot-tub", "hourglass", "house-fly",
-    "human-skeleton", "hummingbird", "ibis-101", "ice-cream-cone", "iguana", "ipod", "iris", "jesus-christ",
-    "joy-stick", "kangaroo-101", "kayak", "ketch-101", "killer-whale", "knife", "ladder", "laptop-101", "lathe",
-    "leopards-101", "license-plate", "lightbulb", "light-house", "lightning", "llama-101", "mailbox", "mandolin",
-    "mars", "mattress", "megaphone", "menorah-101", "microscope", "microwave", "minaret", "minotaur", "motorbikes-101",
-    "mountain-bike", "mushroom", "mussels", "necktie", "octopus", "ostrich", "owl", "palm-pilot", "palm-tree",
-    "paperclip", "paper-shredder", "pci-card", "penguin", "people", "pez-dispenser", "photocopier", "picnic-table",
-    "playing-card", "porcupine", "pram", "praying-mantis", "pyramid", "raccoon", "radio-telescope", "rainbow",
-    "refrigerator", "revolver-101", "rifle", "rotary-phone", "roulette-wheel", "saddle", "saturn", "school-bus",
-    "scorpion-101", "screwdriver", "segway", "self-propelled-lawn-mower", "sextant", "sheet-music", "skateboard",
-    "skunk", "skyscraper", "smokestack", "snail", "snake", "sneaker", "snowmobile", "soccer-ball", "socks", "soda-can",
-    "spaghetti", "speed-boat", "spider", "spoon", "stained-glass", "starfish-101", "steering-wheel", "stirrups",
-    "sunflower-101", "superman", "sushi", "swan", "swiss-army-knife", "sword", "syringe", "tambourine", "teapot",
-    "teddy-bear", "teepee", "telephone-box", "tennis-ball", "tennis-court", "tennis-racket", "theodolite", "toaster",
-    "tomato", "tombstone", "top-hat", "touring-bike", "tower-pisa", "traffic-light", "treadmill", "triceratops",
-    "tricycle", "trilobite-101", "tripod", "t-shirt", "tuning-fork", "tweezer", "umbrella-101", "unicorn", "vcr",
-    "video-projector", "washing-machine", "watch-101", "waterfall", "watermelon", "welding-mask", "wheelbarrow",
-    "windmill", "wine-bottle", "xylophone", "yarmulke", "yo-yo", "zebra", "airplanes-101", "car-side-101",
-    "faces-easy-101", "greyhound", "tennis-shoes", "toad", "clutter",
-)  # fmt: skip
-# Inspection data: each class is a product of its own, with sound and defective examples.
-DEFECT_CLASSES = {
-    "synthetic_defects": ("brick", "cloth", "gravel", "capsule", "nut", "zipper"),
-    "mvtec_ad": (
-        "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile",
-        "toothbrush", "transistor", "wood", "zipper",
-    ),
-}  # fmt: skip
-
-
-MANY_CLASSES = 20  # more are not listed in one line
-LONGEST_NAME = 255  # of a file or folder, on every common file system
-
-
-def class_names(dataset: str) -> tuple[str, ...]:
-    """The class names of a data set, in label order, without loading an image.
-
-    `folder:PATH` has one class per sub-folder of PATH (or of PATH/train, where PATH/train and PATH/test exist).
-    Raises InputError for an unknown name, a path that is no folder, and a folder with fewer than two classes.
-    """
-    if dataset in CLASSES:
-        return CLASSES[dataset]
-    root = _root(dataset, CLASSES)
-    with reachable("dataset", dataset):
-        if is_folder(root / "train") and is_folder(root / "test"):
-            names = {p.name for part in ("train", "test") for p in (root / part).iterdir() if _is_class(p)}
-        else:
-            names = {p.name for p in root.iterdir() if _is_class(p)}
-    if len(names) < 2:
-        wanted = "give the folder that holds one folder of images per class"
-        raise InputError(f"dataset={dataset!r}: {root} needs at least two class folders, found {len(names)}: {wanted}")
-    return tuple(sorted(names))
-
-
-def defect_class_names(dataset: str) -> tuple[str, ...]:
-    """The class names of a data set of defects, without loading an image: the sub-folders that hold a `train` folder.
-
-    Raises InputError for an unknown name, a path that is no folder, and a folder without a class.
-    """
-    if dataset in DEFECT_CLASSES:
-        return DEFECT_CLASSES[dataset]
-    root = _root(dataset, DEFECT_CLASSES)
-    with reachable("dataset", dataset):
-        names = sorted(p.name for p in root.iterdir() if _is_class(p) and is_folder(p / "train"))
-    if not names:
-        raise InputError(f"dataset={dataset!r}: no CLASS/train/good in {root}; give the folder that holds the classes")
-    return tuple(names)
-
-
-def _root(dataset: str, known: Mapping[str, tuple[str, ...]]) -> Path:
-    if not dataset.startswith("folder:"):
-        raise InputError(f"dataset={dataset!r} is not known: choose one of {', '.join(known)} or folder:PATH")
-    path = dataset.removeprefix("folder:")
-    root = user_path("dataset=folder:PATH, PATH", path)
-    with reachable("dataset", dataset):
-        if not is_folder(root):
-            spaced = f" (write folder:{path.strip()}, without the space)" * (path != path.strip())
-            wanted = f"give one with a sub-folder per class{spaced}"
-            raise InputError(f"dataset={dataset!r}: {root} is not a folder; {wanted}")
-    return root
-
-
-def user_path(name: str, text: str) -> Path:
-    """A path as a user gave it as `name`, with a `~` spelled out; InputError for what cannot be one."""
-    try:
-        if not text.strip() or not text.isprintable():
-            raise InputError(f"{name}={text!r} names no folder: give a path of printable characters")
-        path = Path(text).expanduser()
-        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
-            raise InputError(f"{name}={text!r} has a part of more than {LONGEST_NAME} bytes: give a shorter name")
-        return path
-    except RuntimeError as error:
-        raise InputError(f"{name}={text!r}: there is no home folder of that name; give the whole path") from error
-
-
-@contextlib.contextmanager
-def reachable(name: str, value: str) -> Iterator[None]:
-    """Turn what the system says of a path, no permission or a name too long, into an InputError that names it."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{name}={value!r} cannot be used ({error.strerror}): check path and permissions") from error
-
-
-def first_there(path: Path) -> Path:
-    """The path, or the nearest folder above that there is. Raises OSError where one cannot look."""
-    for one in (path, *path.parents):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            one.stat()
-            return one
-    return path
-
-
-def is_folder(path: Path) -> bool:
-    """Whether there is a folder. Raises OSError where one cannot look: `Path.is_dir()` says no from Python 3.14 on."""
-    return first_there(path) == path and path.is_dir()
-
-
-def _is_class(path: Path) -> bool:
-    return is_folder(path) and not path.name.startswith(".")
 
 
 def _text(value: Any) -> Any:
@@ -209,24 +66,19 @@ class RunParameters(BaseModel):
 
     def labels(self) -> tuple[int, ...]:
         """The labels meant by `class_name`: one, or every label for `all`."""
-        names = self.classes_of(self.dataset)
-        if self.class_name == "all":
-            return tuple(range(len(names)))
-        if self.class_name in names:
-            return (names.index(self.class_name),)
-        if self.class_name.isdecimal() and int(self.class_name) < len(names):
-            return (int(self.class_name),)
-        allowed = f"{self._told(names)}, 0 to {len(names) - 1}, or all"
-        raise InputError(f"class_name={self.class_name!r} is not a class of {self.dataset}: choose {allowed}")
-
-    def _told(self, names: tuple[str, ...]) -> str:
-        """The names of the classes; where they are many, those most like the one given, and who lists all."""
-        if len(names) <= MANY_CLASSES:
-            return ", ".join(names)
-        given = self.class_name
-        near = [name for name in names if given in name] or difflib.get_close_matches(given, names) or names
         lister = f"novelty_utils.params.{self.classes_of.__name__}({self.dataset!r})"
-        return f"one of {len(names)} such as {', '.join(near[:5])} ({lister} has all)"
+        return classes.meant(self.class_name, self.classes_of(self.dataset), self.dataset, lister)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _class_as_typed(cls, values: Any) -> Any:
+        """Plain papermill and YAML make numbers of names: refuse where another name may be what was typed."""
+        given = values.get("class_name", "")
+        if isinstance(given, bool) or not isinstance(given, str | int):
+            raise InputError(f"class_name={given!r}: give the name as text; with papermill write -r class_name NAME")
+        if isinstance(given, int) and isinstance(values.get("dataset"), str):
+            classes.refuse_ambiguous(given, cls.classes_of(values["dataset"]))
+        return values
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> RunParameters:
@@ -246,9 +98,21 @@ class RunParameters(BaseModel):
         unknown = [name for name in text if name not in cls.model_fields]
         if unknown:
             raise InputError(f"unknown parameter {unknown[0]!r}: choose from {', '.join(cls.model_fields)}")
+        for name, value in text.items():
+            cls._plain(name, value)
         words = {name: str(value) for name, value in defaults.items() if name in cls.model_fields} | dict(text)
         with _one_line(cls):
             return cls.model_validate_strings(words, strict=False)
+
+    @classmethod
+    def _plain(cls, name: str, text: str) -> None:
+        """Refuse a number that Python would read and a person would not, such as 1_000, or 1.0 for a whole one."""
+        about = cls.model_json_schema()["properties"][name]
+        kind, what = about.get("type"), "a whole number" if about.get("type") == "integer" else "a number"
+        if kind in classes.PLAIN and classes.is_number(text) and not classes.PLAIN[kind].fullmatch(text):
+            raise InputError(f"{name}={shown(text)}: write {what} plainly, such as 10 ({about.get('description', '')})")
+        if name not in RunParameters.model_fields and any(c.isdecimal() and not c.isascii() for c in text):
+            raise InputError(f"{name}={shown(text)} has digits that are none of 0 to 9: type it anew")
 
 
 class _one_line:  # noqa: N801
@@ -272,4 +136,4 @@ class _one_line:  # noqa: N801
             raise InputError(f"parameter {name!r} is missing: {self.schema.model_fields[name].description}") from None
         about = self.schema.model_fields[name].description if name in self.schema.model_fields else ""
         message = fault["msg"][0].lower() + fault["msg"][1:]  # not all of it: allowed values may have capitals
-        raise InputError(f"{name}={fault['input']!r}: {message} ({about})") from None
+        raise InputError(f"{name}={shown(fault['input'])}: {message} ({about})") from None

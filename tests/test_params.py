@@ -231,6 +231,97 @@ def test_a_class_named_like_a_number_is_meant_by_its_name(tmp_path):
     for name in ("1", "0", "7"):
         (tmp_path / name).mkdir()
     assert check(dataset=f"folder:{tmp_path}", class_name=7).labels() == (2,)
+    assert "choose 0, 1, 7, or all" in line_of(check, dataset=f"folder:{tmp_path}", class_name=2)
+
+
+def folder_of(folder: Path, *names: str) -> dict[str, str]:
+    for name in names:
+        (folder / name).mkdir()
+    return {"dataset": f"folder:{folder}"}
+
+
+def test_where_a_class_is_called_by_a_number_names_alone_count(tmp_path):
+    months = folder_of(tmp_path, *(f"{number:02d}" for number in range(1, 13)))
+    assert check(**months, class_name="08").labels() == (7,)
+    assert check(**months, class_name=10).labels() == (9,)
+    for lost in (8, "8"):  # as papermill and YAML make it of 08
+        told = line_of(check, **months, class_name=lost)
+        assert "choose 01, 02, 03, " in told and "12, or all (08 is text: with papermill write -r class_name 08" in told
+    assert "(010" not in line_of(check, **months, class_name="13")
+
+
+@pytest.mark.parametrize("name", ["7", "-1", "1e3", "1.5", "1_000", "０８"])
+def test_one_number_among_the_names_is_enough(tmp_path, name):
+    classes = folder_of(tmp_path, "cat", "dog", name)
+    assert "is not a class of" in line_of(check, **classes, class_name="0")
+
+
+@pytest.mark.parametrize(("names", "number"), [(("1", "01"), 1), (("8", "010"), 8), (("10", "012"), 10)])
+def test_a_number_that_was_one_of_two_names_is_refused_and_its_name_is_not(tmp_path, names, number):
+    classes = folder_of(tmp_path, *names)
+    assert f"class_name={number} may mean " in line_of(check, **classes, class_name=number)
+    for name in names:
+        assert params.class_names(classes["dataset"])[check(**classes, class_name=name).labels()[0]] == name
+
+
+def test_digits_of_another_script_are_no_place(pictures):
+    assert "class_name='１' is not a class of" in line_of(check, dataset=f"folder:{pictures}", class_name="１")
+
+
+def test_a_name_that_papermill_has_made_a_number_of_is_told_how_to_give(pictures):
+    told = line_of(check, dataset=f"folder:{pictures}", class_name=1000.0)
+    assert told == "class_name=1000.0: give the name as text; with papermill write -r class_name NAME"
+
+
+def test_a_class_called_all_is_refused(tmp_path):
+    told = line_of(params.class_names, folder_of(tmp_path, "all", "none")["dataset"])
+    assert told == f"{tmp_path / 'all'} is called like every class in turn: give the folder another name"
+
+
+@pytest.mark.parametrize("names", [("caf\u00e9", "cafe\u0301"), ("3", "３")])
+def test_names_that_look_alike_are_refused(tmp_path, names):
+    told = line_of(params.class_names, folder_of(tmp_path, *names)["dataset"])
+    assert "two class folders that look alike, " in told and told.isascii()
+
+
+def test_a_name_is_found_in_whatever_form_its_letters_are_stored(tmp_path):
+    classes = folder_of(tmp_path, "cafe\u0301", "bar")
+    assert check(**classes, class_name="caf\u00e9").labels() == (1,)
+
+
+def test_a_name_that_no_record_could_hold_is_refused(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    assert "give it a name of printable characters (UTF-8)" in line_of(params.class_names, f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("seed", "1_000", "write a whole number plainly"),
+        ("seed", "1.0", "write a whole number plainly"),
+        ("seed", "１", "write a whole number plainly"),
+        ("seed", " 1", "write a whole number plainly"),
+        ("beta", "0.1_0", "write a number plainly"),
+        ("beta", "０.5", "write a number plainly"),
+        ("seed", "9" * 5000, "seed='9999"),
+        ("beta", "9" * 5000, "beta='9999"),
+        ("class_name", "9" * 5000, "class_name='9999"),
+        ("words", "40,５0", "has digits that are none of 0 to 9"),
+    ],
+)
+def test_numbers_are_plain(name, text, told):
+    class Wordy(Parameters):
+        words: str = Field(description="several, as one text")
+
+    line = line_of(Wordy.parse, GOOD | {"beta": 0.5, "words": "40"}, {name: text})
+    assert told in line and len(line) < 400
+
+
+def test_plain_numbers_are_taken():
+    for text in ("1e-3", ".5", "0.", "5E-1", "0"):
+        assert Parameters.parse(GOOD | {"beta": 0.5}, {"beta": text}).beta == float(text)
+    assert Parameters.parse(GOOD | {"beta": 0.5}, {"seed": "007"}).seed == 7
 
 
 # --- data sets of defects ------------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from novelty_utils.classes import class_names
 from novelty_utils.data import caltech, cifar10_jpeg, image_folders
 from novelty_utils.errors import InputError
-from novelty_utils.files import remove_empty
-from novelty_utils.params import class_names, first_there, reachable, user_path
+from novelty_utils.files import first_there, reachable, remove_empty, user_path
 
 Arrays = tuple[Tensor, Tensor, Tensor]  # images, labels, is_test, as in Dataset
 

@@ -157,7 +157,7 @@ def _kinds(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return image_folders.contents(folder) if folder.is_dir() else []
+    return image_folders.files_of(folder) if folder.is_dir() else []
 
 
 def _masks(root: Path, test: dict[str, list[Path]], side: int) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from novelty_utils.classes import is_clutter
 from novelty_utils.errors import InputError
 from novelty_utils.progress import tell, tqdm
 
@@ -54,7 +55,7 @@ def _by_class(part: Path, classes: tuple[str, ...]) -> list[tuple[int, list[Path
     loose = [path for path in contents(part) if not path.is_dir()]
     if loose:
         raise InputError(f"{loose[0]} lies beside the class folders: move it into one of them or delete it")
-    found = [(label, contents(part / name)) for label, name in enumerate(classes) if (part / name).is_dir()]
+    found = [(label, files_of(part / name)) for label, name in enumerate(classes) if (part / name).is_dir()]
     if not found:
         raise InputError(f"{part} holds no class folder: give it one folder of images per class")
     for label, files in found:
@@ -68,9 +69,16 @@ def contents(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if not is_clutter(path.name)), key=lambda path: path.name)
 
 
-def is_clutter(name: str) -> bool:
-    """Whether a file of this name is none of the user's: hidden, or left behind by a file manager."""
-    return name.startswith(".") or name.lower() in {"thumbs.db", "desktop.ini"}
+def files_of(folder: Path) -> list[Path]:
+    """What a folder of images holds, as `contents`. Raises InputError for a folder in it: nothing is passed over."""
+    found = contents(folder)
+    for path in found:
+        if path.is_dir():
+            raise InputError(
+                f"{path} is a folder inside a folder of images: move what is in it up to {folder}, or, if it is a "
+                f"class of its own, beside {folder.name}"
+            )
+    return found
 
 
 def thirty_percent(n: int) -> list[bool]:

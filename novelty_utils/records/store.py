@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from novelty_utils.errors import InputError
-from novelty_utils.files import write_atomically
-from novelty_utils.params import RunParameters, first_there, is_folder
+from novelty_utils.files import first_there, is_folder, write_atomically
+from novelty_utils.params import RunParameters
 from novelty_utils.records import provenance
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT, VERSION, Record, Result
 

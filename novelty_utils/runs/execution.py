@@ -22,8 +22,8 @@ from typing import Any
 
 from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
-from novelty_utils.files import remove_empty
-from novelty_utils.params import LONGEST_NAME, RunParameters, first_there, is_folder, reachable, user_path
+from novelty_utils.files import LONGEST_NAME, first_there, is_folder, reachable, remove_empty, user_path
+from novelty_utils.params import RunParameters
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT, Record
 
 REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process

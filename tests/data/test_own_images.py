@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from novelty_utils.data import datasets, image_folders
+from novelty_utils.data import datasets, defects, image_folders
 from novelty_utils.errors import InputError
 
 LEVELS = np.array([[0, 100], [200, 255]])
@@ -112,3 +112,58 @@ def test_copies_in_one_part_are_nobodys_business(tmp_path, capsys):
         save(tmp_path / file, 2)
     datasets.load(f"folder:{tmp_path}")
     assert not capsys.readouterr().err
+
+
+# --- folders that lie wrongly ----------------------------------------------------------------------------------------
+
+
+def told_of(folder: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        datasets.load(f"folder:{folder}")
+    assert "delete" not in str(caught.value)  # what somebody has put there is fine, but for its place
+    return str(caught.value)
+
+
+@pytest.fixture
+def animals(tmp_path) -> Path:
+    for name in ("cat", "dog"):
+        for number in range(4):
+            save(tmp_path / "animals" / name / f"{number}.png", number)
+    return tmp_path / "animals"
+
+
+@pytest.mark.parametrize("parts", [("Train", "Test"), ("train", "Test"), ("TRAIN", "test")])
+def test_parts_in_capitals_are_no_classes(animals, parts):
+    for part in parts:
+        for name in ("cat", "dog"):
+            save(animals.parent / "own" / part / name / "0.png", 1)
+    told = told_of(animals.parent / "own")
+    assert f"holds {' and '.join(sorted(parts))}: call the two parts train and test, in small letters" in told
+
+
+def test_a_folder_inside_a_class_is_told_where_it_belongs(animals):
+    save(animals / "cat" / "siamese" / "0.png", 1)
+    told = told_of(animals)
+    assert f"{animals}/cat/siamese is a folder inside a folder of images: move what is in it up to" in told
+    assert told.endswith("of its own, beside cat")
+
+
+def test_a_folder_inside_a_kind_of_defect_is_told_as_well(tmp_path):
+    for file in ("train/good/0.png", "test/good/0.png", "test/bent/more/0.png"):
+        save(tmp_path / "bolt" / file, 1)
+    with pytest.raises(InputError, match="bent/more is a folder inside a folder of images: move"):
+        defects.load(f"folder:{tmp_path}", "bolt")
+
+
+def test_the_folder_that_was_meant_is_named(animals):
+    assert told_of(animals.parent).endswith(f"one folder of images per class, such as folder:{animals}")
+    animals.rename(animals.parent / "train")
+    assert told_of(animals.parent).endswith(f"such as folder:{animals.parent / 'train'}")
+
+
+def test_what_a_mac_puts_into_an_archive_does_not_count(animals):
+    before = datasets.load(f"folder:{animals}")
+    for folder in (animals, animals / "cat"):
+        save(folder / "__MACOSX" / "cat" / "._0.png", 1)
+    after = datasets.load(f"folder:{animals}")
+    assert (before.classes, before.checksum) == (after.classes, after.checksum)
