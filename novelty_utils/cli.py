@@ -107,10 +107,10 @@ def _run(chosen: argparse.Namespace) -> None:
 
         backends.pick_device("cuda")
     if chosen.headless:
-        execution.run_headless(notebook, values)
+        execution.run_headless(notebook, values, parameters.results)
     else:
         output = chosen.output or execution.default_output(notebook, parameters)
-        print(f"notebook: {execution.run_papermill(notebook, values, output)}")
+        print(f"notebook: {execution.run_papermill(notebook, values, output, parameters.results)}")
     files = execution.recorded(notebook.stem, parameters)
     told = files if len(files) <= 3 else [f"{len(files)} in {files[0].parent}"]
     for where in told or [Path(parameters.results)]:  # a notebook may record nothing, or under another name

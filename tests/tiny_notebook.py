@@ -23,7 +23,9 @@ class Parameters(RunParameters):
     "The parameters of a tiny run."
     beta: float = Field(ge=0, description="weight of a loss, eq. 1")
     note: str = Field(description="any text")
-    act: Literal["work", "fail", "die", "leave", "wait", "pause", "refuse"] = Field(description="what cell 3 does")
+    act: Literal["work", "fail", "die", "leave", "wait", "pause", "refuse", "tables"] = Field(
+        description="what cell 3 does"
+    )
 
 p = Parameters.check(globals())
 """
@@ -49,6 +51,11 @@ if p.act == "wait":  # for the Ctrl-C that it sends to the process that started 
 if p.act == "pause":
     Path("waiting").touch()
     time.sleep(60)
+if p.act == "tables":
+    Path(p.results, "tiny", "digits").mkdir(parents=True)
+    Path(p.results, "tiny", "digits", "record.json").write_text("{}")
+    from novelty_utils.errors import InputError
+    raise InputError("another.json is not a record of a run")
 Path(p.results).mkdir()
 Path(p.results, "record.json").write_text(json.dumps([p.model_dump(), beta, class_name, __name__]));
 """

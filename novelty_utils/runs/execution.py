@@ -138,34 +138,51 @@ def _is_schema(thing: Any) -> bool:
 # --- with Jupyter --------------------------------------------------------------------------------------------------
 
 
-def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> Path:
+def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path, results: str = "results") -> Path:
     """Execute a notebook in a kernel, in the current folder, and write it to `output` once it ran to its end.
 
-    Shows a progress bar on a terminal. Returns `output`.
+    Shows a progress bar on a terminal. Returns `output`. `results` is the folder of its records.
     Raises InputError if Jupyter is missing, `output` cannot be written or a cell raises one, and RunError if a cell
-    fails otherwise, the kernel dies or the notebook exits early; what ran is then NAME.failed.ipynb beside `output`.
+    fails otherwise or once records are written, the kernel dies or the notebook exits early; what ran is then
+    NAME.failed.ipynb beside `output`.
     """
     if not all(importlib.util.find_spec(name) for name in ("papermill", "ipykernel")):
         raise InputError('papermill or ipykernel is missing: pip install "novelty-utils[run]", or add --headless')
     there = _make_room(output, notebook)
     partial = output.with_suffix(f".{os.getpid()}.partial.ipynb")
     failed = output.with_suffix(".failed.ipynb")
+    before = _records(notebook, results)
     try:
         _papermill(notebook, values, partial)
     except (Exception, KeyboardInterrupt) as error:
-        if getattr(error, "ename", "") in REFUSALS:
+        kept = _kept(notebook, results, before)
+        if getattr(error, "ename", "") in REFUSALS and not kept:
             partial.unlink(missing_ok=True)
             remove_empty(output.parent, there)
             raise InputError(getattr(error, "evalue", "")) from None
         left = "nothing was executed"
         if partial.exists():
             left = f"what ran is in {partial.replace(failed)}"
+        left += kept
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"interrupted; {left}") from None
         raise RunError(f"{notebook.name} failed: {notebook_cells.fault(error)}; {left}") from error
     partial.replace(output)
     failed.unlink(missing_ok=True)
     return output
+
+
+def _records(notebook: Path, results: str) -> dict[Path, int]:
+    """The files that may hold records of a notebook, with the times of their last change."""
+    with contextlib.suppress(OSError):
+        return {file: file.stat().st_mtime_ns for file in Path(results, notebook.stem).glob("*/*.json")}
+    return {}
+
+
+def _kept(notebook: Path, results: str, before: Mapping[Path, int]) -> str:
+    """What to say of a run that failed and has written records: its tables may be at fault, the records stay."""
+    written = _records(notebook, results).items() - before.items()
+    return f"; its records are written, {len(written)} in {Path(results, notebook.stem)}" if written else ""
 
 
 def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
@@ -228,13 +245,15 @@ def _make_room(output: Path, notebook: Path) -> Path:
 # --- without Jupyter -----------------------------------------------------------------------------------------------
 
 
-def run_headless(notebook: Path, values: Mapping[str, Any]) -> None:
+def run_headless(notebook: Path, values: Mapping[str, Any], results: str = "results") -> None:
     """Execute the code cells of a notebook in this process: no kernel, no IPython, no figures on the screen.
 
     The value of a cell's last expression is printed, as is the traceback of a failing cell.
-    Raises InputError, before anything runs, for a cell that is not plain Python, or if a cell raises one, and RunError
-    if a cell fails otherwise or exits.
+    `results` is the folder of its records. Raises InputError, before anything runs, for a cell that is not plain
+    Python, or if a cell raises one, and RunError if a cell fails otherwise, exits, or raises one once records are
+    written.
     """
+    before = _records(notebook, results)
     ready = notebook_cells.compiled(notebook_cells.code_cells(notebook))
     with notebook_cells.fresh_main() as namespace, notebook_cells.unseen_figures():
         ran = namespace["In"]
@@ -242,11 +261,12 @@ def run_headless(notebook: Path, values: Mapping[str, Any]) -> None:
             ran.append(cell.source)
             try:
                 notebook_cells.execute(parts, namespace)
-            except InputError:  # what was asked for does not fit the data, for example: the line says it all
-                raise
             except (Exception, SystemExit) as error:
+                kept = _kept(notebook, results, before)
+                if isinstance(error, InputError) and not kept:  # it does not fit the data, say: the line says it all
+                    raise
                 notebook_cells.print_traceback(error, namespace)
-                raise RunError(f"{cell.filename} failed: {notebook_cells.fault(error)}") from error
+                raise RunError(f"{cell.filename} failed: {notebook_cells.fault(error)}{kept}") from error
             if "parameters" in cell.tags:
                 namespace.update(values)
             sys.stdout.flush()  # a batch job's log shall not lag hours behind

@@ -225,7 +225,7 @@ def _follow(client: Client, futures: dict[Future, Job], tally: Counter[str]) -> 
             except CancelledError as error:
                 left = f"{len(futures) + 1} runs are not recorded"
                 raise RunError(f"the scheduler is gone, {left}: give the same command again") from error
-            tally[word] += 1
+            tally["done" if word == "recorded" else word] += 1
             _report(job, word, log, pending.label(job, common))
             bar.update()
             bar.set_postfix(_postfix(client, bar, tally))
@@ -240,8 +240,9 @@ def _postfix(client: Client, bar: tqdm, tally: Counter[str]) -> dict[str, Any]:
 
 
 def _outcome(job: Job, future: Future) -> tuple[str, str]:
-    """How a run ended, done, failed, refused or left for the next start, and its log; its records are written by now.
+    """How a run ended, and its log; its records are written by now.
 
+    done, recorded (it failed after its records were made), failed, refused, or left for the next start.
     Raises CancelledError if the scheduler is gone, and InputError if its records cannot be written.
     """
     from distributed import CancelledError
@@ -254,19 +255,22 @@ def _outcome(job: Job, future: Future) -> tuple[str, str]:
         return "failed", f"{error.log}\n{error.message}\n"
     except Exception as error:  # of dask: a worker that died again and again, or one without novelty_utils
         return "failed", f"{type(error).__name__}: {error}\n"
-    if outcome.code not in (0, worker.LATER):
+    if outcome.code == 2 and not outcome.records:
         return "refused", outcome.log
-    try:
-        found = [store.parse(text, f"{name} of a worker") for name, text in outcome.records.items()]
-    except InputError as error:
-        return "failed", f"{outcome.log}\n{error}\n"
+    found, said = [], outcome.log
+    for name, text in outcome.records.items():
+        try:
+            found.append(store.parse(text, f"{name} of a worker"))
+        except InputError as error:
+            said += f"\n{error}\n"
     found = [r for r in found if r.paper == job.paper and sweep_file.asking(r.parameters) == job.asked]
-    whole = pending.finished(job, {record.class_name for record in found})
-    if not whole and outcome.code != worker.LATER:
-        return "failed", f"{outcome.log}\nit left no record of what it was asked for\n"
-    for record in found:  # a run that was cut off may have recorded some of its classes, or all
+    for record in found:  # whatever failed later, tables for example; one that was cut off may have some of its classes
         store.write(record, job.parameters.results)
-    return ("done" if whole else "left"), outcome.log
+    if pending.finished(job, {record.class_name for record in found}):
+        return ("done" if outcome.code in (0, worker.LATER) else "recorded"), said
+    if outcome.code == worker.LATER:
+        return "left", said
+    return "failed", said if said != outcome.log else f"{said}\nit left no record of what it was asked for\n"
 
 
 def _report(job: Job, word: str, log: str, name: str) -> None:
@@ -276,6 +280,6 @@ def _report(job: Job, word: str, log: str, name: str) -> None:
         write_atomically(path, lambda file: file.write(log.encode()))
     tqdm.write(f"{word:8} {name}")
     sys.stdout.flush()  # the log of a batch job shall not lag hours behind
-    if word in ("failed", "refused"):
+    if word in ("failed", "refused", "recorded"):
         last = [line for line in log.splitlines() if line.strip()][-5:]
         tqdm.write("\n".join(["         the last lines of " + str(path) + ":", *(f"         {line}" for line in last)]))

@@ -29,7 +29,10 @@ sys.exit(cli.main())
 
 
 class Outcome(NamedTuple):
-    """What a run leaves: exit code 0 or 2, or LATER, what it printed, its record files by name."""
+    """What a run leaves: its exit code or LATER, what it printed, its record files by name.
+
+    Codes other than 0, 2 and LATER come with records: whatever failed after they were written, they stay.
+    """
 
     code: int
     log: str
@@ -69,7 +72,8 @@ def run(
     The results go to a temporary folder of the worker, so that no file system need be shared. `gpus` names those that
     the workers of one machine divide among themselves by their numbers. `checkpoints` is a folder that outlives the
     run, where the worker shares one with the sweep. The process ends with this worker, with the wish for its result,
-    and at the limit. Raises JobError unless it exits with 0, or with 2 (refused: a repetition would be, too).
+    and at the limit. Raises JobError if it leaves no record, unless it exits with 0, or with 2 (refused: a repetition
+    would be, too).
     """
     from distributed import get_worker
 
@@ -87,7 +91,7 @@ def run(
         made = {str(path.relative_to(results)): path.read_text("utf-8") for path in _records(results)}
         if code < 0 and limit and time.time() > limit.until:
             return Outcome(LATER, said, made)
-        if code not in (0, 2):
+        if code not in (0, 2) and not made:
             raise JobError(f"exit code {code}" if code > 0 else f"killed by signal {-code}", said)
         return Outcome(code, said, made)
 

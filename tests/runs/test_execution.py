@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_notebook import SCHEMA, write_notebook
 
+from novelty_utils import cli
 from novelty_utils.errors import InputError
 from novelty_utils.records import store
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT, Record, Result
@@ -199,6 +200,19 @@ def test_a_failed_papermill_run_leaves_only_the_failed_notebook(notebook, capfd)
     assert [path.name for path in Path("out").iterdir()] == ["{x}.failed.ipynb"]
     assert "ValueError" in Path("out/{x}.failed.ipynb").read_text()
     assert "two lines" not in capfd.readouterr().err  # a dying kernel may say something of its own
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_run_whose_tables_are_refused_keeps_its_records_and_what_ran(notebook, headless, capfd):
+    line = ["run", "tiny", "-p", "act=tables", "-p", "results=mine", *(["--headless"] if headless else [])]
+    assert cli.main([*line, *([] if headless else ["--output", "out.ipynb"])]) == 1
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert "failed: InputError: another.json is not a record of a run" in told
+    assert told.endswith("; its records are written, 1 in mine/tiny")
+    assert Path("mine/tiny/digits/record.json").is_file()
+    if not headless:
+        assert "what ran is in out.failed.ipynb" in told
+        assert "another.json" in Path("out.failed.ipynb").read_text()
 
 
 def test_a_notebook_that_leaves_early_is_a_failure(notebook):

@@ -48,7 +48,9 @@ from novelty_utils.params import RunParameters
 
 class Parameters(RunParameters):
     beta: float = Field(ge=0, description="weight of a loss, eq. 1")
-    act: Literal["work", "fail", "refuse", "newer", "nothing", "draw", "die"] = Field(description="what it does")
+    act: Literal["work", "fail", "refuse", "newer", "nothing", "draw", "die", "table", "tables"] = Field(
+        description="what it does"
+    )
     gate: str = Field(description="folder in which it waits for a file with the name of its class")
     repetitions: int = Field(ge=1, description="how many classes it draws")
 
@@ -88,6 +90,10 @@ for name in names if p.act != "nothing" else ():
     file = Path(p.results, "tiny", p.dataset, f"{{name}}.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(record))
+if p.act == "table":
+    raise InputError("results/other.json is not a record of a run: restore it from git or delete it")
+if p.act == "tables":
+    raise KeyError("table")
 """
 
 
@@ -639,14 +645,16 @@ def test_runs_without_a_record_are_reported_while_the_others_go_on(clone, shared
         ("newer", "failed", 1, "written by a newer version of novelty_utils: update the package to read it"),
         ("nothing", "failed", 1, "it left no record of what it was asked for"),
         ("work", "done", 1, ""),
+        ("table", "recorded", 1, "restore it from git or delete it; its records are written, 1 in results/tiny"),
+        ("tables", "recorded", 1, "failed: KeyError: 'table'; its records are written, 1 in results/tiny"),
     ]
     grids_ = [f"- {{parameters: {{act: {do}}}, grid: {{class_name: [{n}]}}}}" for n, (do, *_) in enumerate(expected)]
     sweep("\n".join([f"parameters: {{gate: {clone / 'gate'}}}\ngrids:", *grids_]))
-    open_gate(*"012345")
+    open_gate(*"01234567")
     assert cli.main(["sweep", "s.yml", "--scheduler", shared.address]) == 1
     out, err = capsys.readouterr()
-    assert "novelty: 5 of 6 runs left no record; see their logs\n" in err
-    assert "done 1, skipped 0, failed 4, refused 1, in " in out
+    assert "novelty: 5 of 8 runs left no record; see their logs\n" in err
+    assert "done 3, skipped 0, failed 4, refused 1, in " in out
     tried = [line.split()[0] for line in Path("gate/started").read_text().splitlines()]
     for n, (do, word, tries, last) in enumerate(expected):
         (log,) = Path("results/.logs").glob(f"tiny-digits-{n}-*.log")
@@ -656,7 +664,7 @@ def test_runs_without_a_record_are_reported_while_the_others_go_on(clone, shared
         if last:
             assert report[1] == f"         the last lines of {log}:"
             assert any(line.startswith(" " * 9) and line.endswith(last) for line in report[2:7])
-    assert recorded() == ["5"]
+    assert recorded() == [*"567"]  # what was recorded stays, whatever failed after it
 
 
 def test_a_run_of_several_classes_has_a_record_for_each(shared):
