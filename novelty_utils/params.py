@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -107,12 +108,18 @@ class RunParameters(BaseModel):
     @classmethod
     def _plain(cls, name: str, text: str) -> None:
         """Refuse a number that Python would read and a person would not, such as 1_000, or 1.0 for a whole one."""
-        about = cls.model_json_schema()["properties"][name]
-        kind, what = about.get("type"), "a whole number" if about.get("type") == "integer" else "a number"
+        kind = _kinds(cls).get(name, "")
         if kind in classes.PLAIN and classes.is_number(text) and not classes.PLAIN[kind].fullmatch(text):
-            raise InputError(f"{name}={shown(text)}: write {what} plainly, such as 10 ({about.get('description', '')})")
+            what, about = "a whole number" if kind == "integer" else "a number", cls.model_fields[name].description
+            raise InputError(f"{name}={shown(text)}: write {what} plainly, such as 10 ({about})")
         if name not in RunParameters.model_fields and any(c.isdecimal() and not c.isascii() for c in text):
             raise InputError(f"{name}={shown(text)} has digits that are none of 0 to 9: type it anew")
+
+
+@lru_cache
+def _kinds(schema: type[RunParameters]) -> dict[str, str]:
+    """What JSON calls the type of each parameter."""
+    return {name: about.get("type", "") for name, about in schema.model_json_schema()["properties"].items()}
 
 
 class _one_line:  # noqa: N801

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from novelty_utils import cli, params
+from novelty_utils import classes, cli, params
 from novelty_utils.errors import InputError
 from novelty_utils.records import provenance, store
 from novelty_utils.runs import execution, pending, sweep_file, sweeps, worker
@@ -140,13 +140,13 @@ def test_a_grid_is_every_combination_in_the_order_of_the_file():
 
 def test_all_classes_are_those_of_each_data_set():
     found = read("grid: {dataset: [mnist, cifar10], class_name: all}")
-    names = [(name, label) for name in ("mnist", "cifar10") for label in params.CLASSES[name]]
+    names = [(name, label) for name in ("mnist", "cifar10") for label in classes.CLASSES[name]]
     assert [(run["dataset"], run["class_name"]) for run in found] == names
 
 
 def test_all_classes_under_parameters_are_one_run():
     jobs_ = sweep_file.read(sweep("parameters: {class_name: all}\ngrid: {seed: [0]}"), {})
-    assert [job.classes for job in jobs_] == [params.DIGITS]
+    assert [job.classes for job in jobs_] == [classes.DIGITS]
 
 
 def test_several_grids_share_what_stands_outside():
@@ -189,7 +189,7 @@ def test_an_override_holds_for_every_run_and_takes_the_place_of_a_list():
         ("grid: {seed: [1]}\ngrid: {seed: [2]}", "'grid' is there twice"),
         ("grid: {seed: [1], seed: [2]}", "'seed' is there twice (line 2)"),
         ("grid: {seed: [1, 2, 1]}", "a run is asked for twice (tiny seed=1)"),
-        ("grid: {class_name: [3, 03]}", "a run is asked for twice"),
+        ("parameters: {dataset: fashion_mnist}\ngrid: {class_name: [3, 03]}", "a run is asked for twice"),
         ("grids:\n- grid: {class_name: all}\n- parameters: {class_name: 3}\n  grid: {seed: [0]}", "asked for twice"),
         ("grids: []", "grids must be a list"),
         ("grids:\n- grid: {seed: [1]}\ngrid: {seed: [2]}", "no grid beside it"),
@@ -230,7 +230,7 @@ def test_a_renamed_notebook_is_refused_because_its_records_would_not_be_found(ca
         ("s.yml -p betta=1", "unknown parameter 'betta'"),
         ("s.yml -p tier=huge", "tier='huge'"),
         ("s.yml -p results=s.yml", "is a file; give a folder"),
-        ("s.yml -p results=blocked", "cannot write blocked/.logs"),
+        ("s.yml -p results=blocked", "cannot write to blocked/.logs"),
         ("s.yml --workers 0", "'0' is not a number of processes"),
         ("s.yml --workers 2 --scheduler tcp://127.0.0.1:1", "--workers is for this machine"),
         ("s.yml --scheduler=", "--scheduler '' is no address"),
@@ -297,7 +297,7 @@ def test_a_run_is_finished_by_a_record_with_its_parameters_and_its_class():
 
 def test_a_run_of_all_classes_is_finished_by_one_record_for_each():
     (job,) = listed = sweep_file.read(sweep("parameters: {class_name: all}\ngrid: {seed: [0]}"), {})
-    for name in params.DIGITS:
+    for name in classes.DIGITS:
         assert pending.unfinished(listed) == listed
         store.write(record_of(job, name), "results")
     assert pending.unfinished(listed) == []
