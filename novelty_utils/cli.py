@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from novelty_utils import __version__
 from novelty_utils.errors import InputError
-from novelty_utils.files import first_there, is_folder, reachable
+from novelty_utils.files import first_there, is_folder, reachable, try_writing
 from novelty_utils.runs import execution
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def _run(chosen: argparse.Namespace) -> None:
         from novelty_utils.training import backends  # loads torch
 
         backends.pick_device("cuda")
+    try_writing(parameters.results)
     if chosen.headless:
         execution.run_headless(notebook, values, parameters.results)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,7 +12,8 @@ from typing import IO
 
 from novelty_utils.errors import InputError
 
-LONGEST_NAME = 255  # of a file or folder, on every common file system
+LONGEST_NAME = 255  # bytes of the name of a file or folder, on every common file system
+TEMPORARY = 10  # bytes that it has more while it is written
 
 
 def user_path(name: str, text: str) -> Path:
@@ -34,6 +36,29 @@ def reachable(name: str, value: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{name}={value!r} cannot be used ({error.strerror}): check path and permissions") from error
+
+
+def short_name(text: str, longest: int) -> str:
+    """`text` where it has at most so many bytes; else its beginning and a digest that tells it from its like."""
+    if len(os.fsencode(text)) <= longest:
+        return text
+    digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:10]
+    beginning = os.fsencode(text)[: longest - len(digest) - 1]
+    return f"{beginning.decode(errors='ignore')}-{digest}"
+
+
+def try_writing(folder: str | Path) -> None:
+    """Raise InputError if no file can be written below this folder, and leave nothing behind."""
+    folder = Path(folder)
+    there = first_there(folder.absolute())
+    probe = folder / f".writable-{secrets.token_hex(4)}"
+    try:
+        write_atomically(probe, lambda file: file.write(b"?"))
+        probe.unlink()
+    except InputError as error:
+        raise InputError(str(error).replace(str(probe), f"to {folder}")) from error
+    finally:
+        remove_empty(folder, there)
 
 
 def first_there(path: Path) -> Path:

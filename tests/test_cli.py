@@ -61,6 +61,8 @@ def clone(tmp_path, monkeypatch):
         ("run tiny -p class_name=dress", "not a class of digits"),
         ("run tiny -p dataset=folder:nowhere", "nowhere is not a folder"),
         ("run tiny -p results=file", "is a file; give a folder"),
+        ("run tiny -p results=/proc/x --headless", "cannot write to /proc/x: "),
+        ("run tiny -p results=/proc/x", "cannot write to /proc/x: "),
         ("run tiny -p tier=huge --headless", "tier='huge'"),
         ("run tiny -p tier=huge --output new/out.ipynb", "tier='huge'"),
         ("run tiny --output new/out.html", "output='new/out.html' is not a notebook"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from novelty_utils.errors import InputError
-from novelty_utils.files import remove_empty, write_atomically
+from novelty_utils.files import remove_empty, short_name, try_writing, write_atomically
 
 
 def half_then(error: BaseException):
@@ -87,3 +87,18 @@ def test_folders_are_removed_up_to_what_was_there_or_is_not_empty(tmp_path, monk
     (tmp_path / "a" / "kept" / "file").touch()
     remove_empty(Path("a/kept/b"), tmp_path)
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a" / "kept", tmp_path / "a" / "kept" / "file"]
+
+
+def test_a_name_that_is_too_long_ends_in_a_digest_of_all_of_it():
+    assert short_name("x" * 50, 50) == "x" * 50
+    names = [short_name(text, 50) for text in ("x" * 51, "x" * 52, "ü" * 26, "a" + "ü" * 26)]  # counted in bytes
+    assert len(set(names)) == 4
+    assert all(len(name.encode()) in (49, 50) for name in names)
+
+
+def test_where_nothing_can_be_written_is_found_by_writing(tmp_path):
+    with pytest.raises(InputError, match=r"^cannot write to /proc/x: .*; choose a folder you can write to$"):
+        try_writing("/proc/x")  # of which `os.access` says that root may write there
+    try_writing(tmp_path / "new" / "deeper")
+    try_writing(tmp_path)
+    assert list(tmp_path.iterdir()) == []

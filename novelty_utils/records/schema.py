@@ -25,6 +25,8 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+from novelty_utils.files import LONGEST_NAME, TEMPORARY, short_name
+
 VERSION = 1
 # Parameters that a paper got after its first records were written, with the value that those had in fact: it is filled
 # in where it is missing, and left out of a record's name, so that a repeated run finds the older record. Where it was
@@ -146,11 +148,14 @@ class Record(BaseModel):
         return text
 
     def path(self, folder: str | Path) -> Path:
-        """Where this record lives: FOLDER/PAPER/DATASET/CLASS-TIER-sSEED-KEY.json."""
+        """Where this record lives: FOLDER/PAPER/DATASET/CLASS-TIER-sSEED-KEY.json; longer names end in a digest."""
         later = added_later(self.paper, self.dataset).items()
         parameters = dict(item for item in self.parameters.items() if item not in later)
         asked = json.dumps([parameters, self.class_name, self.data["checksum"]], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()[:10]
-        dataset = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.dataset)
-        class_name = "".join(c if c.isalnum() or c in "_-" else "-" for c in self.class_name)
-        return Path(folder) / self.paper / dataset / f"{class_name}-{self.tier}-s{self.seed}-{key}.json"
+        dataset, class_name = (
+            "".join(c if c.isalnum() or c in "_-" else "-" for c in name) for name in (self.dataset, self.class_name)
+        )
+        rest = f"-{self.tier}-s{self.seed}-{key}.json"
+        file = short_name(class_name, LONGEST_NAME - TEMPORARY - len(rest)) + rest
+        return Path(folder) / self.paper / short_name(dataset, LONGEST_NAME) / file

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
-import os
 import sys
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from novelty_utils.errors import InputError
-from novelty_utils.files import write_atomically
+from novelty_utils.files import try_writing, write_atomically
 from novelty_utils.progress import tqdm
 from novelty_utils.records import store
 from novelty_utils.runs import pending, sweep_file, worker
@@ -101,9 +100,7 @@ def _summary(tally: Counter[str], started: float) -> None:
 def _prepare(todo: list[Job]) -> None:
     """Find out that a results folder cannot be written before hours are spent, and tidy what a killed write left."""
     for paper, results in {(job.paper, job.parameters.results) for job in todo}:
-        probe = Path(results, ".logs", f".writable-{os.getpid()}")
-        write_atomically(probe, lambda file: None)
-        probe.unlink()
+        try_writing(Path(results, ".logs"))
         for left in Path(results).glob(f"{paper}/*/.*.json.*"):
             with contextlib.suppress(OSError):  # another sweep may be tidying, too
                 if time.time() - left.stat().st_mtime > LEFTOVER:

@@ -81,6 +81,19 @@ def test_names_that_cannot_stand_in_a_path_are_made_harmless(record):
     assert twin.path("r") != odd.path("r")
 
 
+@pytest.mark.parametrize("letter", ["x", "ü", "猫"])
+def test_names_that_no_file_system_takes_are_shortened_and_told_apart(tmp_path, letter):
+    """Found only when a trained network was to be recorded."""
+    long = [make(recorded=letter * length) for length in (249, 250)]
+    long = [one.model_copy(update={"dataset": f"folder:/{letter * 200}/{letter * 200}"}) for one in long]
+    for one in long:
+        one.parameters["dataset"] = one.dataset
+    assert [store.write(one, tmp_path).is_file() for one in long] == [True, True]
+    assert store.read("ics", tmp_path) == sorted(long, key=lambda one: one.path(tmp_path))
+    fits = make(recorded="x" * 200).path("r").name
+    assert fits.startswith("x" * 200 + "-smoke-s0-")  # nobody's records move
+
+
 # --- what it says --------------------------------------------------------------------------------------------------
 
 
