@@ -48,8 +48,9 @@ lint: setup  ## check style, format, types and that the paired notebooks are in 
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/python tools/pair.py --check
 
+EXTRAS := run sweep book pretrained course test  # all but elpv, which is data
 requirements: setup  ## pin anew what pyproject.toml asks for, keeping the other pins
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(EXTRAS:%=--extra %) pyproject.toml -o requirements.txt
 
 clean:  ## remove everything that was built, but not .venv
 	rm -rf _build .mypy_cache .pytest_cache .ruff_cache

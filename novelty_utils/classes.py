@@ -19,6 +19,7 @@ PLAIN = {  # numbers as they may be typed: no 1_000, no digits but 0 to 9, and 1
 DIGITS = tuple("0123456789")
 GARMENTS = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
 PICTURES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CELLS = ("functional", "defective")
 CLASSES = {
     "digits": DIGITS,
     "mnist_sample": DIGITS,
@@ -28,6 +29,7 @@ CLASSES = {
     "cifar10": PICTURES,
     "cifar10_jpeg": PICTURES,
 }
+CLASSES |= {f"elpv_{kind}_{third}": CELLS for kind in ("mono", "poly") for third in (1, 2, 3)}
 CLASSES["caltech256"] = (  # in the order of the official folders, 001.ak47 to 257.clutter
     "ak47", "american-flag", "backpack", "baseball-bat", "baseball-glove", "basketball-hoop", "bat", "bathtub", "bear",
     "beer-mug", "billiards", "binoculars", "birdbath", "blimp", "bonsai-101", "boom-box", "bowling-ball", "bowling-pin",

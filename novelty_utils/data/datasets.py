@@ -2,7 +2,8 @@
 
 Names: `digits` (comes with scikit-learn), `mnist_sample` and `fashion_sample` (come with the package), `mnist`,
 `fashion_mnist`, `cifar10`, `caltech256` (through torchvision, downloaded on first use), `cifar10_jpeg` (an archive that
-is put into the cache by hand) and `folder:PATH` (anybody's images).
+is put into the cache by hand), `elpv_mono_1` to `elpv_poly_3` (with the package elpv-dataset) and `folder:PATH`
+(anybody's images).
 Whatever cannot be read ends in one `InputError` line that names the file and the remedy; nothing is skipped silently.
 """
 
@@ -23,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from novelty_utils.classes import class_names
-from novelty_utils.data import caltech, cifar10_jpeg, image_folders
+from novelty_utils.data import caltech, cifar10_jpeg, image_folders, solar_cells
 from novelty_utils.errors import InputError
 from novelty_utils.files import first_there, reachable, remove_empty, user_path
 
@@ -59,12 +60,12 @@ class Dataset:
 
 
 def load(name: str, side: int = 32) -> Dataset:
-    """Read the data set `name`; `side` is the height and width of the images of `folder:PATH` and of caltech256.
+    """Read the data set `name`; `side` is the height and width of the images of `folder:PATH`, caltech256 and elpv.
 
     For the others it means nothing: digits 8 x 8, mnist, fashion_mnist and their samples 28 x 28, cifar10 and
     cifar10_jpeg 32 x 32
-    (see `to_side`). What `folder:PATH` may hold and how it is split is told in `folders.load`, the same of caltech256
-    in `caltech.load`.
+    (see `to_side`). What `folder:PATH` may hold and how it is split is told in `image_folders.load`, the same of
+    caltech256 in `caltech.load` and of elpv in `solar_cells.load`.
     Raises InputError, one line, for an unknown name and for a file that is missing, altered or unreadable.
     """
     _check_side(side)
@@ -75,6 +76,9 @@ def load(name: str, side: int = 32) -> Dataset:
             images, labels, is_test = image_folders.load(root, classes, side)
         elif name == "caltech256":
             images, labels, is_test = _caltech256(side)
+        elif name.startswith("elpv_"):
+            images, labels, is_test = solar_cells.load(name.removeprefix("elpv_"))
+            images = to_side(images, side)
         else:
             images, labels, is_test = _NAMED[name]()
     except OSError as error:

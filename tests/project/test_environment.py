@@ -29,7 +29,7 @@ def pins() -> dict[str, list[str]]:
 
 
 def needed() -> list[Requirement]:
-    extras = PROJECT["optional-dependencies"].values()
+    extras = [texts for name, texts in PROJECT["optional-dependencies"].items() if name != "elpv"]  # data: 90 MB
     return [Requirement(text) for text in [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]]
 
 
