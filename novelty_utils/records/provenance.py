@@ -18,6 +18,9 @@ from typing import Any
 
 from novelty_utils import __version__, notebook_cells
 
+NO_CLONE = "the package does not lie in a clone"
+PATIENCE = 20  # seconds
+
 
 def machine(device: str = "auto") -> dict[str, Any]:
     """Processor or GPU, threads and the versions that can move a number; no GPU where a run on `device` uses none."""
@@ -43,7 +46,7 @@ def code(paper: str) -> dict[str, Any]:
     """The commit and hashes of the package and of the notebook's code, as they were when this was first asked for.
 
     `dirty` if a tracked file differed then, or if a cell ran that the notebook of the clone does not have: an edited
-    copy, say. Its cells are part of the hash. None if git did not say.
+    copy, say. Its cells are part of the hash. None if git did not say; `no_commit` is why.
     """
     known = _clone(Path(__file__).parents[2])
     own = _notebook(Path(__file__).parents[2] / "notebooks" / f"{paper}.ipynb")
@@ -59,10 +62,10 @@ def _clone(root: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
     for file in sorted((root / "novelty_utils").rglob("*.py")):
         digest.update(file.read_bytes())
-    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
-    dirty = None if differs is None else bool(differs)
-    package = digest.hexdigest()[:16]
-    return {"version": __version__, "commit": _git("rev-parse", "HEAD"), "dirty": dirty, "package": package}
+    commit, why = _git("rev-parse", "HEAD")
+    differs, why = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results") if commit else (None, why)
+    known = {"version": __version__, "commit": commit, "dirty": None if differs is None else bool(differs)}
+    return known | {"package": digest.hexdigest()[:16]} | ({"no_commit": why} if why else {})
 
 
 @lru_cache
@@ -98,15 +101,21 @@ def _assigned(source: str) -> set[str] | None:
     return names
 
 
-def _git(*words: str) -> str | None:
+def _git(*words: str) -> tuple[str | None, str]:
+    """What git says, and why it says nothing, without the place of the clone."""
     clone = Path(__file__).parents[2]
     if not (clone / ".git").exists():  # installed from a wheel: another project's commit would be a lie
-        return None
+        return None, NO_CLONE
     try:
-        done = subprocess.run(["git", *words], cwd=clone, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+        done = subprocess.run(["git", *words], cwd=clone, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None, f"git {words[0]} took more than {PATIENCE} seconds"
+    except OSError as error:
+        return None, f"git cannot be started ({error.strerror})"
+    if done.returncode:
+        said = done.stderr.strip().partition("\n")[0].replace(str(clone), "the clone")
+        return None, f"git {words[0]} failed: {said}"
+    return done.stdout.strip(), ""
 
 
 def hardware(machine: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from novelty_utils.errors import InputError
 from novelty_utils.files import first_there, is_folder, write_atomically
 from novelty_utils.params import RunParameters
+from novelty_utils.progress import tell
 from novelty_utils.records import provenance
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT, VERSION, Record, Result
 
@@ -43,7 +44,9 @@ class RunMeter:
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
-        provenance.code("")  # it keeps what it finds: the code that was loaded, not what is edited while it runs
+        found = provenance.code("")  # kept: it is the code that was loaded, not what is edited while it runs
+        if (why := found.get("no_commit", provenance.NO_CLONE)) != provenance.NO_CLONE:
+            tell(f"the records of this run will not say which commit it ran, or if files differed: {why}")
         import torch
 
         if torch.cuda.is_available():

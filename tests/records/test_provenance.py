@@ -96,7 +96,7 @@ def ran(monkeypatch, *sources: str) -> dict:
 
 @pytest.mark.parametrize("parameters", ["# a note", "# Parameters\nseed = 3\n", "seed = 3\ntier = 'paper'"])
 def test_other_parameters_are_the_same_notebook(clone, monkeypatch, parameters):
-    monkeypatch.setattr(provenance, "_git", lambda *words: "")
+    monkeypatch.setattr(provenance, "_git", lambda *words: ("abc" if words[0] == "rev-parse" else "", ""))
     untouched = ran(monkeypatch)
     assert untouched["dirty"] is False
     assert ran(monkeypatch, *LINES.values()) == untouched
@@ -123,7 +123,7 @@ def test_a_run_of_an_edited_copy_finds_its_checkpoints_again_at_its_end(clone, m
     "edited", ["tier = novel = 3", "loss = x.square()", "x = 2\nloss = x.abs()", "weight = 3", "x = (", "%time x"]
 )
 def test_a_cell_that_is_not_the_notebooks_makes_a_run_dirty_and_is_in_its_hash(clone, monkeypatch, edited):
-    monkeypatch.setattr(provenance, "_git", lambda *words: "")
+    monkeypatch.setattr(provenance, "_git", lambda *words: ("abc" if words[0] == "rev-parse" else "", ""))
     untouched = ran(monkeypatch)
     found = ran(monkeypatch, LINES["parameters"], edited)
     assert found["dirty"] is True
@@ -159,7 +159,50 @@ def test_a_run_on_the_processor_is_none_of_the_gpu(monkeypatch):
     assert provenance.machine("cpu")["gpu"] is None
 
 
-def test_code_is_not_called_clean_where_git_did_not_say(monkeypatch):
-    monkeypatch.setattr(provenance, "_git", lambda *words: None)
+@pytest.fixture
+def foreign(elsewhere, monkeypatch) -> Path:
+    """A clone in front of whose git stands another: a script that the test writes."""
+    (elsewhere / ".git").mkdir()
+    (elsewhere / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(elsewhere / "bin"), prepend=":")
     provenance._clone.cache_clear()
-    assert provenance.code("ics")["dirty"] is None
+    yield elsewhere / "bin" / "git"
+    provenance._clone.cache_clear()
+
+
+OWNED = "echo \"fatal: detected dubious ownership in repository at '$PWD'\" >&2; exit 128"
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (OWNED, "git rev-parse failed: fatal: detected dubious ownership in repository at 'the clone'"),
+        ("sleep 3", "git rev-parse took more than 0.2 seconds"),
+        ('test "$1" = rev-parse && echo abc || sleep 3', "git status took more than 0.2 seconds"),
+        (None, "git cannot be started (Permission denied)"),
+    ],
+)
+def test_where_git_does_not_say_record_and_screen_say_why(foreign, monkeypatch, capsys, script, why):
+    foreign.write_text(f"#!/bin/sh\n{script}\n")
+    foreign.chmod(0o755 if script else 0o644)
+    monkeypatch.setattr(provenance, "PATIENCE", 0.2)
+    if script is None:
+        monkeypatch.setenv("PATH", str(foreign.parent))
+    store.RunMeter()
+    assert f"which commit it ran, or if files differed: {why}\n" in capsys.readouterr().err
+    code = provenance.code("ics")
+    assert (code["no_commit"], code["dirty"]) == (why, None)  # and is not called clean
+    assert code["commit"] == ("abc" if "status" in why else None)
+
+
+def test_without_a_clone_nobody_is_told_but_the_record(elsewhere, capsys):
+    provenance._clone.cache_clear()
+    store.RunMeter()
+    assert capsys.readouterr().err == ""
+    assert provenance.code("ics")["no_commit"] == "the package does not lie in a clone"
+    provenance._clone.cache_clear()
+
+
+def test_a_commit_needs_no_reason():
+    provenance._clone.cache_clear()
+    assert "no_commit" not in provenance.code("ics")
