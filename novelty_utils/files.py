@@ -13,6 +13,7 @@ from typing import IO
 from novelty_utils.errors import InputError
 
 LONGEST_NAME = 255  # bytes of the name of a file or folder, on every common file system
+ATTEMPTS = 5  # at writing a file whose folder somebody removes
 TEMPORARY = 10  # bytes that it has more while it is written
 
 
@@ -78,9 +79,23 @@ def is_folder(path: Path) -> bool:
 def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write(file)` fill a temporary file beside `path`, then rename it: a reader never sees half of it.
 
-    The folder is made if need be. Raises InputError, and leaves nothing behind, if the folder cannot be written.
+    The folder is made if need be, and made anew, with another call of `write`, where somebody removes it meanwhile: of
+    two runs that do the same the first one to end tidies up. Raises InputError, and leaves nothing behind, if the
+    folder cannot be written.
     """
     path = Path(path)
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            _write(path, write)
+            return
+        except FileNotFoundError as error:
+            if not left:
+                raise _unwritable(path, error) from error
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,11 +104,13 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> 
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to") from error
     finally:
         with contextlib.suppress(OSError):  # a path that could not be written may not be one that can be looked at
             temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to")
 
 
 def remove_empty(folder: Path, there: Path) -> None:

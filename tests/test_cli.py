@@ -68,7 +68,7 @@ def clone(tmp_path, monkeypatch):
         ("run tiny --output new/out.html", "output='new/out.html' is not a notebook"),
         ("run tiny --output file/out.ipynb", "its folder cannot be made"),
         ("run tiny --output notebooks/tiny.ipynb", "is the notebook itself"),
-        (f"run tiny --output new/{'x' * 240}.ipynb", "xx.ipynb' has a name of more than 225 bytes"),
+        (f"run tiny --output new/{'x' * 240}.ipynb", "xx.ipynb' has a name of more than 215 bytes"),
         (f"run {'x' * 300}.ipynb", "has a part of more than 255 bytes"),
         ("run ~nobody-of-this-name/ics.ipynb", "there is no home folder of that name"),
         (f"claims --results {'x' * 300}", "cannot be used (File name too long)"),

@@ -1,6 +1,7 @@
 """A file is there whole or not at all."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,24 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, erro
         write_atomically(path, half_then(error))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("times", "there"), [(1, True), (4, True), (99, False)])
+def test_a_folder_that_another_run_tidies_away_is_made_anew(tmp_path, times, there):
+    """Two identical runs share their checkpoints; the first to end deletes them while the other one writes."""
+    path, calls = tmp_path / "scratch" / "a.pt", []
+
+    def write(file) -> None:
+        calls.append(file.write(b"state"))
+        if len(calls) <= times:
+            shutil.rmtree(path.parent)
+
+    if there:
+        write_atomically(path, write)
+        assert path.read_bytes() == b"state"
+    else:
+        with pytest.raises(InputError, match=r"cannot write .*a\.pt: No such file or directory"):
+            write_atomically(path, write)
 
 
 def test_nobody_sees_half_a_file(tmp_path):

@@ -8,12 +8,14 @@ Cells are counted as a kernel counts them: the first code cell that is not empty
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
 import io
 import logging
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -26,6 +28,8 @@ from novelty_utils.files import LONGEST_NAME, first_there, is_folder, reachable,
 from novelty_utils.params import RunParameters
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT, Record
 
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]  # processes have numbers of their own on each
+ROOM = 40  # bytes that a notebook's name has more while it runs: NAME.HOST-PID.partial.ipynb
 REFUSALS = (InputError.__name__, "DamagedRecordError")  # by name: they come from another process
 
 
@@ -149,7 +153,7 @@ def run_papermill(notebook: Path, values: Mapping[str, Any], output: Path, resul
     if not all(importlib.util.find_spec(name) for name in ("papermill", "ipykernel")):
         raise InputError('papermill or ipykernel is missing: pip install "novelty-utils[run]", or add --headless')
     there = _make_room(output, notebook)
-    partial = output.with_suffix(f".{os.getpid()}.partial.ipynb")
+    partial = output.with_suffix(f".{HOST}-{os.getpid()}.partial.ipynb")
     failed = output.with_suffix(".failed.ipynb")
     before = _records(notebook, results)
     try:
@@ -223,9 +227,9 @@ def _make_room(output: Path, notebook: Path) -> Path:
 
     Raises InputError where that cannot be, or where `output` would destroy the notebook.
     """
-    if len(os.fsencode(output.name)) > LONGEST_NAME - 30:  # while it runs it is called NAME.PID.partial.ipynb
+    if len(os.fsencode(output.name)) > LONGEST_NAME - ROOM:
         raise InputError(
-            f"output={str(output)!r} has a name of more than {LONGEST_NAME - 30} bytes: give a shorter one"
+            f"output={str(output)!r} has a name of more than {LONGEST_NAME - ROOM} bytes: give a shorter one"
         )
     with reachable("output", str(output)):
         if output.suffix != ".ipynb" or is_folder(output):
@@ -239,7 +243,27 @@ def _make_room(output: Path, notebook: Path) -> Path:
         raise InputError(f"output={str(output)!r}: its folder cannot be made ({error.strerror})") from error
     if not os.access(output.parent, os.W_OK):
         raise InputError(f"output={str(output)!r}: its folder cannot be written to")
+    _clear_partial(output)
     return there
+
+
+def _clear_partial(output: Path) -> None:
+    """Remove what runs for this output have left that were killed on this machine; those that go on keep theirs."""
+    with contextlib.suppress(OSError):  # it takes some room, and nothing else
+        for path in output.parent.iterdir():
+            found = re.fullmatch(rf"{re.escape(output.stem)}\.{HOST}-([0-9]+)\.partial\.ipynb", path.name)
+            if found and not _runs(int(found[1])):
+                path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OverflowError:
+        return False
+    except OSError as error:
+        return error.errno == errno.EPERM  # it is somebody else's
+    return True
 
 
 # --- without Jupyter -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,24 @@ def test_a_run_whose_tables_are_refused_keeps_its_records_and_what_ran(notebook,
     if not headless:
         assert "what ran is in out.failed.ipynb" in told
         assert "another.json" in Path("out.failed.ipynb").read_text()
+
+
+def test_a_killed_run_is_cleared_away_by_the_next_one(notebook):
+    line = [sys.executable, "-m", "novelty_utils.cli", "run", "tiny", "--output", "out/a.ipynb", "-p", "act=pause"]
+    process = subprocess.Popen(line, start_new_session=True)
+    end = time.monotonic() + 60
+    while not Path("waiting").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    (left,) = Path("out").glob("a.*.partial.ipynb")
+    others = [f"b.{execution.HOST}-{process.pid}.partial.ipynb", f"a.000000-{process.pid}.partial.ipynb"]
+    for name in others:  # another run's, and that of another machine which has a process of this number
+        Path("out", name).touch()
+    execution._clear_partial(Path("out/a.ipynb"))
+    assert left.exists(), "that of a run that goes on"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    execution.run_papermill(notebook, {}, Path("out/a.ipynb"))
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(["a.ipynb", *others])
 
 
 def test_a_notebook_that_leaves_early_is_a_failure(notebook):
