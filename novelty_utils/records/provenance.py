@@ -34,6 +34,21 @@ def machine(device: str = "auto") -> dict[str, Any]:
     return {"cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, **versions}
 
 
+def threads() -> int:
+    """How many a run takes: one, as their number changes its results, or what OMP_NUM_THREADS says."""
+    given = os.environ.get("OMP_NUM_THREADS", "").strip()
+    return int(given) if given.isascii() and given.isdecimal() and int(given) > 0 else 1
+
+
+def limit_threads() -> None:
+    """Take as many threads as `threads` says, in PyTorch and in the libraries below NumPy, from now on."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads())
+    threadpool_limits(threads())
+
+
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

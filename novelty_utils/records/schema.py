@@ -147,11 +147,17 @@ class Record(BaseModel):
         datetime.fromisoformat(text)
         return text
 
+    @property
+    def threads(self) -> int:
+        """With how many it was computed, 1 where a GPU did it: their number changes the results of a processor."""
+        return 1 if self.machine["gpu"] else self.machine["threads"]
+
     def path(self, folder: str | Path) -> Path:
         """Where this record lives: FOLDER/PAPER/DATASET/CLASS-TIER-sSEED-KEY.json; longer names end in a digest."""
         later = added_later(self.paper, self.dataset).items()
         parameters = dict(item for item in self.parameters.items() if item not in later)
-        asked = json.dumps([parameters, self.class_name, self.data["checksum"]], sort_keys=True)
+        more = [] if self.threads == 1 else [self.threads]
+        asked = json.dumps([parameters, self.class_name, self.data["checksum"], *more], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()[:10]
         dataset, class_name = (
             "".join(c if c.isalnum() or c in "_-" else "-" for c in name) for name in (self.dataset, self.class_name)

@@ -40,9 +40,13 @@ class DamagedRecordError(InputError):
 
 
 class RunMeter:
-    """Seconds since it was made, and the peak memory of this process or of the GPU."""
+    """Seconds since it was made, and the peak memory of this process or of the GPU.
+
+    It stands at the beginning of a run: the threads of this process are limited to those that a run takes.
+    """
 
     def __init__(self) -> None:
+        provenance.limit_threads()
         self.started = time.perf_counter()
         found = provenance.code("")  # kept: it is the code that was loaded, not what is edited while it runs
         if (why := found.get("no_commit", provenance.NO_CLONE)) != provenance.NO_CLONE:

@@ -26,6 +26,7 @@ from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
 from novelty_utils.files import LONGEST_NAME, first_there, is_folder, reachable, remove_empty, user_path
 from novelty_utils.params import RunParameters
+from novelty_utils.records import provenance
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT, Record
 
 HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]  # processes have numbers of their own on each
@@ -193,7 +194,9 @@ def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
     import papermill
 
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it logs of a failure is in the exception
-    with _no_bars_in_kernels():
+    # No progress bars in the kernel: nobody watches, and every move of one would be kept. It reads this as it begins,
+    # which this process has done.
+    with _environment(TQDM_DISABLE="1", OMP_NUM_THREADS=str(provenance.threads())):
         done = papermill.execute_notebook(
             *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, output)),  # it formats the paths
             dict(values),
@@ -209,17 +212,18 @@ def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
 
 
 @contextlib.contextmanager
-def _no_bars_in_kernels() -> Iterator[None]:
-    """Kernels that start meanwhile draw no progress bars: nobody watches, and every move of one would be kept."""
-    before = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is first imported, which this process has done
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables for this process and those that it starts meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TQDM_DISABLE"]
-        else:
-            os.environ["TQDM_DISABLE"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _make_room(output: Path, notebook: Path) -> Path:
@@ -279,7 +283,11 @@ def run_headless(notebook: Path, values: Mapping[str, Any], results: str = "resu
     """
     before = _records(notebook, results)
     ready = notebook_cells.compiled(notebook_cells.code_cells(notebook))
-    with notebook_cells.fresh_main() as namespace, notebook_cells.unseen_figures():
+    with (
+        notebook_cells.fresh_main() as namespace,
+        notebook_cells.unseen_figures(),
+        _environment(OMP_NUM_THREADS=str(provenance.threads())),
+    ):
         ran = namespace["In"]
         for cell, parts in ready:
             ran.append(cell.source)

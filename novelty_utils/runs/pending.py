@@ -21,7 +21,7 @@ from novelty_utils.runs.sweep_file import Job
 
 
 def unfinished(listed: list[Job]) -> list[Job]:
-    """The runs whose records are not all there; records are compared by all parameters and by class.
+    """The runs whose records are not all there; records are compared by all parameters, by class and number of threads.
 
     Raises InputError if a record in one of the results folders cannot be read.
     """
@@ -29,6 +29,8 @@ def unfinished(listed: list[Job]) -> list[Job]:
     for at in {(job.paper, job.parameters.results) for job in listed}:
         found[at] = defaultdict(set)
         for record in store.read(*at):
+            if record.threads != provenance.threads() and not record.machine["gpu"]:
+                continue
             found[at][sweep_file.asking(record.parameters)].add(record.class_name)
     return [job for job in listed if not finished(job, found[job.paper, job.parameters.results][job.asked])]
 
@@ -108,8 +110,7 @@ def _seconds(job: Job, found: list[Record]) -> float:
 
 def _hardware() -> str:
     """What a run of a sweep will have: one thread, unless told otherwise."""
-    machine = provenance.machine()
-    return provenance.hardware(machine if "OMP_NUM_THREADS" in os.environ else machine | {"threads": 1})
+    return provenance.hardware(provenance.machine() | {"threads": provenance.threads()})
 
 
 def _recorded(job: Job) -> list[Record]:

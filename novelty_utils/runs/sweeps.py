@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from novelty_utils.errors import InputError
 from novelty_utils.files import try_writing, write_atomically
 from novelty_utils.progress import tqdm
-from novelty_utils.records import store
+from novelty_utils.records import provenance, store
 from novelty_utils.runs import pending, sweep_file, worker
 from novelty_utils.runs.execution import RunError
 from novelty_utils.runs.sweep_file import Job
@@ -184,7 +184,7 @@ def _submitted(client: Client, todo: list[Job], gpus: list[str], local: bool, un
         client.submit(
             worker.run,
             *(job.key, job.paper, job.notebook.read_text(encoding="utf-8"), job.text, gpus),
-            *(_checkpoints(job) if local else None, limit),
+            *(_checkpoints(job) if local else None, limit, provenance.threads()),
             key=job.key,
             retries=RETRIES,
             resources={"GPU": 1} if gpu and job.parameters.device != "cpu" else None,

@@ -66,11 +66,13 @@ def run(
     gpus: Sequence[str] = (),
     checkpoints: str | None = None,
     limit: Limit | None = None,
+    threads: int = 1,
 ) -> Outcome:
     """Run a notebook (its JSON) headless with these parameters, in a new process; called by a dask worker.
 
     The results go to a temporary folder of the worker, so that no file system need be shared. `gpus` names those that
-    the workers of one machine divide among themselves by their numbers. `checkpoints` is a folder that outlives the
+    the workers of one machine divide among themselves by their numbers; each run has so many `threads`, whatever its
+    machine says, as their number is part of what was asked for. `checkpoints` is a folder that outlives the
     run, where the worker shares one with the sweep. The process ends with this worker, with the wish for its result,
     and at the limit. Raises JobError if it leaves no record, unless it exits with 0, or with 2 (refused: a repetition
     would be, too).
@@ -84,7 +86,7 @@ def run(
         file, log, results = Path(folder, f"{name}.ipynb"), Path(folder, "log"), Path(folder, "results")
         file.write_text(notebook, encoding="utf-8")
         pairs = [f"-p{parameter}={value}" for parameter, value in {**text, "results": str(results)}.items()]
-        environment = _environment(worker.name, gpus, checkpoints)
+        environment = _environment(worker.name, gpus, checkpoints, threads)
         code = _execute(["run", str(file), "--headless", *pairs], log, environment, _wanted(key, limit))
         said = log.read_text(encoding="utf-8", errors="replace")[-LONGEST_LOG:]
         said = said.replace(str(results), text.get("results", "results"))  # where its records will be in the end
@@ -100,9 +102,9 @@ def _records(results: Path) -> list[Path]:
     return sorted(results.glob("*/*/*.json"))
 
 
-def _environment(worker: int | str, gpus: Sequence[str], checkpoints: str | None) -> dict[str, str]:
-    """One thread for each run unless the user says otherwise, and its worker's own GPU if they are divided."""
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+def _environment(worker: int | str, gpus: Sequence[str], checkpoints: str | None, threads: int = 1) -> dict[str, str]:
+    """So many threads for each run, and its worker's own GPU if they are divided."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     if checkpoints:
         environment.setdefault("NOVELTY_CHECKPOINTS", checkpoints)
     if gpus:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import threadpoolctl
 import torch
 
 from novelty_utils.params import RunParameters
@@ -157,6 +158,21 @@ def test_a_run_on_the_processor_is_none_of_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     assert provenance.machine()["gpu"] == "a GPU"
     assert provenance.machine("cpu")["gpu"] is None
+
+
+@pytest.mark.parametrize(("said", "threads"), [(None, 1), ("3", 3), ("", 1), ("0", 1), ("many", 1), ("２", 1)])
+def test_a_run_has_one_thread_unless_told_otherwise(monkeypatch, said, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", said) if said is not None else monkeypatch.delenv("OMP_NUM_THREADS", False)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        store.RunMeter()
+        assert torch.get_num_threads() == threads == provenance.machine("cpu")["threads"]
+        pools = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+        assert pools == {threads}
+    finally:
+        torch.set_num_threads(before)
+        threadpoolctl.threadpool_limits(before)
 
 
 @pytest.fixture

@@ -73,6 +73,18 @@ def test_neither_the_results_nor_the_order_of_the_parameters_change_the_place(re
     assert turned.path("r") == record.path("r")
 
 
+def test_another_number_of_threads_is_another_experiment_on_a_processor_and_none_on_a_gpu(record):
+    places = {
+        (threads, gpu): record.model_copy(update={"machine": record.machine | {"threads": threads, "gpu": gpu}}).path(
+            "r"
+        )
+        for threads in (1, 2, 4)
+        for gpu in (None, "H200")
+    }
+    assert len(set(places.values())) == 3
+    assert places[1, None] == places[1, "H200"] == places[4, "H200"]
+
+
 def test_names_that_cannot_stand_in_a_path_are_made_harmless(record):
     odd = record.model_copy(update={"dataset": "folder:/a/../b c", "class_name": "../x/.y"})
     assert odd.path("r").relative_to("r/ics").parts[0] == "folder--a----b-c"

@@ -295,6 +295,23 @@ def test_a_run_is_finished_by_a_record_with_its_parameters_and_its_class():
     assert pending.unfinished(listed) == [second]
 
 
+@pytest.mark.parametrize(
+    ("asked", "machine", "finished"),
+    [
+        (None, {"threads": 1}, True),
+        (None, {"threads": 4}, False),
+        ("4", {"threads": 1}, False),
+        ("4", {"threads": 4}, True),
+        ("4", {"threads": 16, "gpu": "H200"}, True),
+    ],
+)
+def test_a_run_is_finished_by_a_record_of_as_many_threads_or_of_a_gpu(monkeypatch, asked, machine, finished):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked) if asked else monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (job,) = listed = sweep_file.read(sweep("grid: {class_name: [3]}"), {})
+    store.write(record_of(job, "3", machine={"cpu": "x", "gpu": None} | machine), "results")
+    assert (pending.unfinished(listed) == []) is finished
+
+
 def test_a_run_of_all_classes_is_finished_by_one_record_for_each():
     (job,) = listed = sweep_file.read(sweep("parameters: {class_name: all}\ngrid: {seed: [0]}"), {})
     for name in classes.DIGITS:
@@ -391,13 +408,12 @@ def test_a_run_that_draws_its_classes_costs_as_many_records_as_it_has_repetition
 # --- one run on a worker -------------------------------------------------------------------------------------------
 
 
-def test_local_workers_divide_the_gpus_and_every_run_has_one_thread_unless_told_otherwise(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+def test_local_workers_divide_the_gpus_and_every_run_has_the_threads_that_the_sweep_asks_for(monkeypatch):
     found = [worker._environment(number, ("2", "5"), None)["CUDA_VISIBLE_DEVICES"] for number in (0, 1, 2)]
     assert found == ["2", "5", "2"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # of the worker's machine
     assert worker._environment("tcp://host:1", (), None)["OMP_NUM_THREADS"] == "1"
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert worker._environment(0, (), None)["OMP_NUM_THREADS"] == "3"
+    assert worker._environment(0, (), None, threads=4)["OMP_NUM_THREADS"] == "4"
 
 
 def test_a_run_nobody_waits_for_is_killed(clone):
