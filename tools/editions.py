@@ -4,11 +4,15 @@ pages:                                                   # notebooks/NAME.py: it
   ics: {dataset: mnist_sample}
 further:                                                 # the same notebook once more, on a page below its own
   - {of: ics, name: pullover, title: "...", parameters: {dataset: fashion_sample, class_name: pullover}}
+
+    python tools/editions.py          # the runs of book/runs.yml as JSON, one per job of continuous integration
 """
 
 from __future__ import annotations
 
 import copy
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +68,16 @@ def read(path: Path) -> Edition:
     return found
 
 
+def listed(edition: Edition) -> list[dict[str, str]]:
+    """Every run of an edition as `novelty run` takes it: its name, its notebook and its parameters."""
+    runs = [(name, name, given) for name, given in edition.pages.items()]
+    runs += [(one.page, one.of, one.parameters) for one in edition.further]
+    return [
+        {"name": name, "notebook": of, "parameters": " ".join(f"-p {key}={value}" for key, value in given.items())}
+        for name, of, given in runs
+    ]
+
+
 def page(run: NotebookNode, one: Further) -> NotebookNode:
     """What an executed notebook shows, under the headings that lead there. Its text stands on the page of `one.of`."""
     cells, headings = [], []
@@ -116,3 +130,7 @@ def contents(toc: dict[str, Any], further: list[Further]) -> dict[str, Any]:
             if chapter["file"] == f"notebooks/{one.of}":
                 chapter.setdefault("sections", []).append({"file": f"notebooks/{one.page}"})
     return toc
+
+
+if __name__ == "__main__":  # for continuous integration: a job per run
+    print(json.dumps(listed(read(Path(sys.argv[1] if sys.argv[1:] else "book/runs.yml")))))

@@ -1,7 +1,9 @@
 """pyproject.toml, requirements.txt, environment.yml and the workflows agree; checked offline."""
 
 import re
+import shlex
 import tomllib
+from importlib import metadata
 
 import pytest
 import yaml
@@ -9,7 +11,11 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import editions
+import novelty_utils
+import release
 from crossref import ROOT
+from novelty_utils.runs import execution
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
@@ -61,7 +67,73 @@ def test_every_python_named_anywhere_is_allowed():
     assert all(SpecifierSet(PROJECT["requires-python"]).contains(version) for version in named)
 
 
-def test_every_action_is_pinned_to_a_full_version():
-    uses = [use for path in WORKFLOWS for use in re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))]
-    assert len(uses) >= 5
-    assert [use for use in uses if not re.fullmatch(r"[\w-]+/[\w-]+@v\d+\.\d+\.\d+", use)] == []
+def steps() -> list[dict]:
+    jobs = [job for path in WORKFLOWS for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()]
+    return [step for job in jobs for step in job["steps"]]
+
+
+def test_every_action_is_pinned_to_a_commit_with_its_version_beside_it():
+    lines = [line for path in WORKFLOWS for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
+    assert len(lines) == sum("uses" in step for step in steps()) >= 10
+    pinned = {re.fullmatch(r"\s+(?:- )?uses: ([\w/-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+", line) for line in lines}
+    assert None not in pinned
+    commits = {(found[1], found[2]) for found in pinned}
+    assert len(commits) == len({action for action, _ in commits})  # one version of each
+
+
+def test_workflows_may_read_and_no_more_unless_they_publish():
+    for path in WORKFLOWS:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert read["permissions"] == {"contents": "read"} and "concurrency" in read
+        for name, job in read["jobs"].items():
+            assert "permissions" not in job or name in {"publish", "pypi"}, (path.name, name)
+            assert job["timeout-minutes"] <= 360
+    for step in steps():
+        if "actions/checkout" in step.get("uses", ""):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_nothing_is_published_before_the_tests_have_passed():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))["jobs"]
+    assert set(jobs["publish"]["needs"]) == {"test", "run"}
+    assert any(step.get("run") == ".ci/run" for step in jobs["test"]["steps"])
+    uploads = [step for job in jobs.values() for step in job["steps"] if "upload-pages" in step.get("uses", "")]
+    assert len(uploads) == 1 and uploads[0] in jobs["test"]["steps"]  # the pages that were tested, not others
+
+
+def test_continuous_integration_has_a_job_for_every_run_of_the_book(capsys):
+    edition = editions.read(ROOT / "book" / "runs.yml")
+    listed = editions.listed(edition)
+    assert [run["name"] for run in listed] == [*edition.pages, *(one.page for one in edition.further)]
+    for run in listed:
+        words = shlex.split(run["parameters"])
+        assert all(flag == "-p" for flag in words[::2])
+        given = dict(word.split("=", 1) for word in words[1::2])
+        execution.check(execution.find_notebook(run["notebook"]), given)
+
+
+# --- releases ------------------------------------------------------------------------------------------------------
+
+
+def test_the_version_stands_in_one_place():
+    assert "version" in PROJECT["dynamic"] and "version" not in PROJECT
+    assert metadata.version("novelty-utils") == release.version() == novelty_utils.__version__
+
+
+@pytest.mark.parametrize(
+    ("tag", "changelog", "told"),
+    [
+        ("v1.2.0", "## 1.2.0 (2026-12-01)", []),
+        ("1.2.0", "## 1.2.0 (2026-12-01)", ["the tag is 1.2.0 and the package 1.2.0"]),
+        ("v1.3.0", "## 1.2.0 (2026-12-01)", ["the tag is v1.3.0 and the package 1.2.0"]),
+        ("v1.2.0", "## 1.2.0 (not yet released)", ["CHANGELOG.md has no heading '## 1.2.0 (YYYY-MM-DD)'"]),
+        ("v1.2.0", "## 1.2.01 (2026-12-01)", ["CHANGELOG.md has no heading '## 1.2.0 (YYYY-MM-DD)'"]),
+    ],
+)
+def test_a_tag_is_released_only_with_its_version_and_its_news(tag, changelog, told):
+    found = release.problems(tag, "1.2.0", changelog)
+    assert len(found) == len(told) and all(line.startswith(start) for line, start in zip(found, told, strict=True))
+
+
+def test_the_changelog_tells_of_this_version():
+    assert f"\n## {release.version()} (" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
