@@ -148,7 +148,7 @@ def test_a_dead_kernel_is_exit_code_1_and_one_line():
 
 
 def test_the_default_output_is_passed_on(monkeypatch, capsys):
-    monkeypatch.setattr(execution, "run_papermill", lambda notebook, values, output: output)
+    monkeypatch.setattr(execution, "run_papermill", lambda notebook, values, output, results: output)
     assert cli.main(["run", "tiny", "-p", "seed=4"]) == 0
     assert capsys.readouterr().out == "notebook: runs/tiny-digits-0-smoke-s4.ipynb\nrecords:  results\n"
 
