@@ -36,6 +36,7 @@ import editions
 import holds_page
 import ledger_page
 import peeking_page
+import sealed_page
 import second_looks_page
 from crossref import ROOT
 from novelty_utils import notebook_cells
@@ -176,6 +177,7 @@ def stage(executed: dict[str, Path], further: list[editions.Further]) -> None:
     peeking_page.write_parts(STAGE / "book", "results")
     table = claims.ledger("results")
     ledger_page.write_parts(STAGE / "book", table, replications.read("results", *papers))
+    sealed_page.write_parts(STAGE / "book", "results")
     second_looks_page.write_parts(STAGE / "book", "results", ledger_page.NAMES)
     holds_page.write_parts(STAGE / "book", headlines.headlines(table, "results"))
 

@@ -13,6 +13,7 @@ import json
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,6 +144,13 @@ def _git(*words: str) -> str | None:
 def _moves() -> dict[str, str]:
     """Each path by the one before it."""
     return tomllib.loads(_read(MOVED, TODAY) or "")
+
+
+def versions(path: str) -> list[tuple[datetime, str]]:
+    """Every committed version of a file, wherever it lay then, with the time of its commit: the latest first."""
+    log = _git("log", "--format=%H %cI", "--", *_names(path)) or ""
+    found = [(datetime.fromisoformat(when), _before(path, commit)) for commit, when in map(str.split, log.splitlines())]
+    return [(when, text) for when, text in found if text is not None]
 
 
 def _names(path: str) -> Iterator[str]:
