@@ -222,18 +222,19 @@ for _t in (3, 5, 9, 20):
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **For a reader (3 points).** The paper concludes from its eqs. 4 and 5 that mixtures *inside* one pattern have the law of normal images, so that training on them augments the data. Say what is true in that, what does not
-# follow, what $G$ is in fact trained on when many codes are mixed, and how you would repair it.
+# **For a reader (3 points).** You have found how the variance shrinks inside one pattern. A colleague repairs it: each mixture $z_n^{ip}$ is divided by $\sqrt{\sum_i \lambda_i^2}$,
+# the pattern $z_c$ stays. Show which law the repaired codes have, also with random weights. The paper says two things of a mixture: it has the same pattern, and each of its coordinates
+# lies between the least and the greatest of those mixed. Which of them is still true? And does the repair work if the features are uniform on $[-1, 1]$ instead of Gaussian?
 
 # %% [markdown] nbgrader={"kind": "answer", "grade_id": "inside", "points": 3}
-# **Model answer.** True: the mixture has the same pattern, and each of its coordinates lies between the least and the greatest of those mixed. It does not follow that it has the same
-# *distribution*: being in the range is not being distributed alike. For independent Gaussians the mixture is Gaussian with a smaller variance, by 2/(t+1) on average; for large t all
-# mixtures are near the centre, where the prior hardly ever draws in many dimensions (lengths concentrate around σ√d). So G sees a nearly constant code
-# and is asked to make every image of a pattern from it: less variety, not more, and too little training where the prior lives. Repair: divide by
-# √Σλ², which restores the variance, or mix few codes with λ near 0 or 1.
+# **Model answer.** For fixed weights $\sum_i \lambda_i z^{(i)}$ is a sum of independent Gaussians, so Gaussian with mean zero and variance $\sigma^2 \sum_i \lambda_i^2$; divided by the root it is
+# $N(0, \sigma^2 I)$, whatever the weights are. A law that is the same for all weights is also the law with random ones, drawn independently of the codes. The pattern stays, since only the feature
+# is divided. The second is lost: the root is below one, so the quotient can leave the range, for two equal codes $z, z$ with weights one half it is $\sqrt 2 z$. Between the least and the
+# greatest, and distributed as the prior, are two demands that exclude each other. For uniform features the variance is restored, the law is not: the mean of two uniform numbers has a
+# triangular density, and after the division it reaches beyond $[-1, 1]$. That sums keep the shape is special to the Gaussian.
 #
-# **Marks.** 1: same pattern and range are true, the law does not follow. 1: shrinking variance and its consequence (centre, less variety). 1: a repair that restores the law, with the
-# reason. Half a point for "it is only an interpolation". No marks for "mixtures are anomalies"; that is the other kind of mixing.
+# **Marks.** 1: the law is the prior's, with the variance worked out and a reason why random weights do no harm. 1: the pattern stays, the range is lost, with an example or an inequality.
+# 1: uniform: right variance, another law, with a reason (triangle, or values beyond 1). Half a point where only the variance is compared.
 
 # %% [markdown]
 # ## 4. Which way does the score point? (4 points, 40 minutes, hard)
@@ -399,7 +400,7 @@ for _frozen, _training in ((False, True), (False, False), (True, True)):
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 6. Find the leak (1 point) (1 point, 10 minutes, medium)
+# ## 6. Find the leak (1 point, 10 minutes, medium)
 #
 # The cell below prints a protocol, your own. In which steps does a *label of a test image decide* about something that is reported, other than by measuring it at
 # the end? (Too few seeds are a weakness, too, but of another kind.) Give the set of their numbers; it may be empty.

@@ -282,21 +282,19 @@ for _seed, _t in ((0, 0.0), (1, 5.0), (2, -3.0)):
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **For a reader (3 points).** A run with `x_d="input"`: positives average an image with its *reconstruction*, negatives average it with its *blurred self*.
-# On held-out normal images the classifier tells the two apart perfectly. Your colleague is pleased. Explain why the perfect accuracy may be bad news, which rule
-# the classifier may have found, what it would say about a novel image, and how you would find out.
+# **For a reader (3 points).** Suppose a run with `x_d="again"`: positives average an image with its reconstruction $A(x)$, negatives with $A(d(x))$, where $d$ adds the noise that $A$ was trained on.
+# On held-out normal images the classifier is right in 52 % of the cases. A colleague doubles the network and trains it twice as long: 53 %. Explain why. Say what this classifier's score
+# is worth on a novel image. And name one number, computed without any label before the classifier is trained, that would have told.
 
-# %% [markdown] nbgrader={"kind": "answer", "grade_id": "too-good", "points": 3}
-# **Model answer.** Only positives contain a reconstruction, so "bears the marks of the autoencoder" separates training positives from negatives perfectly, without a look at
-# what is shown. At test time *every* image is averaged with its reconstruction and bears these marks, novel ones included: all are called normal. More generally
-# a perfect score means that the two sets hardly overlap, so the boundary is anywhere in the empty space between them, and where novel
-# images lie relative to it is an accident of extrapolation (exercise 3). To find out: degrade the reconstruction instead
-# (`rec`), so that both carry the marks, and compare; feed the classifier held-out *normal* images averaged with a reconstruction
-# of a blurred copy; look at the logits of novel test images *after* all choices are made.
+# %% [markdown] nbgrader={"kind": "answer", "grade_id": "undone", "points": 3}
+# **Model answer.** $A$ was trained to turn $d(x)$ back into $x$. On normal images it does just that, so $A(d(x))$ is nearly $A(x)$, and the averages differ by $1 - \lambda$ times nearly nothing.
+# Both densities are nearly the same, their ratio is one and the best logit is zero: no classifier can be right in more than about half of the cases, however large it is and however long it is
+# trained. It is a property of the task and not of the network. On a novel image the training data say nothing; what is left of the logit rests on whatever tiny difference between the two kinds
+# was found (a little more smoothing, say) and goes on outside the data by accident, so no ranking can be expected of it. The number: the mean distance of $A(d(x))$ from $A(x)$ on held-out
+# normal images, beside the distance of $d(x)$ from $x$: close to zero means that nothing is left to tell apart.
 #
-# **Marks.** 1: a shortcut named (marks of A, or anything that positives have and negatives lack, other than being sound). 1: consequence: at
-# test all images have it, so novel ones pass. 1: an experiment that would tell, without choosing anything by test labels. Half a point for
-# "overfitting" with no rule named; held-out accuracy is perfect, so it is not that.
+# **Marks.** 1: $A$ undoes just this degradation, so positives and negatives nearly agree. 1: the ratio is one and the best logit zero for *any* classifier, so size and time do not help,
+# and the score on novel images is an accident. 1: a number from normal images alone, with what to compare it with. Half a point for "underfitting" with a measurement that would refute it.
 
 # %% [markdown]
 # ## 4. F1 and its trivial value (3 points, 25 minutes, medium)
@@ -396,7 +394,7 @@ for _seed in range(4):
 # *because* the trivial value falls with the share. Half a point for the right choice without the reason.
 
 # %% [markdown]
-# ## 5. Find the leak (1 point) (1 point, 10 minutes, medium)
+# ## 5. Find the leak (1 point, 10 minutes, medium)
 #
 # The cell below prints a protocol, your own. Which steps make the honest number of the last step dishonest, because a *label of a test image* has decided
 # something before it? Give the set of their numbers; it may be empty.

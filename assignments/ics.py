@@ -595,7 +595,7 @@ for _seed in range(4):
 #
 # The rule of the ledger, for a number of the method that a paper proposes, looks at the interval of the *difference*, ours minus printed. It says `"reproduced"` if the whole interval
 # lies between minus the margin and the margin, both edges included; `"better"` if all of it lies above the margin; `"not reproduced"` if all of it lies below minus
-# the margin; else `"mixed within noise"`. Write it. What does it say about both rows?
+# the margin; else `"mixed within noise"`. (A short training cannot refute: there the ledger prints `"below so far"` for the third.) Write the rule. What does it say about both rows?
 
 
 # %% nbgrader={"kind": "solution", "grade_id": "verdict"}

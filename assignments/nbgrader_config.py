@@ -16,9 +16,9 @@ c = get_config()  # noqa: F821  nbgrader defines it
 c.CourseDirectory.course_id = "novelty"
 c.CourseDirectory.root = str(HERE)
 # "Anna Beispiel_123_assignsubmission_file/ics.ipynb" of Moodle, with or without the folder, and
-# "beispielanna_LATE_123_456_ics-1.ipynb" of Canvas
+# "beispielanna_late_123_456_ics-1.ipynb" of Canvas
 c.FileNameCollectorPlugin.named_regexp = (
-    r".*/(?P<student_id>[^/_]+)_(?:LATE_)?"
+    r".*/(?P<student_id>[^/_]+)_(?i:LATE_)?"
     r"(?:\d+_assignsubmission_file_?/?|\d+_\d+_)(?P<file_id>ics|nln|crbnd|ade_gan)\b[^/]*$"
 )
 c.Examine.seconds = 60.0  # of processor time for one cell or one call

@@ -483,7 +483,7 @@ assert min(abs(_chosen - t) for t in _fair) < 0.002, (
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 6. Find the leak (1 point) (1 point, 10 minutes, medium)
+# ## 6. Find the leak (1 point, 10 minutes, medium)
 #
 # The cell below prints a protocol, your own. In which steps does a *label of a test image decide* about something that is reported, other than by measuring it at
 # the end? Give the set of their numbers; it may be empty.

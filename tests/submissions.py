@@ -487,6 +487,18 @@ HOSTILE = {
     ),
     "catches": Submission(NOTHING_RIGHT, solved=False, vandalise=catch),
     "shows": Submission(vandalise=add(SHOWS)),
+    "answers at length": wrong(
+        "leaks verdict",
+        leaks=(None, "leaks = set(range(100_000))"),
+        verdict=("    least, most = ", "    return 'x' * 10_000_000\n    least, most = "),
+    ),
+    "nests": wrong(
+        "verdict",
+        verdict=(
+            "    least, most = ",
+            "    import json\n\n    json.dumps = lambda reply: '[' * 100_000 + ']' * 100_000\n    least, most = ",
+        ),
+    ),
     "attacks": Submission(vandalise=attack),
     "deletes": Submission(NOTHING_RIGHT, solved=False, vandalise=delete_tests),
     "deletes, solved": Submission(vandalise=delete_tests),
@@ -507,3 +519,39 @@ HOSTILE = {
     ),
 }
 ALL = {"ics": ICS | STUCK | HOSTILE, "nln": NLN, "crbnd": CRBND, "ade_gan": ADE_GAN}
+
+# What each is, for the table in the teacher's how-to (tools/marks_page.py).
+WHAT = {
+    "reference": "the model solution",
+    "otherwise": "right in other ways: loops, numpy, scipy, float64, keyword arguments, tensors for numbers, a warning",
+    "untouched": "the release as it came",
+    "copies": "the page's own formulas and functions, copied",
+    "sum for mean": "a sum where a mean is asked for",
+    "signs flipped": "signs and directions turned around, an oracle's threshold",
+    "test labels": "chosen by labels of the test set, neighbours miscounted, an exercise misread",
+    "test images": "a threshold from the test images, a model left in another mode",
+    "off by one": "neighbours off by one, sums for means, a wrong sign, scaled by the wrong images",
+    "half right": "half of the formula, F1 of the wrong class, a leak overlooked",
+    "as printed": "the printed formulas, with their rounding and units",
+    "loops": "an endless loop in one function, `SystemExit` in another",
+    "deaf": "an endless loop that cannot be interrupted",
+    "dies": "`os._exit` in the first function",
+    "dies late": "`os._exit` in the last function but one",
+    "quits": "`quit()` in place of a function",
+    "searches": "looks for gradebook, solutions and network everywhere; finds nothing",
+    "plants 1": "plants code in HOME, `/tmp` and the libraries",
+    "plants 2": "an honest student after it; finds nothing planted",
+    "patches": "no solution, but numpy, builtins, IPython and `AssertionError` replaced",
+    "talks": "prints 100 MB",
+    "greedy": "asks for 10 GB of memory",
+    "many": "starts a hundred processes",
+    "catches": "no solution, but a thread that hunts for right functions in memory",
+    "shows": "HTML and JavaScript as output",
+    "answers at length": "a text of ten million characters and a set of a hundred thousand numbers as answers",
+    "nests": "forges its process's replies: lists a hundred thousand deep",
+    "attacks": "script in prose, metadata, tags and outputs",
+    "deletes": "no solution, all graded cells deleted",
+    "deletes, solved": "solved, all graded cells deleted",
+    "tampers": "no solution; every test says `pass`, claims other points, is there twice",
+    "prints": "constants that pass the visible tests",
+}

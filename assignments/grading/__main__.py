@@ -1,6 +1,7 @@
-"""What a teacher does to all submissions of an assignment at once. Call it in the course folder.
+"""What a teacher does with all submissions of an assignment at once. Call it in the course folder.
 
 python -m grading grade ics        run and mark what is in submitted/, several at a time
+python -m grading students FILE    names and numbers from the gradebook that Moodle or Canvas has exported
 python -m grading marks            marks.csv, and the same for the imports of Moodle and Canvas
 python -m grading feedback ics     feedback/ics.zip, with the folder names of the platform's archive
 python -m grading solutions ics    solutions/ics.ipynb, for students, after the deadline
@@ -23,6 +24,9 @@ def main() -> int:
     one.add_argument(
         "--jobs", type=int, default=2, help="submissions at a time (default: 2)"
     )
+    commands.add_parser(
+        "students", help="take names from an export of Moodle or Canvas"
+    ).add_argument("file")
     commands.add_parser("marks", help="marks.csv, moodle.csv, canvas.csv")
     for name in ("feedback", "solutions"):
         commands.add_parser(name).add_argument("assignment")
@@ -32,11 +36,16 @@ def main() -> int:
             return min(1, office.grade(words.assignment, words.students, words.jobs))
         if words.command == "marks":
             office.marks()
+        elif words.command == "students":
+            office.students(words.file)
         else:
             getattr(office, words.command)(words.assignment)
-    except (sandbox.SandboxError, FileNotFoundError) as error:
+    except (sandbox.SandboxError, office.OfficeError) as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
+    except FileNotFoundError as error:
+        print(f"there is no file {error.filename}", file=sys.stderr)
+        return 2
     return 0
 
 

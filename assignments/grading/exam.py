@@ -28,6 +28,7 @@ HIDDEN = re.compile(
 SOLVED = re.compile(
     r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE
 )
+LONGEST = 10_000  # characters of a text that a submission defines or returns
 ARRAY = re.compile(r"[<>=|]?[biufc]\d{1,2}")
 
 
@@ -47,9 +48,9 @@ def decode(told: Mapping) -> object:
 
 def _decode(told: Mapping) -> object:
     kind = told["kind"]
-    if kind == "plain" and (
-        told["value"] is None or isinstance(told["value"], bool | str)
-    ):
+    if kind == "plain" and isinstance(told["value"], str):
+        return told["value"][:LONGEST]
+    if kind == "plain" and (told["value"] is None or isinstance(told["value"], bool)):
         return told["value"]
     if kind in {"int", "float"}:
         return {"int": int, "float": float}[kind](str(told["value"])[:400])
@@ -317,7 +318,7 @@ def visible(source: str) -> str:
 
 
 def said(error: Exception) -> str:
-    text = str(error)
+    text = str(error)[:LONGEST]
     if isinstance(error, AnswerError | AssertionError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -24,6 +24,10 @@ LARGEST = 20 * 2**20  # bytes of a notebook
 GRADEBOOK = f"sqlite:///{COURSE}/gradebook.db"
 
 
+class OfficeError(RuntimeError):
+    """A file that cannot be used: one line that says which and why."""
+
+
 # --- grade -------------------------------------------------------------------------
 
 
@@ -98,7 +102,49 @@ def grade_one(assignment: str, student: str) -> tuple[bool, str]:
     return True, line + (f", to review: {', '.join(review)}" if review else "")
 
 
-# --- marks -------------------------------------------------------------------------
+# --- students and marks --------------------------------------------------------------
+
+
+def students(export: str) -> None:
+    """Names, addresses and numbers from the gradebook that Moodle or Canvas has exported, into our own."""
+    with Path(export).open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.DictReader(file)
+        head = set(lines.fieldnames or ())
+        kinds = [
+            (of_canvas, {"Student", "ID"}),
+            (of_moodle, {"First name", "Email address"}),
+        ]
+        read = next((read for read, needed in kinds if needed <= head), None)
+        if read is None:
+            raise OfficeError(
+                f"{export}: no export of Canvas (columns Student, ID) or of Moodle in English (First name, Last name, "
+                f"Email address), but {', '.join(sorted(head)) or 'nothing'}"
+            )
+        people = dict(filter(None, map(read, lines)))
+    with Gradebook(GRADEBOOK) as gradebook:
+        for student, about in people.items():
+            gradebook.update_or_create_student(student, **about)
+    print(f"{len(people)} students")
+    strangers = {p.name for p in (COURSE / "submitted").glob("*")} - people.keys()
+    if strangers:
+        print(f"handed in, and not among them: {', '.join(sorted(strangers))}")
+
+
+def of_canvas(line: dict) -> tuple[str, dict] | None:
+    """ "Beispiel, Anna" hands in as beispielanna: letters and digits alone, as in the names of Canvas's files."""
+    last, _, first = (line["Student"] or "").partition(", ")
+    about = {"first_name": first, "last_name": last, "lms_user_id": line["ID"]}
+    student = re.sub(r"\W", "", last + first).lower()
+    return (
+        (student, about) if (line["ID"] or "").isdigit() else None
+    )  # a line of points possible has no number
+
+
+def of_moodle(line: dict) -> tuple[str, dict] | None:
+    """Anna Beispiel hands in under her full name."""
+    first, last = line["First name"], line.get("Last name") or line.get("Surname") or ""
+    about = {"first_name": first, "last_name": last, "email": line["Email address"]}
+    return (f"{first} {last}".strip(), about) if line["Email address"] else None
 
 
 def marks() -> None:
@@ -110,26 +156,26 @@ def marks() -> None:
             for student in gradebook.students
         ]
         write("marks.csv", ["student", *names], [[s.id, *row] for s, row in rows])
-        moodle = ["Username", "First name", "Surname", "Email address", *names]
-        write(
-            "moodle.csv",
-            moodle,
-            [[s.id, s.first_name, s.last_name, s.email, *row] for s, row in rows],
-        )
-        canvas = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *names]
-        full = [
-            f"{s.last_name or s.id}, {s.first_name or ''}".rstrip(", ") for s, _ in rows
-        ]
+        head = ["First name", "Last name", "Email address", *names]
+        # Some versions of Moodle give a line without an address to the student above it.
+        told = [(s, [s.first_name, s.last_name, s.email, *row]) for s, row in rows]
+        write("moodle.csv", head, known(told, "email"))
+        head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *names]
         most = [gradebook.find_assignment(name).max_score for name in names]
-        lines = [
-            [who, s.lms_user_id, "", s.id, "", *row]
-            for who, (s, row) in zip(full, rows, strict=True)
+        told = [
+            (s, [f"{s.last_name}, {s.first_name}", s.lms_user_id, "", "", "", *row])
+            for s, row in rows
         ]
-        write(
-            "canvas.csv",
-            canvas,
-            [["    Points Possible", "", "", "", "", *most], *lines],
-        )
+        possible = ["    Points Possible", "", "", "", "", *most]
+        write("canvas.csv", head, [possible, *known(told, "lms_user_id")])
+
+
+def known(told: list[tuple], by: str) -> list[list]:
+    """The lines of students whom the platform can find; the others are named."""
+    missing = [s.id for s, _ in told if not getattr(s, by)]
+    if missing and len(missing) < len(told):
+        print(f"without {by}, and so left out: {', '.join(missing)}")
+    return [line for s, line in told if getattr(s, by)]
 
 
 def score(gradebook: Gradebook, student: str, assignment: str) -> float | str:
@@ -165,23 +211,28 @@ def text(value: object) -> object:
 
 
 def feedback(assignment: str) -> None:
-    """One archive of all pages of feedback, each in the folder that the platform's own archive had for it."""
+    """One archive of all pages of feedback, each under the name by which the platform finds its student.
+
+    Moodle looks at the folder, Canvas at the name of the file.
+    """
     app = NbGrader()
     app.config_file_paths.append(str(COURSE))
     app.load_config_file()
     pattern = re.compile(app.config.FileNameCollectorPlugin.named_regexp)
-    folders = {}
+    places = {}
     for path in sorted((COURSE / "downloaded" / assignment).rglob("*.ipynb")):
         if match := pattern.match(str(path)):
             own = re.search(r"([^/]*_assignsubmission_file_?)", str(path))
-            folders[match["student_id"]] = own[1] if own else path.stem
+            places[match["student_id"]] = (
+                f"{own[1]}/{assignment}.html" if own else f"{path.stem}.html"
+            )
     pages = sorted(COURSE.glob(f"feedback/*/{assignment}/{assignment}.html"))
     with zipfile.ZipFile(
         COURSE / "feedback" / f"{assignment}.zip", "w", zipfile.ZIP_DEFLATED
     ) as archive:
         for page in pages:
             student = page.parent.parent.name
-            archive.write(page, f"{folders.get(student, student)}/{assignment}.html")
+            archive.write(page, places.get(student, f"{student}/{assignment}.html"))
     print(f"feedback/{assignment}.zip: {len(pages)} pages")
 
 

@@ -258,5 +258,5 @@ class Sandbox:
                     self.python.send_signal(signal.SIGINT)
         try:
             return json.loads(told[8:wanted]), interrupted
-        except ValueError:
+        except (ValueError, RecursionError):
             self.end("its process sent something else than a reply")

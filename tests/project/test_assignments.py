@@ -22,6 +22,7 @@ import submissions
 from nbgrader.api import Gradebook
 
 import assignments
+import marks_page
 from crossref import ROOT
 
 pytestmark = pytest.mark.slow
@@ -133,6 +134,37 @@ def test_the_release_runs_without_nbgrader_and_says_what_is_left_to_do(built, na
             exec(compile(cell.source, name, "exec"), names)
     stubs = [cell for cell in code if cell.metadata.get("nbgrader", {}).get("solution")]
     assert all(cell.source.rstrip().endswith("raise NotImplementedError()") for cell in stubs)
+
+
+def sections(name: str) -> str:
+    return "\n".join(
+        re.findall(r"^# ##+ .*", (ROOT / "notebooks" / f"{name}.py").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reading_names_sections_that_exist(name):
+    (until,) = re.findall(r"up to \*(.*?)\*", assignments.read(name).cells[0].source)
+    assert until in sections(name)
+    for page, told in re.findall(r"<\.\./notebooks/(\w+)>`:([^;|]*)", PAGE):
+        assert all(named in sections(page) for named in re.findall(r"\*(.*?)\*", told)), page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_exercise_says_its_points_minutes_and_difficulty(name):
+    cells = assignments.read(name).cells
+    heads = [cell.source.splitlines()[0] for cell in cells if cell.source.startswith("## ")]
+    told = [
+        re.fullmatch(r"## \d+\. [^()]+ \((\d+) points?, (\d+) minutes, (easy|medium|hard)\)", head) for head in heads
+    ]
+    assert all(told), heads
+    tests = [
+        c.metadata.nbgrader.points
+        for c in cells
+        if c.cell_type == "code" and "points" in c.metadata.get("nbgrader", {})
+    ]
+    assert sum(int(head[1]) for head in told) == sum(tests)
+    assert 100 <= sum(int(head[2]) for head in told) <= 140  # "about two hours"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -259,6 +291,11 @@ def test_a_submission_gets_the_marks_it_should(graded, name, student):
     assert waiting == (submission.review or ({next(iter(tests))} if submission.flagged else set()))
 
 
+def test_the_teachers_page_has_the_table_of_these_marks():
+    assert marks_page.in_step(TEACHER) == TEACHER, "run: python tools/marks_page.py"
+    assert sum(line.startswith(f"| {name} |") for line in marks_page.rows() for name in NAMES) == len(CASES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_prose_waits_for_a_reader_if_there_is_any(graded, name):
     answers = {grade_id for grade_id, about in graded_cells(name).items() if about["solution"]}
@@ -304,6 +341,11 @@ def test_nothing_that_runs_in_a_browser_is_left(graded):
         assert {kind for output in outputs for kind in output.get("data", {})} <= {"text/plain", "image/png"}
         prose = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
         assert not any("<script" in text for text in prose)
+
+
+def test_graded_notebooks_stay_small(graded):
+    for name, student in CASES:
+        assert (graded[name, student] / "autograded" / student / name / f"{name}.ipynb").stat().st_size < 2**20
 
 
 def test_feedback_and_marks_come_out(graded):
