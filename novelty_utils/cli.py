@@ -1,4 +1,4 @@
-"""The commands `novelty run`, `sweep`, `claims` and `params`; bad input is one line on stderr and exit code 2."""
+"""The commands `novelty run`, `sweep`, `claims`, `submit` and `params`; bad input is one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
 
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+SUBMISSIONS_PAGE = "https://novelty-book.github.io/novelty-book/book/howto-submit.html"
 VERDICTS_PAGE = "https://novelty-book.github.io/novelty-book/book/claims.html"
 
 
@@ -92,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--output", metavar="FOLDER", default="claims", help="for claims.csv and claims.json")
     claims.set_defaults(command=_claims, parser=claims)
 
+    submit = commands.add_parser("submit", help="check records from another machine", allow_abbrev=False)
+    submit.description = "Check records that were made elsewhere, and how far they agree with ours. Changes nothing."
+    submit.epilog = "example: novelty submit ~/from-colab/results"
+    submit.add_argument("folder", metavar="FOLDER", help="the records: what `results` named when they were made")
+    submit.add_argument("--results", metavar="FOLDER", default="results", help="ours (default: results)")
+    submit.set_defaults(command=_submit, parser=submit)
+
     for command in (run, params):
         command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
     return parser
@@ -157,6 +165,22 @@ def _claims(chosen: argparse.Namespace) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # as in `novelty claims | head`: what is left goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _submit(chosen: argparse.Namespace) -> None:
+    from novelty_utils.ledger import submissions  # loads torch
+
+    for name, given in (("FOLDER", chosen.folder), ("--results", chosen.results)):
+        with reachable(name, given):
+            if not is_folder(Path(given)):
+                raise InputError(f"{name} {given!r} is not a folder: give one with records")
+    checked = submissions.check(chosen.folder, chosen.results)
+    for one in checked:
+        print(f"{one.file}: {'; '.join(one.faults) or one.told}")
+    refused = sum(bool(one.faults) for one in checked)
+    if refused:
+        raise InputError(f"{refused} of {len(checked)} records cannot be taken, as told above: leave them out")
+    print(f"\n{len(checked)} records can be taken. To send them: {SUBMISSIONS_PAGE}")
 
 
 def _tell(table: pd.DataFrame, written: Sequence[Path]) -> None:

@@ -140,6 +140,13 @@ def _git(*words: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
+def known(commit: str) -> bool | None:
+    """Whether a commit is in the history here; None where there is no history."""
+    if _git("rev-parse", "HEAD") is None:
+        return None
+    return _git("merge-base", "--is-ancestor", commit, "HEAD") is not None
+
+
 @lru_cache
 def _moves() -> dict[str, str]:
     """Each path by the one before it."""

@@ -41,7 +41,7 @@ def read(folder: str | Path, *papers: str) -> list[Repeat]:
     for paper in papers:
         firsts = store.read(paper, folder)
         for again in store.read(paper, Path(folder, FOLDER)):
-            found.append(_pair(next((first for first in firsts if _same_run(first, again)), None), again))
+            found.append(pair(next((first for first in firsts if same_run(first, again)), None), again))
     return found
 
 
@@ -60,7 +60,7 @@ def counted(paper: str, results: str | Path) -> list[Record]:
 
 
 def _elsewhere(first: Record, again: Sequence[Record]) -> list[Record]:
-    mine = sorted((one for one in again if _same_run(first, one)), key=lambda one: one.created)
+    mine = sorted((one for one in again if same_run(first, one)), key=lambda one: one.created)
     newest = {provenance.hardware(one.machine): one for one in mine}
     newest.pop(provenance.hardware(first.machine), None)
     return list(newest.values())
@@ -94,23 +94,23 @@ def _mean_result(some: Sequence[Result]) -> Result:
     return some[0].model_copy(update={name: mean(name) for name in ("value", "low", "high")})
 
 
-def _same_run(first: Record, again: Record) -> bool:
+def same_run(first: Record, again: Record) -> bool:
     """Asked for alike; `again` may have parameters that are younger than `first`."""
     alike = (first.dataset, first.class_name) == (again.dataset, again.class_name)
     alike &= first.data["checksum"] == again.data["checksum"]
     return alike and first.parameters.items() <= again.parameters.items()
 
 
-def _pair(first: Record | None, again: Record) -> Repeat:
+def pair(first: Record | None, again: Record) -> Repeat:
     path = again.path(FOLDER)
     if first is None:
         raise InputError(f"{path} repeats no record beside it: add the first record, or delete this one")
-    values = [_aurocs(one) for one in (first, again)]
+    values = [aurocs(one) for one in (first, again)]
     both = values[0].keys() & values[1].keys()
     if not both:
         raise InputError(f"{path} has no AUROC in common with the record that it repeats: delete it")
     return Repeat(first, again, len(both), max(abs(values[0][key] - values[1][key]) for key in both))
 
 
-def _aurocs(record: Record) -> dict[tuple[str, str], float]:
+def aurocs(record: Record) -> dict[tuple[str, str], float]:
     return {(r.method, r.metric): r.value for r in record.results if "auroc" in r.metric and r.value is not None}

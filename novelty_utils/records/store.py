@@ -106,7 +106,7 @@ def write(record: Record, folder: str | Path) -> Path:
     """
     path = record.path(folder)
     try:
-        if path.exists() and _load(path).results == record.results:
+        if path.exists() and load(path).results == record.results:
             return path
     except DamagedRecordError:
         pass
@@ -127,7 +127,7 @@ def read(paper: str, *folders: str | Path) -> list[Record]:
     Raises InputError for a file that is no record, cannot be read or was written by a newer version.
     """
     files = {file.resolve() for folder in folders for file in _files(Path(folder, paper))}
-    return [_load(file) for file in sorted(files)]
+    return [load(file) for file in sorted(files)]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -249,7 +249,8 @@ def parse(text: str, source: str | Path) -> Record:
         raise _damaged(source) from error
 
 
-def _load(path: Path) -> Record:
+def load(path: Path) -> Record:
+    """The record in a file. Raises InputError for one that is none, lies elsewhere than it should or cannot be read."""
     try:
         record = parse(path.read_text(encoding="utf-8"), path)
     except UnicodeDecodeError as error:

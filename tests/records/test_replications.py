@@ -66,7 +66,7 @@ def test_a_number_that_one_machine_lacks_is_that_of_the_other(folder):
 def test_a_repeat_of_other_images_is_no_repeat(folder):
     (first,) = (one for one in store.read("nln", folder) if one.parameters["L"] == 32)
     again = put(folder / "repeats", {"auroc": 0.5}, cpu="y")
-    assert replications._same_run(first, again) != replications._same_run(
+    assert replications.same_run(first, again) != replications.same_run(
         first, again.model_copy(update={"data": {"checksum": "z"}})
     )
 
