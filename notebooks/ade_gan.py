@@ -961,6 +961,9 @@ class ADeGAN(Detector):
         S = surprise(z)
         return S if self.variant == "autoencoder" else r1(S, m, self.n_c)
 
+    def redraw(self, images, index):
+        return training.apply(self.network, images, index)
+
 
 COUNT = 500  # generated and held-out images for the measures of health
 

@@ -704,6 +704,9 @@ class DAE(Detector):
     def score(self, images, index):
         return reconstruction_errors(self.pairs(images, index))
 
+    def redraw(self, images, index):
+        return training.apply(self.network["A"], images, index)
+
 
 # %% tags=["hide-input"]
 def checkpoint(name):

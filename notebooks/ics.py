@@ -564,6 +564,9 @@ class CAE(Detector):
     def score(self, images, index):
         return svm_scores(self.fitted, self.codes(images, index))
 
+    def redraw(self, images, index):
+        return training.apply(self.network, images, index)
+
 
 # %% tags=["hide-input"]
 def how(method, k):

@@ -182,8 +182,14 @@ class PCA(Baseline):
         self.plane = decomposition.PCA(k, random_state=self.seed).fit(X)
 
     def score_rows(self, x):
-        x_hat = self.plane.inverse_transform(self.plane.transform(x))
-        return np.square(x - x_hat).sum(1)
+        return np.square(x - self.redrawn(x)).sum(1)
+
+    def redrawn(self, x):
+        return self.plane.inverse_transform(self.plane.transform(x))
+
+    def redraw(self, images, index):
+        x_hat = self.redrawn(pixels(images[index])).reshape(-1, *images.shape[1:])
+        return torch.from_numpy(x_hat.astype(np.float32))
 
 
 @dataclass(kw_only=True, eq=False)

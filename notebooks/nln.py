@@ -939,6 +939,9 @@ class AE(Detector):
         held_out = {part: self.fitted[part].numpy() for part in (self.error, "dist")}
         return combine(parts, held_out, self.error, self.K, self.alpha)
 
+    def redraw(self, images, index):
+        return training.apply(self.network, images, index)
+
 
 @dataclass(kw_only=True, eq=False)
 class VAE(AE):

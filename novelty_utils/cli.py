@@ -1,4 +1,4 @@
-"""The commands `novelty run`, `sweep`, `claims`, `submit` and `params`; bad input is one line and exit code 2."""
+"""The commands of `novelty`; bad input is one line on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from novelty_utils import __version__
-from novelty_utils.errors import InputError
+from novelty_utils.errors import InputError, visible
 from novelty_utils.files import first_there, is_folder, reachable, try_writing
 from novelty_utils.runs import execution
 
@@ -25,23 +25,22 @@ VERDICTS_PAGE = "https://novelty-book.github.io/novelty-book/book/claims.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 1 a notebook failed, 2 the input was refused, 130 interrupted."""
+    """Run one command. Exit codes: 0 done, 1 a notebook, a training or an image failed, 2 refused, 130 interrupted."""
     if threading.current_thread() is threading.main_thread():  # no other may set it
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
     try:
         chosen = _parse(arguments)
-        chosen.command(chosen)
+        return chosen.command(chosen) or 0
     except InputError as error:
         return _say(error, 2)
     except execution.RunError as error:
         return _say(error, 1)
     except KeyboardInterrupt as error:
         return _say(str(error) or "interrupted", 130)
-    return 0
 
 
 def _say(message: object, code: int) -> int:
-    print("novelty:", " ".join(str(message).split()), file=sys.stderr)
+    print("novelty:", visible(" ".join(str(message).split())), file=sys.stderr)
     return code
 
 
@@ -70,6 +69,37 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--headless", action="store_true", help="run the cells without Jupyter; no notebook is written")
     run.add_argument("--output", type=Path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
     run.set_defaults(command=_run, parser=run)
+
+    fit = commands.add_parser("fit", help="fit a detector to a folder of normal images", allow_abbrev=False)
+    fit.description = "Fit a detector to a folder of normal images and keep it in a file. An interrupted one goes on."
+    fit.epilog = "example: novelty fit ics folder:photos/good -p rho=5 --save parts.pt"
+    fit.add_argument("detector", metavar="DETECTOR", help="such as ics, crbnd, ade_gan, nln.AE or knn")
+    fit.add_argument("folder", metavar="folder:PATH", help="normal images, directly in PATH or in folders inside it")
+    fit.add_argument("--save", type=Path, required=True, metavar="FILE", help="where the detector is kept")
+    fit.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
+    fit.add_argument(
+        "--false-alarms",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="normal images that may lie above the threshold (default: 0.1)",
+    )
+    fit.add_argument("--epochs", type=_count, metavar="N", help="of each training (default: as its steps need)")
+    fit.add_argument("--side", type=_count, metavar="N", help="pixels, for a detector with no side of its own (32)")
+    fit.set_defaults(command=_fit, parser=fit)
+
+    score = commands.add_parser("score", help="score a folder of new images", allow_abbrev=False)
+    score.description = "Score every image in a folder: a table, and a page that shows what was found. Exit code 1 if "
+    score.description += "an image could not be read. An interrupted call goes on."
+    score.epilog = "example: novelty score parts.pt folder:photos/new --to found"
+    score.add_argument("detector", metavar="FILE", type=Path, help="what `novelty fit` has kept")
+    score.add_argument("folder", metavar="folder:PATH", help="new images, directly in PATH or in folders inside it")
+    score.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="for scores.csv and report.html")
+    score.set_defaults(command=_score, parser=score)
+
+    for command in (fit, score):
+        command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+        command.add_argument("--replace", action="store_true", help="what is there already, once the new is whole")
 
     params = commands.add_parser("params", help="list the parameters of a notebook", allow_abbrev=False)
     params.description = "List the parameters of a notebook: type or allowed values, default, meaning."
@@ -124,6 +154,51 @@ def _run(chosen: argparse.Namespace) -> None:
     told = files if len(files) <= 3 else [f"{len(files)} in {files[0].parent}"]
     for where in told or [Path(parameters.results)]:  # a notebook may record nothing, or under another name
         print(f"records:  {where}")
+
+
+def _fit(chosen: argparse.Namespace) -> int:
+    from novelty_utils import screening, training  # they load torch
+    from novelty_utils.screening import pictures
+
+    folder = pictures.root(chosen.folder)
+    model = screening.choose(chosen.detector, _split(chosen.pairs))
+    training.pick_device(chosen.device)
+    how = {name: getattr(chosen, name) for name in ("side", "epochs", "device", "false_alarms", "replace")}
+    try:
+        made = screening.fit(model, folder, chosen.save, **how)
+    except training.DivergedError as error:
+        return _say(error, 1)
+    above, held_out, low, high = made.false_alarms
+    copies = f"; {made.copies} copies of others left out" if made.copies else ""
+    print(f"images:    {model.about['fitted']} fitted, {held_out} held out{copies}")
+    print(f"fitted:    {model!r} in {made.seconds:.0f} s")
+    share = f"{above} of {held_out} held-out images lie above it, {above / held_out:.1%}"
+    print(f"threshold: {model.threshold_:.4g}: {share} (95 % interval: {low:.1%} to {high:.1%})")
+    if made.needed > model.about["fitted"] + held_out:
+        print(f"           for a rate of {chosen.false_alarms:.2g}, at least {made.needed} images are needed")
+    if made.tells_nothing:
+        print("warning:   all held-out images have the same score: this detector tells nothing apart")
+    print(f"saved:     {visible(made.path)}, {made.path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _score(chosen: argparse.Namespace) -> int:
+    from novelty_utils import detectors, screening  # they load torch
+    from novelty_utils.screening import pictures
+
+    folder = pictures.root(chosen.folder)
+    model = detectors.open(chosen.detector, chosen.device)
+    made = screening.score(model, folder, chosen.to, replace=chosen.replace)
+    found, above = made.found, int((made.found.scores > model.threshold_).sum())
+    print(f"images:    {made.done} scored in {made.seconds:.1f} s, {made.done / made.seconds:.0f} a second")
+    print(f"above:     {above} of {len(found.read)} lie above the threshold")
+    if found.unlike():
+        print(f"unlike:    {found.unlike()} differ from all fitted ones in size or colour: see the column note")
+    print(f"scores:    {visible(made.table)}")
+    print(f"report:    {visible(made.page)}")
+    if found.unread:
+        return _say(f"{len(found.unread)} of {len(found.files)} files could not be read: see the column note", 1)
+    return 0
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
@@ -204,6 +279,22 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes: give 1 or more")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1: give one such as 0.05")
+    return share
 
 
 def _hours(text: str) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import inspect
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ from novelty_utils.errors import InputError
 from novelty_utils.training import checkpoints
 
 DEFINES = "define"  # the tag of the cells that make up the module of a notebook
-FORMAT = 1  # of a saved detector
+FORMAT = 2  # of a saved detector
 HELD_OUT = 10  # every tenth normal image is held out, to set the threshold
+EXAMPLES = 1000  # at most so many training images are kept, to show beside new ones,
+EXAMPLE_BYTES = 2**23  # and at most so many bytes of them
 LIBRARIES = ("torch", "numpy", "scikit-learn")  # whose versions a saved detector names
 
 
@@ -65,6 +68,17 @@ def load(name: str) -> ModuleType:
     return module
 
 
+def kinds(name: str) -> dict[str, type[Detector]]:
+    """The detectors that a notebook defines, by the names of their classes. Raises InputError as `load` does."""
+    module = load(name)
+    return {
+        word: kind
+        for word, kind in vars(module).items()
+        if isinstance(kind, type) and kind.__module__ == module.__name__ and issubclass(kind, Detector)
+        if not inspect.isabstract(kind)
+    }
+
+
 def defining(notebook: Path) -> list[notebook_cells.Cell]:
     """The cells that make up the module of a notebook."""
     return [cell for cell in notebook_cells.code_cells(notebook) if DEFINES in cell.tags]
@@ -86,7 +100,9 @@ class Detector(ABC):
     other value is refused with an InputError.
 
     After `fit`: `network` (its trained networks), `fitted` (whatever else its scores need: tensors by name),
-    `held_out_scores_` (of normal images that nothing was learnt from, ascending) and `threshold_`.
+    `held_out_scores_` (of normal images that nothing was learnt from, ascending), `threshold_`, `examples_` (some
+    training images as the networks see them, uint8) and `about` (plain values by name: how many images it has seen,
+    and what a caller adds). A saved file holds all of them.
     """
 
     notebook: ClassVar[str]  # that defines it
@@ -134,6 +150,10 @@ class Detector(ABC):
     def score(self, images: Tensor, index: Tensor) -> np.ndarray:
         """Scores of the indexed images, float64 (len(index),), higher = more anomalous."""
 
+    def redraw(self, images: Tensor, index: Tensor) -> Tensor | None:
+        """What it makes of the indexed images, float32 (len(index), c, h, w); None for a method that redraws none."""
+        return None
+
     def prepare(self) -> None:  # noqa: B027  most have nothing to prepare
         """Work out what follows from `network` and `fitted`: called after learning and after opening."""
 
@@ -144,6 +164,7 @@ class Detector(ABC):
         self.__dict__.pop("threshold_", None)
         self.shape = tuple(shape)
         self.fitted: dict[str, Tensor] = {}
+        self.about: dict[str, Any] = {}
         sized = self.shape if self.side is None else (self.shape[0], self.side, self.side)
         self.network = training.build(lambda: self.build(sized), self.seed)
 
@@ -172,7 +193,7 @@ class Detector(ABC):
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.seed))
         held_out, train = order[: len(images) // HELD_OUT], order[len(images) // HELD_OUT :]
         self.begin(images.shape[1:])
-        images = self._sized(images)
+        images = self.sized(images)
         epochs = epochs or training.epochs_for(self.steps, len(train), self.batch)
         folder = None if checkpoint is None else Path(checkpoint) / self._key()
         self.learn(images, train, held_out, epochs=epochs, device=device, checkpoint=folder)
@@ -180,6 +201,8 @@ class Detector(ABC):
         self.prepare()
         self.held_out_scores_ = np.sort(self.score(images, held_out))
         self.threshold_ = float(np.quantile(self.held_out_scores_, 1 - false_alarms))
+        self.examples_ = images[train[: min(EXAMPLES, max(1, EXAMPLE_BYTES // images[0].numel()))]]
+        self.about |= {"fitted": len(train), "held_out": len(held_out), "false_alarms": false_alarms}
         return self
 
     def decision_function(self, images: Tensor) -> np.ndarray:
@@ -187,17 +210,34 @@ class Detector(ABC):
 
         No image's score depends on the others. Raises InputError for another shape, and before `fit`.
         """
-        _check_images(images)
-        self._check_fitted()
-        if tuple(images.shape[1:]) != self.shape:
-            raise InputError(f"images of shape {tuple(images.shape[1:])}: it was fitted on {self.shape}")
+        self._check_like_those_fitted(images)
         if not len(images):
             return np.zeros(0)
-        return np.asarray(self.score(self._sized(images), torch.arange(len(images))), dtype=np.float64)
+        return np.asarray(self.score(self.sized(images), torch.arange(len(images))), dtype=np.float64)
 
     def predict(self, images: Tensor) -> np.ndarray:
         """int64 (n,): 1 where the score lies above `threshold_`, 0 elsewhere."""
         return (self.decision_function(images) > self.threshold_).astype(np.int64)
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """For each score, how rare it would be among normal images: float64 (n,), in (0, 1].
+
+        The share of held-out images that score as high or higher, the new image itself counted in. It is at most p in
+        a share p of normal images that are like those held out (Vovk, Gammerman and Shafer, 2005).
+        """
+        self._check_fitted()
+        m = len(self.held_out_scores_)
+        return (1 + m - np.searchsorted(self.held_out_scores_, scores, side="left")) / (1 + m)
+
+    def reconstruct(self, images: Tensor) -> Tensor | None:
+        """What it makes of images as in `decision_function`: float32 (n, c, h, w) in [0, 1], beside `sized(images)`.
+
+        None for a method that redraws none.
+        """
+        self._check_like_those_fitted(images)
+        some = self.sized(images) if len(images) else self.examples_[:1]  # which tells the shape
+        drawn = self.redraw(some, torch.arange(len(some)))
+        return None if drawn is None else drawn[: len(images)].clamp(0, 1)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector to a file that `open` reads. Raises InputError where that cannot be."""
@@ -216,16 +256,25 @@ class Detector(ABC):
             "fitted": self.fitted,
             "held_out_scores": torch.from_numpy(self.held_out_scores_),
             "threshold": self.threshold_,
+            "examples": self.examples_,
+            "about": self.about,
         }
         checkpoints.write(Path(path), content)
 
-    def _sized(self, images: Tensor) -> Tensor:
+    def sized(self, images: Tensor) -> Tensor:
+        """Images as the networks see them: brought to `side`, uint8."""
         return images if self.side is None else data.to_side(images, self.side)
 
     def _key(self) -> str:
         """Of its parameters and the code of its losses, of which a checkpoint's own name says nothing."""
         source = vars(sys.modules[type(self).__module__]).get("SOURCE", "")
         return hashlib.sha256(f"{self!r} {source}".encode()).hexdigest()[:16]
+
+    def _check_like_those_fitted(self, images: Tensor) -> None:
+        _check_images(images)
+        self._check_fitted()
+        if tuple(images.shape[1:]) != self.shape:
+            raise InputError(f"images of shape {tuple(images.shape[1:])}: it was fitted on {self.shape}")
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "threshold_"):
@@ -259,5 +308,6 @@ def open(path: str | Path, device: str = "auto") -> Detector:
     detector.network.eval().to(training.pick_device(device))
     detector.fitted = saved["fitted"]
     detector.held_out_scores_, detector.threshold_ = saved["held_out_scores"].numpy(), saved["threshold"]
+    detector.examples_, detector.about = saved["examples"], saved["about"]
     detector.prepare()
     return detector

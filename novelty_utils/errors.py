@@ -1,4 +1,4 @@
-"""What the whole package raises where the user's input is at fault."""
+"""What the whole package raises where the user's input is at fault, and text from outside made fit to be told."""
 
 from __future__ import annotations
 
@@ -16,3 +16,9 @@ def shown(value: Any) -> str:
     """A value as a line about it may repeat it."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:80]}...{text[-20:]}"
+
+
+def visible(text: object) -> str:
+    """Text from outside, such as the name of a file, with every character that cannot be seen spelled out: no line
+    break, no command to a terminal, no byte that is not UTF-8."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in str(text))

@@ -1,4 +1,4 @@
-"""Paths as users give them; a file is written whole or not at all, and no empty folder left behind."""
+"""Paths as users give them; files written whole or not at all, no empty folder left, a folder kept to one process."""
 
 from __future__ import annotations
 
@@ -121,3 +121,23 @@ def remove_empty(folder: Path, there: Path) -> None:
             return
         with contextlib.suppress(OSError):  # it is not empty, or was never made
             one.rmdir()
+
+
+@contextlib.contextmanager
+def locked(folder: Path, told: str) -> Iterator[None]:
+    """Keep a folder to this process, for as long as it runs. Raises InputError with `told` if another one has it."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows nothing keeps two apart
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # of a file system without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(told) from None
+        yield
+    finally:
+        os.close(handle)

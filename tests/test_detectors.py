@@ -1,6 +1,5 @@
 """The frame of the detectors, on a small one that a notebook of this test defines."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,77 +8,21 @@ import numpy as np
 import pytest
 import torch
 from notebook_cells import NOTEBOOKS
+from toy_detectors import changed, given_to, pictures
 
 from novelty_utils import detectors
 from novelty_utils.errors import InputError
 from novelty_utils.training import checkpoints
 
-IMPORTS = """
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from pydantic import Field
-
-from novelty_utils import training
-from novelty_utils.detectors import Detector
-from torch import nn
-"""
-DETECTOR = '''
-@dataclass(kw_only=True, eq=False)
-class Distance(Detector):
-    """From the mean of the training images, seen through a random linear layer."""
-
-    notebook = "toy"
-    power: Annotated[float, Field(gt=0)] = 1.0
-    norm: Literal["l1", "l2"] = "l2"
-
-    def build(self, shape):
-        return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], 5))
-
-    def codes(self, images, index):
-        return training.apply(self.network, images, index).double()
-
-    def learn(self, images, train, held_out, *, epochs, device, checkpoint):
-        self.asked = epochs, checkpoint
-        self.network.eval()
-        self.fitted = {"mean": self.codes(images, train).mean(0)}
-
-    def score(self, images, index):
-        away = self.codes(images, index) - self.fitted["mean"]
-        return (away.norm(p=int(self.norm[1]), dim=1) ** self.power).numpy()
-
-
-@dataclass(kw_only=True, eq=False)
-class Squared(Distance):
-    side = 6
-    power: float = field(default=2.0, init=False)  # fixed
-'''
-
-
-def write(folder: Path, name: str, *cells: tuple[str, list[str]]) -> None:
-    code = [{"cell_type": "code", "source": source, "metadata": {"tags": tags}} for source, tags in cells]
-    (folder / f"{name}.ipynb").write_text(json.dumps({"cells": code}), encoding="utf-8")
-
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of notebooks: one that defines detectors, one that does not."""
-    write(tmp_path, "toy", (IMPORTS, ["define"]), ("raise RuntimeError", []), (DETECTOR, ["define", "hide-input"]))
-    write(tmp_path, "prose", ("a = 1", []))
-    monkeypatch.setattr(detectors, "notebooks", lambda: tmp_path)
-    detectors.load.cache_clear()
-    yield tmp_path
-    detectors.load.cache_clear()
-    sys.modules.pop("novelty_utils.detectors.toy", None)
+    yield from given_to(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def toy(folder):
     return detectors.load("toy")
-
-
-def pictures(n: int, high: int = 100, shape: tuple[int, ...] = (1, 4, 4)) -> torch.Tensor:
-    return torch.randint(0, high, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
 
 
 # --- load ----------------------------------------------------------------------------------------------------------
@@ -220,11 +163,6 @@ def test_what_is_opened_scores_as_what_was_saved(saved):
     assert np.array_equal(again.held_out_scores_, model.held_out_scores_)
 
 
-def changed(file: Path, **entries: object) -> None:
-    content = checkpoints.unpack(file.read_bytes(), torch.device("cpu"))
-    checkpoints.write(file, content | entries)
-
-
 def flip(file: Path) -> None:
     written = bytearray(file.read_bytes())
     written[-100] ^= 1
@@ -238,7 +176,7 @@ def flip(file: Path) -> None:
         (lambda file: file.write_bytes(b""), "is damaged or no saved detector: save it again"),
         (lambda file: file.write_bytes(file.read_bytes()[:-1]), "is damaged or no saved detector: save it again"),
         (lambda file: checkpoints.write(file, {"at": 3}), "is damaged or no saved detector: save it again"),
-        (lambda file: changed(file, format=99), "has format 99, and this version reads 1: fit it again"),
+        (lambda file: changed(file, format=99), "has format 99, and this version reads 2: fit it again"),
         (
             lambda file: changed(file, source="0" * 16, versions={"torch": "9.9"}),
             "was saved by another version of notebook toy (torch 9.9): fit it again",

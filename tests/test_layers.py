@@ -21,6 +21,7 @@ WINGS = [
     {"runs"},
     {"ledger"},
     {"detectors"},
+    {"screening"},
     {"cli"},
 ]
 HEIGHT = {wing: height for height, wings in enumerate(WINGS) for wing in wings}

@@ -95,7 +95,7 @@ def pictures(files: Iterable[Path], side: int) -> Tensor:
             image, level = opened(file)
             read.append(image.resize((side, side), Image.Resampling.BILINEAR))  # antialiased
             largest.append(level)
-    _tell_dark([level for level in largest if level is not None])
+    tell_dark([level for level in largest if level is not None])
     return stacked(read)
 
 
@@ -154,7 +154,7 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert(mode)
 
 
-def _tell_dark(largest: list[int]) -> None:
+def tell_dark(largest: list[int]) -> None:
     """`largest`: the largest level of each image of 16 bits. Cameras of 10, 12 or 14 bits write into files of 16."""
     bits = max(largest, default=0).bit_length()
     if 0 < bits <= 14:

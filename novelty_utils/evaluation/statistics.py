@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import friedmanchisquare, studentized_range, t, wilcoxon
+from scipy.stats import binomtest, friedmanchisquare, studentized_range, t, wilcoxon
 
 from novelty_utils.evaluation.metrics import CONFIDENCE
 from novelty_utils.records.store import where
@@ -50,6 +50,16 @@ def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, int]:
         return math.nan, 0
     squares = sum(statistics.variance(values) * (len(values) - 1) for values in repeated)
     return math.sqrt(squares / freedom), freedom
+
+
+def share_interval(count: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The interval of a share of which `count` of `n` draws are an example, exact (Clopper and Pearson, 1934).
+
+    It is also that of the share of new draws above a threshold which was itself put between two of the n, with
+    `count` of them above: that share follows a beta distribution, whatever the scores are (Wilks, 1941).
+    """
+    found = binomtest(count, n).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
 
 
 def half_width(values: Sequence[float], confidence: float = CONFIDENCE) -> float:

@@ -1,7 +1,6 @@
 """What every detector of the book owes whoever uses it. A new one is found here as soon as a notebook defines it."""
 
 import dataclasses
-import inspect
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,13 +32,10 @@ GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}  # quicker
 def found() -> Iterator[Any]:
     """Every concrete detector of every notebook, and one more for each further architecture that it has."""
     for name in detectors.names():
-        module = detectors.load(name)
-        for kind in vars(module).values():
-            mine = isinstance(kind, type) and issubclass(kind, Detector) and kind.__module__ == module.__name__
-            if mine and not inspect.isabstract(kind):
-                for more in architectures(kind):
-                    told = " ".join([kind.__name__, *map(str, more.values())])
-                    yield pytest.param((name, kind.__name__, more), id=told)
+        for kind in detectors.kinds(name).values():
+            for more in architectures(kind):
+                told = " ".join([kind.__name__, *map(str, more.values())])
+                yield pytest.param((name, kind.__name__, more), id=told)
 
 
 def architectures(kind: type[Detector]) -> list[dict[str, Any]]:
@@ -141,7 +137,43 @@ def test_saved_and_opened_it_gives_the_same_scores(fitted, tmp_path):
     assert np.array_equal(opened.decision_function(EVERY), fitted.scores)
     assert opened.threshold_ == fitted.model.threshold_
     assert np.array_equal(opened.held_out_scores_, fitted.model.held_out_scores_)
+    assert torch.equal(opened.examples_, fitted.model.examples_)
+    assert opened.about == fitted.model.about
+    drawn = fitted.model.reconstruct(EVERY)
+    assert drawn is None or torch.equal(opened.reconstruct(EVERY), drawn)
     assert not any(module.training for module in opened.network.modules())
+
+
+def test_what_it_redraws_is_each_image_s_own_and_nearer_to_what_it_has_learnt_than_to_noise(fitted):
+    model = fitted.model
+    if type(model).redraw is Detector.redraw:
+        assert model.reconstruct(EVERY) is None
+        return
+    drawn, sized = model.reconstruct(EVERY), model.sized(EVERY)
+    assert drawn.dtype == torch.float32
+    assert drawn.shape == sized.shape
+    assert 0 <= drawn.min() < drawn.max() <= 1
+    order = torch.randperm(len(EVERY), generator=torch.Generator().manual_seed(2))
+    assert torch.allclose(model.reconstruct(EVERY[order]), drawn[order], atol=1e-4)
+    away = (drawn - sized.float() / 255).square().flatten(1).mean(1)
+    assert away[: len(FRESH)].mean() < away[-len(NOISE) :].mean()
+    assert model.reconstruct(EVERY[:0]).shape == drawn[:0].shape
+
+
+def test_it_keeps_some_of_what_it_has_learnt_from_to_show_beside_new_images(fitted):
+    model = fitted.model
+    learnt = {image.numpy().tobytes() for image in model.examples_}
+    seen = [image.numpy().tobytes() for image in model.sized(TRAIN)]
+    assert len(learnt) == len(model.examples_) == len(TRAIN) - len(model.held_out_scores_)
+    assert learnt <= set(seen)
+    assert model.about["fitted"] + model.about["held_out"] == len(TRAIN)
+
+
+def test_a_p_value_is_the_share_of_held_out_images_that_score_as_high(fitted):
+    held_out = fitted.model.held_out_scores_
+    asked = np.concatenate([fitted.scores, held_out])
+    by_hand = [(1 + sum(one >= score for one in held_out)) / (1 + len(held_out)) for score in asked]
+    assert fitted.model.p_values(asked).tolist() == by_hand
 
 
 def test_predict_goes_by_the_threshold_and_rejects_the_chosen_share_of_held_out_images(fitted):
@@ -155,9 +187,11 @@ def test_predict_goes_by_the_threshold_and_rejects_the_chosen_share_of_held_out_
 def test_other_images_and_a_call_before_fit_are_refused_in_one_line(fitted, tmp_path):
     refused(lambda: fitted.model.decision_function(EVERY[:, :, :7]), "shape")
     refused(lambda: fitted.model.predict(EVERY.float()), "uint8")
+    refused(lambda: fitted.model.reconstruct(EVERY[:, :, :7]), "shape")
     new = dataclasses.replace(fitted.model)
     refused(lambda: new.fit(TRAIN[0]), "uint8")
-    for call in (lambda: new.decision_function(EVERY), lambda: new.predict(EVERY), lambda: new.save(tmp_path / "new")):
+    calls = [lambda: new.decision_function(EVERY), lambda: new.predict(EVERY), lambda: new.reconstruct(EVERY)]
+    for call in (*calls, lambda: new.p_values(fitted.scores), lambda: new.save(tmp_path / "new")):
         refused(call, "call fit first")
     assert not list(Path(tmp_path).iterdir())
 

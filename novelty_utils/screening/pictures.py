@@ -1,0 +1,115 @@
+"""The images under a folder, read one by one as `folder:PATH` is, several at a time and never many in memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+from torch import Tensor
+
+from novelty_utils.data import image_folders
+from novelty_utils.errors import InputError
+from novelty_utils.files import is_folder, reachable, user_path
+
+READERS = min(4, os.cpu_count() or 1)  # threads: Pillow lets others run while it decodes
+AHEAD = 256  # images that may be read before they are asked for
+
+
+class Picture(NamedTuple):
+    """One image of a folder: brought to a side, of mode L or RGB; the width and height that its file has; of 16-bit
+    pixels the largest level."""
+
+    small: Image.Image
+    size: tuple[int, int]
+    level: int | None
+
+
+def root(given: str) -> Path:
+    """The folder in `folder:PATH`. Raises InputError for anything else."""
+    if not given.startswith("folder:"):
+        raise InputError(f"{given!r} is not folder:PATH: write folder:{given}")
+    path = user_path("folder:PATH, PATH", given.removeprefix("folder:"))
+    with reachable("folder", given):
+        if not is_folder(path):
+            raise InputError(f"{given!r}: {path} is not a folder; give one with images")
+    return path
+
+
+def under(folder: Path, without: Collection[Path] = ()) -> list[Path]:
+    """Every file in a folder and in those inside it, sorted folder by folder; no hidden one and no Thumbs.db.
+
+    A folder that is linked to is looked into, once. `without`: files and folders that are left out.
+    Raises InputError for a folder that cannot be read, and where there is no file.
+    """
+    left_out = {path.absolute() for path in without}
+    try:
+        found = list(_walk(folder, left_out, set()))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}): check the permissions") from error
+    if not found:
+        raise InputError(f"{folder} holds no image: give a folder with images, directly or in folders")
+    return found
+
+
+def _walk(folder: Path, left_out: Collection[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
+    about = folder.stat()
+    if (about.st_dev, about.st_ino) in seen:  # otherwise a link to a folder above would never end
+        return
+    seen.add((about.st_dev, about.st_ino))
+    for path in image_folders.contents(folder):
+        if path.absolute() in left_out:
+            continue
+        if path.is_dir():
+            yield from _walk(path, left_out, seen)
+        else:
+            yield path
+
+
+def read(files: Iterable[Path], side: int) -> Generator[Picture | InputError]:
+    """Each image, or what is wrong with it, in order; at most `AHEAD` of them are in memory."""
+    waiting: deque[Future[Picture | InputError]] = deque()
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        for file in files:
+            waiting.append(pool.submit(_read, file, side))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(file: Path, side: int) -> Picture | InputError:
+    try:
+        whole, level = _opened(file)
+    except InputError as error:
+        return error
+    return Picture(small(whole, side), whole.size, level)
+
+
+def small(whole: Image.Image, side: int) -> Image.Image:
+    """An image as it is fitted and scored, before its channels: side x side, bilinear and antialiased."""
+    return whole.resize((side, side), Image.Resampling.BILINEAR)
+
+
+def pixels(read: Sequence[Image.Image], channels: int) -> Tensor:
+    """Small images, uint8 (n, channels, h, w): 1 makes them grey, 3 coloured."""
+    return image_folders.stacked([one.convert("L" if channels == 1 else "RGB") for one in read])
+
+
+def upright(file: Path) -> Image.Image:
+    """One image as `folder:PATH` reads it, in its own size. Raises InputError."""
+    return _opened(file)[0]
+
+
+def _opened(file: Path) -> tuple[Image.Image, int | None]:
+    with image_folders.readable(str(file)):
+        if file.exists() and not file.is_file():
+            raise ValueError("not a file")  # a pipe, which would be waited for
+    return image_folders.opened(file)

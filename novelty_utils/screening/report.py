@@ -1,0 +1,188 @@
+"""The page about a scored folder: one file that needs no network, with the images that are worth a look.
+
+Its template escapes whatever it is given; nothing here marks a text as safe.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+import torch
+from matplotlib import colormaps
+from PIL import Image
+from torch import Tensor
+
+from novelty_utils.detectors import Detector
+from novelty_utils.errors import InputError, visible
+from novelty_utils.evaluation import neighbours, statistics
+from novelty_utils.files import write_atomically
+from novelty_utils.screening import histogram, pictures
+
+TOP, BORDERLINE, LISTED = 24, 12, 50  # most anomalous images, those next to the threshold, unreadable ones by name
+WIDE = 200  # pixels of an image in its own shape, at most
+SMALL = 128  # pixels of an image as the networks see it, at most
+HEAT = colormaps["magma"]
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+class Found(NamedTuple):
+    """A scored folder: its files, float64 scores (n,), NaN where a file could not be read, and notes by number."""
+
+    folder: Path
+    files: Sequence[Path]
+    scores: np.ndarray
+    notes: dict[int, str]
+
+    @property
+    def read(self) -> np.ndarray:
+        """The numbers of the images that could be read, int64 (m,)."""
+        return np.flatnonzero(~np.isnan(self.scores))
+
+    @property
+    def unread(self) -> list[int]:
+        return np.flatnonzero(np.isnan(self.scores)).tolist()
+
+    def unlike(self) -> int:
+        """How many images differ from all that were fitted, in size or colour."""
+        return len(self.notes) - len(self.unread)
+
+
+class Shown(NamedTuple):
+    """One drawing: its content as an address, what it is in words, what stands below it, whether its pixels are few."""
+
+    source: str
+    alt: str
+    caption: str
+    coarse: bool
+
+
+def write(path: Path, model: Detector, found: Found) -> None:
+    """Write the page about what was found. Raises InputError if it cannot be written."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    page = template.render(**_content(model, found))
+    write_atomically(path, lambda file: file.write(page.encode()))
+
+
+def _content(model: Detector, found: Found) -> dict[str, Any]:
+    top, borderline = worth_a_look(found, model.threshold_)
+    cards = _cards(model, found, [*top, *borderline])
+    above = int((found.scores > model.threshold_).sum())
+    held_out = model.held_out_scores_
+    rejected = int((held_out > model.threshold_).sum())
+    low, high = statistics.share_interval(rejected, len(held_out))
+    return {
+        "folder": visible(found.folder),
+        "detector": visible(repr(model)),
+        "about": model.about,
+        "count": len(found.read),
+        "above": above,
+        "threshold": f"{model.threshold_:.4g}",
+        "rejected": rejected,
+        "held_out": len(held_out),
+        "share": f"{rejected / len(held_out):.1%}",
+        "interval": f"{low:.1%} to {high:.1%}",
+        "expected": [round(share * len(found.read)) for share in (rejected / len(held_out), low, high)],
+        "least": f"{1 / (1 + len(held_out)):.2g}",
+        "top": cards[: len(top)],
+        "borderline": cards[len(top) :],
+        "redraws": type(model).redraw is not Detector.redraw,
+        "drawing": histogram.drawing(found.scores[found.read], held_out, model.threshold_),
+        "unread": [(visible(found.files[n]), visible(found.notes[n])) for n in found.unread[:LISTED]],
+        "unread_count": len(found.unread),
+        "unlike": found.unlike(),
+    }
+
+
+def worth_a_look(found: Found, threshold: float) -> tuple[list[int], list[int]]:
+    """Numbers of the images with the highest scores, falling, and of others next to the threshold, falling."""
+    order = found.read[np.argsort(-found.scores[found.read], kind="stable")]
+    top, rest = order[:TOP], order[TOP:]
+    above = int((found.scores[rest] > threshold).sum())
+    start = max(0, min(above - BORDERLINE // 2, len(rest) - BORDERLINE))
+    return top.tolist(), rest[start : start + BORDERLINE].tolist()
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def _cards(model: Detector, found: Found, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    whole = {n: one for n in numbers if (one := _again(found.files[n])) is not None}
+    seen = _as_fitted(model, list(whole.values()))
+    drawn = model.reconstruct(seen) if len(seen) else None
+    sized = model.sized(seen) if len(seen) else seen
+    away = None if drawn is None else (drawn - sized.float() / 255).abs().mean(1)
+    near = _nearest(model.examples_, sized)
+    shown: dict[int, list[Shown]] = {n: [] for n in numbers}
+    for place, (n, image) in enumerate(whole.items()):
+        name = visible(found.files[n])
+        shown[n] += [_picture(image, f"{name}, as it is", "image", WIDE)]
+        shown[n] += [_picture(_image(sized[place]), f"{name}, as the detector sees it", "as seen", SMALL)]
+        if drawn is not None and away is not None:
+            heat = _heat(away[place])
+            again = _image((255 * drawn[place]).round().to(torch.uint8))
+            shown[n] += [_picture(again, f"{name}, redrawn by the detector", "redrawn", SMALL)]
+            shown[n] += [_picture(heat, f"where {name} and its redrawing differ", "difference", SMALL)]
+        shown[n] += [_picture(_image(near[place]), f"the fitted image most like {name}", "nearest fitted", SMALL)]
+    p = model.p_values(found.scores[list(numbers)])
+    return [
+        {
+            "name": visible(found.files[n]),
+            "score": f"{found.scores[n]:.4g}",
+            "above": bool(found.scores[n] > model.threshold_),
+            "p": f"{p[place]:.2g}",
+            "note": visible(found.notes.get(n, "")),
+            "shown": shown[n],
+        }
+        for place, n in enumerate(numbers)
+    ]
+
+
+def _again(file: Path) -> Image.Image | None:
+    """An image that was scored; None if it has gone since."""
+    try:
+        return pictures.upright(file)
+    except InputError:
+        return None
+
+
+def _as_fitted(model: Detector, whole: Sequence[Image.Image]) -> Tensor:
+    if not whole:
+        return torch.zeros(0, *model.shape, dtype=torch.uint8)
+    return pictures.pixels([pictures.small(one, model.shape[1]) for one in whole], model.shape[0])
+
+
+def _nearest(examples: Tensor, sized: Tensor) -> Tensor:
+    """Of the examples, the one whose pixels are nearest to each image: uint8 like `sized`."""
+    if not len(sized):
+        return sized
+    queries, bank = (images.flatten(1).float() / 255 for images in (sized, examples))
+    return examples[neighbours.nearest(queries, bank, 1)[1][:, 0]]
+
+
+def _heat(away: Tensor) -> Image.Image:
+    """Of differences, float32 (h, w): the largest is brightest."""
+    shares = (away / away.max().clamp(min=1e-6)).numpy()
+    return Image.fromarray((255 * np.asarray(HEAT(shares))[..., :3]).astype(np.uint8))
+
+
+def _image(pixels: Tensor) -> Image.Image:
+    """Of uint8 (c, h, w)."""
+    return Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())
+
+
+def _picture(image: Image.Image, alt: str, caption: str, most: int) -> Shown:
+    coarse = max(image.size) <= SMALL
+    image = image.copy()
+    image.thumbnail((most, most))
+    stream = io.BytesIO()
+    image.save(stream, "PNG" if coarse else "JPEG", **({"optimize": True} if coarse else {"quality": 85}))
+    kind = "png" if coarse else "jpeg"
+    content = base64.b64encode(stream.getvalue()).decode("ascii")
+    return Shown(f"data:image/{kind};base64,{content}", alt, caption, coarse)
