@@ -106,13 +106,8 @@ def stacked(read: Sequence[Image.Image]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.reshape(*pixels.shape[:3], -1).transpose(0, 3, 1, 2)))
 
 
-def upright(file: Path) -> Image.Image:
-    """One image, upright, of mode L or RGB, in the size that it has. Raises InputError if it cannot be read."""
-    return opened(file)[0]
-
-
 def opened(file: Path) -> tuple[Image.Image, int | None]:
-    """One image, upright, of mode L or RGB, on white where it is transparent; of 16-bit pixels the largest level.
+    """One image in its own size, upright, L or RGB, on white where transparent; of 16-bit pixels the largest level.
 
     Raises InputError for what is not a readable image, and for pixels whose range nobody knows.
     """
