@@ -158,8 +158,10 @@ def _run(chosen: argparse.Namespace) -> None:
 
 def _fit(chosen: argparse.Namespace) -> int:
     from novelty_utils import screening, training  # they load torch
+    from novelty_utils.records import provenance
     from novelty_utils.screening import pictures
 
+    provenance.limit_threads()
     folder = pictures.root(chosen.folder)
     model = screening.choose(chosen.detector, _split(chosen.pairs))
     training.pick_device(chosen.device)
@@ -184,8 +186,10 @@ def _fit(chosen: argparse.Namespace) -> int:
 
 def _score(chosen: argparse.Namespace) -> int:
     from novelty_utils import detectors, screening  # they load torch
+    from novelty_utils.records import provenance
     from novelty_utils.screening import pictures
 
+    provenance.limit_threads()
     folder = pictures.root(chosen.folder)
     model = detectors.open(chosen.detector, chosen.device)
     made = screening.score(model, folder, chosen.to, replace=chosen.replace)

@@ -19,8 +19,8 @@ NUMBER = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
 def choose(name: str, text: Mapping[str, str]) -> Detector:
     """The detector of this name, unfitted, with parameters as they are typed.
 
-    name: of a class (`ICS`, `k-nn`), of a notebook whose class has the same name (`ics`, `ade_gan`), or both
-    (`nln.AE`); capitals, dashes and underscores do not count. Raises InputError, one line that lists what there is.
+    name: of a class (`ICS`, `k-nn`), of a notebook with one class or with one of that name (`ade_gan`, `ics`), or of
+    both (`nln.AE`); capitals, dashes and underscores do not count. Raises InputError, one line that lists what there is.
     """
     kind = _kind(name)
     fields = [field.name for field in dataclasses.fields(kind) if field.init]
@@ -36,7 +36,7 @@ def _kind(name: str) -> type[Detector]:
     asked = [one for one in detectors.names() if _bare(one) == _bare(notebook or name)]
     for of_notebook in asked:
         for own, kind in detectors.kinds(of_notebook).items():
-            if _bare(own) == _bare(word):
+            if _bare(own) == _bare(word) or (not notebook and len(detectors.kinds(of_notebook)) == 1):
                 return kind
     there = {one: detectors.kinds(one) for one in detectors.names()}
     found = [] if notebook else [(one, own) for one in there for own in there[one] if _bare(own) == _bare(name)]

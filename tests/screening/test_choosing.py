@@ -19,6 +19,7 @@ from novelty_utils.errors import InputError
         ("nln.AE", "nln.AE"),
         ("ae-con", "nln.AECon"),
         ("k-NN", "leaderboard.KNN"),
+        ("pretrained", "pretrained.EffNetKNN"),
         ("isolation forest", "leaderboard.IsolationForest"),
     ],
 )
