@@ -20,7 +20,8 @@ def choose(name: str, text: Mapping[str, str]) -> Detector:
     """The detector of this name, unfitted, with parameters as they are typed.
 
     name: of a class (`ICS`, `k-nn`), of a notebook with one class or with one of that name (`ade_gan`, `ics`), or of
-    both (`nln.AE`); capitals, dashes and underscores do not count. Raises InputError, one line that lists what there is.
+    both (`nln.AE`); capitals, dashes and underscores do not count.
+    Raises InputError, one line that lists what there is.
     """
     kind = _kind(name)
     fields = [field.name for field in dataclasses.fields(kind) if field.init]
