@@ -170,17 +170,7 @@ def _fit(chosen: argparse.Namespace) -> int:
         made = screening.fit(model, folder, chosen.save, **how)
     except training.DivergedError as error:
         return _say(error, 1)
-    above, held_out, low, high = made.false_alarms
-    copies = f"; {made.copies} copies of others left out" if made.copies else ""
-    print(f"images:    {model.about['fitted']} fitted, {held_out} held out{copies}")
-    print(f"fitted:    {model!r} in {made.seconds:.0f} s")
-    share = f"{above} of {held_out} held-out images lie above it, {above / held_out:.1%}"
-    print(f"threshold: {model.threshold_:.4g}: {share} (95 % interval: {low:.1%} to {high:.1%})")
-    if made.needed > model.about["fitted"] + held_out:
-        print(f"           for a rate of {chosen.false_alarms:.2g}, at least {made.needed} images are needed")
-    if made.tells_nothing:
-        print("warning:   all held-out images have the same score: this detector tells nothing apart")
-    print(f"saved:     {visible(made.path)}, {made.path.stat().st_size / 1e6:.1f} MB")
+    print("\n".join(made.told()))
     return 0
 
 
@@ -193,13 +183,8 @@ def _score(chosen: argparse.Namespace) -> int:
     folder = pictures.root(chosen.folder)
     model = detectors.open(chosen.detector, chosen.device)
     made = screening.score(model, folder, chosen.to, replace=chosen.replace)
-    found, above = made.found, int((made.found.scores > model.threshold_).sum())
-    print(f"images:    {made.done} scored in {made.seconds:.1f} s, {made.done / made.seconds:.0f} a second")
-    print(f"above:     {above} of {len(found.read)} lie above the threshold")
-    if found.unlike():
-        print(f"unlike:    {found.unlike()} differ from all fitted ones in size or colour: see the column note")
-    print(f"scores:    {visible(made.table)}")
-    print(f"report:    {visible(made.page)}")
+    print("\n".join(made.told()))
+    found = made.found
     if found.unread:
         return _say(f"{len(found.unread)} of {len(found.files)} files could not be read: see the column note", 1)
     return 0

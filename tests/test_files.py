@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from novelty_utils.errors import InputError
-from novelty_utils.files import remove_empty, short_name, try_writing, write_atomically
+from novelty_utils.errors import InputError, visible
+from novelty_utils.files import locked, remove_empty, short_name, try_writing, write_atomically
 
 
 def half_then(error: BaseException):
@@ -121,3 +121,19 @@ def test_where_nothing_can_be_written_is_found_by_writing(tmp_path):
     try_writing(tmp_path / "new" / "deeper")
     try_writing(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_kept_to_one_at_a_time_and_free_again_afterwards(tmp_path):
+    with locked(tmp_path, "it is taken"), pytest.raises(InputError, match="taken"), locked(tmp_path, "it is taken"):
+        pass
+    with locked(tmp_path, "it is taken"):
+        pass
+    with pytest.raises(KeyError), locked(tmp_path, "it is taken"):
+        raise KeyError
+    with locked(tmp_path, "it is taken"):
+        pass
+
+
+def test_what_cannot_be_seen_is_spelled_out():
+    assert visible("größe 1.png") == "größe 1.png"
+    assert visible("a\nb\x1b[31m\u202e\udcff.png") == "a\\nb\\x1b[31m\\u202e\\udcff.png"

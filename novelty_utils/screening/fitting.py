@@ -18,7 +18,7 @@ from torch import Tensor
 
 from novelty_utils.data import image_folders
 from novelty_utils.detectors import EXAMPLE_BYTES, HELD_OUT, Detector
-from novelty_utils.errors import InputError
+from novelty_utils.errors import InputError, visible
 from novelty_utils.evaluation import statistics
 from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing
 from novelty_utils.progress import tqdm
@@ -38,21 +38,24 @@ class Fitted(NamedTuple):
     seconds: float
     path: Path
 
-    @property
-    def false_alarms(self) -> tuple[int, int, float, float]:
-        """Held-out images above the threshold, of how many, and the interval of that share of normal images."""
-        held_out = self.model.held_out_scores_
-        above = int((held_out > self.model.threshold_).sum())
-        return above, len(held_out), *statistics.share_interval(above, len(held_out))
-
-    @property
-    def needed(self) -> int:
-        """So many images that one of those held out may lie above the threshold."""
-        return math.ceil(HELD_OUT / self.model.about["false_alarms"])
-
-    @property
-    def tells_nothing(self) -> bool:
-        return bool(np.ptp(self.model.held_out_scores_) == 0)
+    def told(self) -> list[str]:
+        """What there is to say: images, seconds, the rate of false alarms that the threshold stands for, the file."""
+        model, about, scores = self.model, self.model.about, self.model.held_out_scores_
+        above, held_out = int((scores > model.threshold_).sum()), len(scores)
+        low, high = statistics.share_interval(above, held_out)
+        share = f"{above} of {held_out} held-out images above it, {above / held_out:.1%}"
+        needed = math.ceil(HELD_OUT / about["false_alarms"])  # so many that one of those held out may lie above
+        copies = f"; {self.copies} copies of others left out" if self.copies else ""
+        lines = [
+            f"images:    {about['fitted']} fitted, {held_out} held out{copies}",
+            f"fitted:    {model!r} in {self.seconds:.0f} s",
+            f"threshold: {model.threshold_:.4g}: {share} (95 % interval: {low:.1%} to {high:.1%})",
+        ]
+        if needed > about["fitted"] + held_out:
+            lines += [f"           for a rate of {about['false_alarms']:.2g}, at least {needed} images are needed"]
+        if np.ptp(scores) == 0:
+            lines += ["warning:   all held-out images have the same score: this detector tells nothing apart"]
+        return [*lines, f"saved:     {visible(self.path)}, {self.path.stat().st_size / 1e6:.1f} MB"]
 
 
 def fit(
@@ -145,11 +148,12 @@ def _check_room(model: Detector, images: Tensor, path: Path) -> None:
     """Raise InputError where the disk has no room for what a training writes: better before it than after."""
     model.begin(images.shape[1:])
     weights = sum(one.numel() * one.element_size() for one in model.network.state_dict().values())
-    needed = EXAMPLE_BYTES + (STATES * weights or images.numel())  # without a network, the images are what is kept
+    kept = STATES * weights or images.numel()  # without a network, the images themselves
+    needed = min(EXAMPLE_BYTES, images.numel()) + kept
     free = shutil.disk_usage(path.absolute().parent).free
     if free < needed:
-        told = f"needs up to {needed >> 20} MB and {free >> 20} MB are free: make room, or give another place"
-        raise InputError(f"--save {str(path)!r} {told}")
+        told = f"needs up to {needed / 1e6:.1f} MB and {free / 1e6:.1f} MB are free"
+        raise InputError(f"--save {str(path)!r} {told}: make room, or give another place")
 
 
 # --- the images ----------------------------------------------------------------------------------------------------

@@ -32,12 +32,14 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 
 class Found(NamedTuple):
-    """A scored folder: its files, float64 scores (n,), NaN where a file could not be read, and notes by number."""
+    """A scored folder: its files, float64 scores (n,), NaN where a file could not be read, notes by number, and the
+    threshold that normal images seldom exceed."""
 
     folder: Path
     files: Sequence[Path]
     scores: np.ndarray
     notes: dict[int, str]
+    threshold: float
 
     @property
     def read(self) -> np.ndarray:
@@ -48,6 +50,11 @@ class Found(NamedTuple):
     def unread(self) -> list[int]:
         return np.flatnonzero(np.isnan(self.scores)).tolist()
 
+    @property
+    def above(self) -> int:
+        return int((self.scores > self.threshold).sum())
+
+    @property
     def unlike(self) -> int:
         """How many images differ from all that were fitted, in size or colour."""
         return len(self.notes) - len(self.unread)
@@ -71,9 +78,8 @@ def write(path: Path, model: Detector, found: Found) -> None:
 
 
 def _content(model: Detector, found: Found) -> dict[str, Any]:
-    top, borderline = worth_a_look(found, model.threshold_)
+    top, borderline = worth_a_look(found)
     cards = _cards(model, found, [*top, *borderline])
-    above = int((found.scores > model.threshold_).sum())
     held_out = model.held_out_scores_
     rejected = int((held_out > model.threshold_).sum())
     low, high = statistics.share_interval(rejected, len(held_out))
@@ -82,7 +88,7 @@ def _content(model: Detector, found: Found) -> dict[str, Any]:
         "detector": visible(repr(model)),
         "about": model.about,
         "count": len(found.read),
-        "above": above,
+        "above": found.above,
         "threshold": f"{model.threshold_:.4g}",
         "rejected": rejected,
         "held_out": len(held_out),
@@ -96,15 +102,15 @@ def _content(model: Detector, found: Found) -> dict[str, Any]:
         "drawing": histogram.drawing(found.scores[found.read], held_out, model.threshold_),
         "unread": [(visible(found.files[n]), visible(found.notes[n])) for n in found.unread[:LISTED]],
         "unread_count": len(found.unread),
-        "unlike": found.unlike(),
+        "unlike": found.unlike,
     }
 
 
-def worth_a_look(found: Found, threshold: float) -> tuple[list[int], list[int]]:
+def worth_a_look(found: Found) -> tuple[list[int], list[int]]:
     """Numbers of the images with the highest scores, falling, and of others next to the threshold, falling."""
     order = found.read[np.argsort(-found.scores[found.read], kind="stable")]
     top, rest = order[:TOP], order[TOP:]
-    above = int((found.scores[rest] > threshold).sum())
+    above = int((found.scores[rest] > found.threshold).sum())
     start = max(0, min(above - BORDERLINE // 2, len(rest) - BORDERLINE))
     return top.tolist(), rest[start : start + BORDERLINE].tolist()
 

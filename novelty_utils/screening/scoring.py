@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from novelty_utils.detectors import Detector
-from novelty_utils.errors import InputError
+from novelty_utils.errors import InputError, visible
 from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing
 from novelty_utils.progress import tqdm
 from novelty_utils.screening import pictures, report
@@ -43,6 +43,17 @@ class Scored(NamedTuple):
     seconds: float
     table: Path
     page: Path
+
+    def told(self) -> list[str]:
+        """What there is to say: how many, how fast, what was found, and where it lies."""
+        found, speed = self.found, self.done / self.seconds
+        lines = [
+            f"images:    {self.done} scored in {self.seconds:.1f} s, {speed:.0f} a second",
+            f"above:     {found.above} of {len(found.read)} above the threshold",
+        ]
+        if found.unlike:
+            lines += [f"unlike:    {found.unlike} differ from all fitted ones in size or colour: see the column note"]
+        return [*lines, f"scores:    {visible(self.table)}", f"report:    {visible(self.page)}"]
 
 
 def score(model: Detector, folder: str | Path, to: str | Path, *, replace: bool = False) -> Scored:
@@ -108,7 +119,7 @@ def _reserved(to: Path, unfinished: Path, before: Path, replace: bool) -> Iterat
         with locked(to, f"--to {str(to)!r} is being written by another process: give another folder, or wait"):
             yield
     except OSError as error:
-        raise InputError(f"cannot write to {to}: {error.strerror}; choose a folder you can write to") from error
+        raise InputError(f"cannot write to {to}: {error.strerror}; make room, or choose another folder") from error
     finally:
         remove_empty(to, before)
 
@@ -210,4 +221,4 @@ def _found(model: Detector, folder: Path, files: Sequence[Path], path: Path) -> 
             scores.append(float(row[1]) if row[1] else np.nan)
             if row[4]:
                 notes[number] = row[4]
-    return Found(folder, files, np.asarray(scores), notes)
+    return Found(folder, files, np.asarray(scores), notes, model.threshold_)

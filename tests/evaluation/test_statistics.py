@@ -96,3 +96,21 @@ def test_friedman_is_the_spread_of_the_mean_ranks():
     assert statistics.friedman(values) == pytest.approx(stats.chi2.sf(chi2, 3))
     assert math.isnan(statistics.friedman(values[[0, 1]]))
     assert math.isnan(statistics.friedman(values[:1]))
+
+
+@pytest.mark.parametrize(("above", "of"), [(0, 3), (1, 10), (4, 40), (40, 40)])
+def test_the_interval_of_a_share_is_that_of_the_beta_distribution(above, of):
+    low = stats.beta.ppf(0.025, above, of - above + 1) if above else 0
+    high = stats.beta.ppf(0.975, above + 1, of - above) if above < of else 1
+    assert statistics.share_interval(above, of) == pytest.approx((low, high))
+
+
+def test_new_normal_images_lie_above_the_threshold_within_the_interval_as_often_as_it_says():
+    """The share above a quantile of held-out scores, over many draws of these: uniform scores know it exactly."""
+    draw, inside = np.random.default_rng(0), []
+    for _ in range(2000):
+        held_out = draw.random(30)
+        threshold = np.quantile(held_out, 0.9)
+        low, high = statistics.share_interval(int((held_out > threshold).sum()), 30)
+        inside.append(low <= 1 - threshold <= high)
+    assert 0.945 < np.mean(inside) < 0.985  # exact for a threshold at a score; between two it covers a little more

@@ -14,12 +14,10 @@ import pytest
 import torch
 from photos import photos, white
 from PIL import Image
-from scipy.stats import beta
 from toy_detectors import changed
 
-from novelty_utils import cli, data, detectors, screening
+from novelty_utils import cli, data, detectors, screening, training
 from novelty_utils.errors import InputError
-from novelty_utils.evaluation import statistics
 from novelty_utils.training import checkpoints
 
 
@@ -80,24 +78,6 @@ def test_copies_count_once_so_that_none_is_held_out_from_its_double(toy, here):
 # --- the false alarms ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("above", "of"), [(0, 3), (1, 10), (4, 40), (40, 40)])
-def test_the_interval_of_a_share_is_that_of_the_beta_distribution(above, of):
-    low = beta.ppf(0.025, above, of - above + 1) if above else 0
-    high = beta.ppf(0.975, above + 1, of - above) if above < of else 1
-    assert statistics.share_interval(above, of) == pytest.approx((low, high))
-
-
-def test_new_normal_images_lie_above_the_threshold_within_the_interval_as_often_as_it_says():
-    """The share above a quantile of held-out scores, over many draws of these: uniform scores know it exactly."""
-    draw, inside = np.random.default_rng(0), []
-    for _ in range(2000):
-        held_out = draw.random(30)
-        threshold = np.quantile(held_out, 0.9)
-        low, high = statistics.share_interval(int((held_out > threshold).sum()), 30)
-        inside.append(low <= 1 - threshold <= high)
-    assert 0.945 < np.mean(inside) < 0.985  # exact for a threshold at a score; between two it covers a little more
-
-
 def test_the_command_says_what_it_has_done(toy, here, capsys):
     photos(here / "good", 40)
     shutil.copy(here / "good/000.png", here / "good/copy.png")
@@ -112,7 +92,7 @@ def test_the_command_says_what_it_has_done(toy, here, capsys):
     assert lines[0] == "images:    36 fitted, 4 held out; 1 copies of others left out"
     assert lines[1].startswith("fitted:    Distance(seed=0, power=0.5, norm='l2') in ")
     model = detectors.open("parts.pt")
-    share = "1 of 4 held-out images lie above it, 25.0% (95 % interval: 0.6% to 80.6%)"
+    share = "1 of 4 held-out images above it, 25.0% (95 % interval: 0.6% to 80.6%)"
     assert lines[2] == f"threshold: {model.threshold_:.4g}: {share}"
     assert lines[3] == "           for a rate of 0.05, at least 200 images are needed"
     assert lines[4].startswith("saved:     parts.pt, ")
@@ -124,6 +104,18 @@ def test_a_detector_that_tells_nothing_apart_says_so(toy, here, monkeypatch, cap
     monkeypatch.setattr(toy.Distance, "score", lambda self, images, index: np.ones(len(index)))
     assert cli.main(["fit", "toy.distance", "folder:good", "--save", "parts.pt"]) == 0
     assert "warning:   all held-out images have the same score" in capsys.readouterr().out
+
+
+def test_a_training_that_diverges_is_one_line_and_exit_code_1(toy, here, monkeypatch, capsys):
+    photos(here / "good", 20)
+
+    def learn(self, *_, **__):
+        raise training.DivergedError("the loss ran away; lower the learning rate")
+
+    monkeypatch.setattr(toy.Distance, "learn", learn)
+    assert cli.main(["fit", "toy.distance", "folder:good", "--save", "parts.pt"]) == 1
+    assert capsys.readouterr().err == "novelty: the loss ran away; lower the learning rate\n"
+    assert [path.name for path in here.iterdir()] == ["good"]
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
@@ -198,9 +190,9 @@ def test_a_hostile_name_is_told_in_one_harmless_line(toy, here, capsys):
 
 def test_a_full_disk_is_told_before_the_training(toy, here, monkeypatch):
     photos(here / "good", 20)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**10))
     monkeypatch.setattr(toy.Distance, "learn", lambda *_, **__: pytest.fail("it has begun to train"))
-    with pytest.raises(InputError, match=r"needs up to 8 MB and 1 MB are free: make room"):
+    with pytest.raises(InputError, match=r"needs up to 0.1 MB and 0.0 MB are free: make room"):
         screening.fit(toy.Distance(), "good", "parts.pt")
     assert [path.name for path in here.iterdir()] == ["good"]
 

@@ -94,7 +94,7 @@ def test_it_says_how_many_lie_above_and_how_many_would_by_chance(redrawing):
     text = " ".join(Page(made.page).text.split())
     above = int((made.found.scores > redrawing.threshold_).sum())
     assert f"{above} of 51 images lie above the threshold" in text
-    assert "Of 4 normal images that were held out, 1 lie above the threshold" in text
+    assert "Of 4 normal images that were held out, 1 lies above the threshold" in text
     assert "25.0% (95 % interval 0.6% to 80.6%). Were all 51 new images normal, about 13 of them" in text
     assert "none is below 0.2." in text
     assert "fitted on 36 normal images" in text
@@ -140,7 +140,7 @@ def test_its_weight_is_bounded_however_large_and_many_the_images(toy, here, monk
 
 
 def test_an_image_that_has_gone_since_is_told(redrawing):
-    found = Found(Path("new"), [Path("new/gone.png")], np.array([9.0]), {})
+    found = Found(Path("new"), [Path("new/gone.png")], np.array([9.0]), {}, redrawing.threshold_)
     report.write(Path("page.html"), redrawing, found)
     page = Page(Path("page.html"))
     assert "The file has gone since it was scored." in page.text
@@ -154,7 +154,7 @@ def test_images_worth_a_look_are_the_highest_and_then_those_around_the_threshold
     scores = np.random.default_rng(0).permutation(np.arange(200.0))
     scores[3] = np.nan
     files = [Path(str(n)) for n in range(200)]
-    top, borderline = report.worth_a_look(Found(Path(), files, scores, {}), threshold=120.5)
+    top, borderline = report.worth_a_look(Found(Path(), files, scores, {}, 120.5))
     assert scores[top].tolist() == sorted(scores[~np.isnan(scores)].tolist(), reverse=True)[: report.TOP]
     near = sorted((score for score in scores if not np.isnan(score)), key=lambda score: abs(score - 120.5))
     assert sorted(scores[borderline]) == sorted(near[: report.BORDERLINE])
@@ -163,8 +163,8 @@ def test_images_worth_a_look_are_the_highest_and_then_those_around_the_threshold
 
 @pytest.mark.parametrize(("count", "threshold"), [(0, 1.0), (1, 0.0), (20, 5.0), (30, -1.0), (30, 99.0), (36, 0.0)])
 def test_no_image_is_shown_twice_and_few_are_all_shown(count, threshold):
-    found = Found(Path(), [Path(str(n)) for n in range(count)], np.arange(float(count)), {})
-    top, borderline = report.worth_a_look(found, threshold)
+    found = Found(Path(), [Path(str(n)) for n in range(count)], np.arange(float(count)), {}, threshold)
+    top, borderline = report.worth_a_look(found)
     assert len(set(top + borderline)) == len(top) + len(borderline) == min(count, report.TOP + report.BORDERLINE)
 
 

@@ -51,7 +51,7 @@ def test_a_row_per_image_with_its_score_its_place_among_held_out_ones_and_no_not
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("images:    31 scored in ")
     assert lines[0].endswith(" a second")
-    assert lines[1] == f"above:     {rows.above_threshold.sum()} of 31 lie above the threshold"
+    assert lines[1] == f"above:     {rows.above_threshold.sum()} of 31 above the threshold"
     assert lines[2:] == ["scores:    found/scores.csv", "report:    found/report.html"]
     assert sorted(path.name for path in Path("found").iterdir()) == ["report.html", "scores.csv"]
 
