@@ -50,7 +50,7 @@ def photograph(report: Path, picture: Path) -> None:
     """What a browser shows of the report."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-dev-shm-usage"])
-        page = browser.new_page(viewport={"width": 1180, "height": 880}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 620, "height": 735}, device_scale_factor=2, color_scheme="light")
         page.goto(report.absolute().as_uri())
         page.locator("figure.scores").evaluate("one => one.previousElementSibling.scrollIntoView()")
         page.screenshot(path=picture)
