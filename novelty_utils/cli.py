@@ -185,8 +185,8 @@ def _score(chosen: argparse.Namespace) -> int:
     made = screening.score(model, folder, chosen.to, replace=chosen.replace)
     print("\n".join(made.told()))
     found = made.found
-    if found.unread:
-        return _say(f"{len(found.unread)} of {len(found.files)} files could not be read: see the column note", 1)
+    if found.unscored:
+        return _say(f"{len(found.unscored)} of {len(found.files)} files have no score: the column note says why", 1)
     return 0
 
 

@@ -32,7 +32,7 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 
 class Found(NamedTuple):
-    """A scored folder: its files, float64 scores (n,), NaN where a file could not be read, notes by number, and the
+    """A scored folder: its files, float64 scores (n,), NaN where a file has none, notes by number, and the
     threshold that normal images seldom exceed."""
 
     folder: Path
@@ -42,12 +42,12 @@ class Found(NamedTuple):
     threshold: float
 
     @property
-    def read(self) -> np.ndarray:
-        """The numbers of the images that could be read, int64 (m,)."""
+    def scored(self) -> np.ndarray:
+        """The numbers of the images that have a score, int64 (m,)."""
         return np.flatnonzero(~np.isnan(self.scores))
 
     @property
-    def unread(self) -> list[int]:
+    def unscored(self) -> list[int]:
         return np.flatnonzero(np.isnan(self.scores)).tolist()
 
     @property
@@ -57,7 +57,7 @@ class Found(NamedTuple):
     @property
     def unlike(self) -> int:
         """How many images differ from all that were fitted, in size or colour."""
-        return len(self.notes) - len(self.unread)
+        return len(self.notes) - len(self.unscored)
 
 
 class Shown(NamedTuple):
@@ -87,28 +87,28 @@ def _content(model: Detector, found: Found) -> dict[str, Any]:
         "folder": visible(found.folder),
         "detector": visible(repr(model)),
         "about": model.about,
-        "count": len(found.read),
+        "count": len(found.scored),
         "above": found.above,
         "threshold": f"{model.threshold_:.4g}",
         "rejected": rejected,
         "held_out": len(held_out),
         "share": f"{rejected / len(held_out):.1%}",
         "interval": f"{low:.1%} to {high:.1%}",
-        "expected": [round(share * len(found.read)) for share in (rejected / len(held_out), low, high)],
+        "expected": [round(share * len(found.scored)) for share in (rejected / len(held_out), low, high)],
         "least": f"{1 / (1 + len(held_out)):.2g}",
         "top": cards[: len(top)],
         "borderline": cards[len(top) :],
         "redraws": type(model).redraw is not Detector.redraw,
-        "drawing": histogram.drawing(found.scores[found.read], held_out, model.threshold_),
-        "unread": [(visible(found.files[n]), visible(found.notes[n])) for n in found.unread[:LISTED]],
-        "unread_count": len(found.unread),
+        "drawing": histogram.drawing(found.scores[found.scored], held_out, model.threshold_),
+        "unscored": [(visible(found.files[n]), visible(found.notes[n])) for n in found.unscored[:LISTED]],
+        "unscored_count": len(found.unscored),
         "unlike": found.unlike,
     }
 
 
 def worth_a_look(found: Found) -> tuple[list[int], list[int]]:
     """Numbers of the images with the highest scores, falling, and of others next to the threshold, falling."""
-    order = found.read[np.argsort(-found.scores[found.read], kind="stable")]
+    order = found.scored[np.argsort(-found.scores[found.scored], kind="stable")]
     top, rest = order[:TOP], order[TOP:]
     above = int((found.scores[rest] > found.threshold).sum())
     start = max(0, min(above - BORDERLINE // 2, len(rest) - BORDERLINE))

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import math
 import os
 import time
 from array import array
@@ -49,7 +50,7 @@ class Scored(NamedTuple):
         found, speed = self.found, self.done / self.seconds
         lines = [
             f"images:    {self.done} scored in {self.seconds:.1f} s, {speed:.0f} a second",
-            f"above:     {found.above} of {len(found.read)} above the threshold",
+            f"above:     {found.above} of {len(found.scored)} above the threshold",
         ]
         if found.unlike:
             lines += [f"unlike:    {found.unlike} differ from all fitted ones in size or colour: see the column note"]
@@ -183,7 +184,10 @@ def _rows(model: Detector, files: Sequence[Path], part: Sequence[Picture | Input
             rows.append([told(file), "", "", "", str(one).removeprefix(f"{file} ")])
         else:
             s, p = next(numbers)
-            rows.append([told(file), repr(s), int(s > model.threshold_), repr(p), _note(model, one)])
+            if math.isfinite(s):
+                rows.append([told(file), repr(s), int(s > model.threshold_), repr(p), _note(model, one)])
+            else:  # of weights that are no numbers
+                rows.append([told(file), "", "", "", f"the detector scores it {s}: fit it again"])
     return rows
 
 
@@ -214,7 +218,7 @@ def _alike(size: tuple[int, int], about: dict[str, list[float]]) -> bool:
 
 
 def _found(model: Detector, folder: Path, files: Sequence[Path], path: Path) -> Found:
-    """What the page needs of a table: of each image the score, NaN where it could not be read, and the notes."""
+    """What the page needs of a table: of each image the score, NaN where it has none, and the notes."""
     scores, notes = array("d"), {}
     with path.open(encoding="utf-8", newline="") as stream:
         for number, row in enumerate(islice(csv.reader(stream), 1, None)):

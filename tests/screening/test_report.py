@@ -131,7 +131,7 @@ def test_it_can_be_read_in_the_dark_on_a_phone_and_by_those_who_do_not_see(redra
 
 def test_its_weight_is_bounded_however_large_and_many_the_images(toy, here, monkeypatch):
     photos(here / "good", 40, mode="RGB")
-    photos(here / "new", 60, seed=5, size=(700, 500), mode="RGB")  # noise, which no format makes small
+    photos(here / "new", 36, seed=5, size=(400, 300), mode="RGB")  # noise, which no format makes small
     model = screening.fit(toy.Distance(), "good", "parts.pt", side=256).model
     monkeypatch.setattr(type(model), "redraw", lambda self, images, index: torch.rand(len(index), 3, 256, 256))
     made = screening.score(model, "new", "found")

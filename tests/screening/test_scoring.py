@@ -72,7 +72,7 @@ def test_what_cannot_be_read_is_a_row_counted_at_the_end_and_exit_code_1(fitted,
     os.mkfifo("new/pipe.png")
     assert cli.main(["score", "parts.pt", "folder:new", "--to", "found"]) == 1
     out, err = capsys.readouterr()
-    assert err == "novelty: 4 of 34 files could not be read: see the column note\n"
+    assert err == "novelty: 4 of 34 files have no score: the column note says why\n"
     assert "images:    34 scored in " in out
     rows = table().set_index("path")
     assert (rows.score == "").sum() == 4
@@ -82,7 +82,7 @@ def test_what_cannot_be_read_is_a_row_counted_at_the_end_and_exit_code_1(fitted,
     assert rows.loc["new/pipe.png", "note"] == "is not a readable image (not a file): repair, convert or delete it"
     assert (rows[rows.score == ""].above_threshold == "").all()
     page = Path("found/report.html").read_text(encoding="utf-8")
-    assert "4 files could not be read" in page
+    assert "4 files have no score" in page
     assert "<code>new/notes.txt</code>" in page
 
 
@@ -91,6 +91,21 @@ def test_a_folder_of_which_nothing_can_be_read(fitted):
     Path("bad/a.png").write_text("no image")
     assert cli.main(["score", "parts.pt", "folder:bad", "--to", "found"]) == 1
     assert "0 of 0 images lie above" in Path("found/report.html").read_text(encoding="utf-8")
+
+
+def test_a_score_that_is_no_number_is_no_score(fitted, monkeypatch, capsys):
+    score = type(fitted).score
+    broken = [1, 4]
+    monkeypatch.setattr(
+        type(fitted),
+        "score",
+        lambda self, images, index: np.where(np.isin(index, broken), np.nan, score(self, images, index)),
+    )
+    assert cli.main(["score", "parts.pt", "folder:new", "--to", "found"]) == 1
+    rows = table()
+    assert rows[rows.score == ""].index.tolist() == broken
+    assert set(rows.note[broken]) == {"the detector scores it nan: fit it again"}
+    assert "2 of 31 files have no score" in capsys.readouterr().err
 
 
 def test_one_image(fitted):
