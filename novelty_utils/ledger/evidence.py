@@ -7,6 +7,8 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +41,10 @@ class Sample(NamedTuple):
     method: str = ""
 
 
+Experiment = tuple[str, str]  # data set, and the parameters but for the seed, as text
+Numbered = tuple[int, Sample]  # with the place of its record
+
+
 class Evidence:
     """All results of a notebook in a folder, but for those of the smoke tier: they say nothing about a paper."""
 
@@ -47,13 +53,22 @@ class Evidence:
         every = replications.averaged(store.read(notebook, folder), again)
         self.records = [record for record in every if record.tier != "smoke"]
         self.left_out = len(every) - len(self.records)
-        self._results: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
-        for record in self.records:
+        self.datasets = {record.dataset for record in self.records}
+        self.deviations: dict[tuple[str, str], Any] = {}  # between seeds, kept by `numbers.deviation_of`
+        self._repetitions: dict[tuple[str, str], list[Sample]] = {}
+        self._newest: dict[tuple, Record] = {}
+        for record in sorted(self.records, key=lambda one: one.created, reverse=True):
+            self._newest.setdefault(_images(record), record)
+        self._results: dict[str, dict[str, dict[Experiment, list[Numbered]]]]
+        self._results = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        for number, record in enumerate(self.records):
+            experiment = (record.dataset, _but_the_seed(record))
             dead = {method: store.collapsed(record, method) for method in {r.method for r in record.results}}
             for result in record.results:
                 if result.value is not None:
                     sample = _sample(record, result, result.value, dead[result.method])
-                    self._results[result.method][result.metric].append(sample)
+                    alike = self._results[result.method][result.metric][experiment]
+                    alike.append((number, sample))
 
     def select(
         self,
@@ -73,38 +88,54 @@ class Evidence:
         found: dict[tuple, Sample] = {}
         results = self._results.get(method, {})
         names = [name for name in results if fnmatchcase(name, metric)] if "*" in metric else [metric]
-        for sample in (sample for name in names for sample in results.get(name, ())):
-            if (not note or sample.note == note) and (not datasets or sample.dataset in datasets):
-                given = sample.records[0].parameters
-                key = (*sample[:5], given.get(by))
-                fits = all(given.get(name, value) == value for name, value in at.items())
-                if fits and (key not in found or found[key].records[0].created < sample.records[0].created):
-                    found[key] = sample
+        for sample in (sample for name in names for sample in _alike(results.get(name, {}), at, datasets)):
+            key = (*sample[:5], sample.records[0].parameters.get(by))
+            newer = key not in found or found[key].records[0].created < sample.records[0].created
+            if newer and (not note or sample.note == note):
+                found[key] = sample
         return list(found.values())
 
     def repetitions(self, method: str, metric: str) -> list[Sample]:
         """All results of a method; `class_name` tells apart all that differs but the seed: parameters and notes too."""
-        return [
-            s._replace(class_name=f"{s.class_name} {s.tier} {s.note} {_but_the_seed(s.records[0])}")
-            for s in self._results.get(method, {}).get(metric, ())
-        ]
+        if (method, metric) not in self._repetitions:
+            every = self._results.get(method, {}).get(metric, {})
+            self._repetitions[method, metric] = _in_order(
+                [(number, s._replace(class_name=f"{s.class_name} {s.tier} {s.note} {experiment}"))]
+                for (_, experiment), samples in every.items()
+                for number, s in samples
+            )
+        return self._repetitions[method, metric]
 
     def provenance(self, used: Sequence[Sample]) -> dict[str, Any]:
         """What has changed since these results, where they were made, and the commands that make them again."""
         mine = list({id(record): record for sample in used for record in sample.records}.values())
         of_each = ((record, sample.method) for sample in used for record in sample.records)
-        told = (staleness.reasons(record, self._newest(record), method) for record, method in of_each)
+        told = (staleness.reasons(record, self._newest[_images(record)], method) for record, method in of_each)
         changed = sorted({reason for reasons in told for reason in reasons})
         machines = sorted({provenance.hardware(record.machine) for record in mine})
         return {"stale": ", ".join(changed), "hardware": "; ".join(machines), "command": command(mine)}
 
-    def _newest(self, record: Record) -> Record:
-        """The latest record on the same images: of the same name and size, and of the same class, which may matter."""
 
-        def images(one: Record) -> tuple:
-            return one.data["name"], one.class_name, one.parameters.get("side")
+def _alike(
+    results: Mapping[Experiment, list[Numbered]], at: Mapping[str, Any], datasets: Sequence[str]
+) -> list[Sample]:
+    """The results on these data sets, or on any if none is named, of the experiments with these parameters."""
+    found = []
+    for (dataset, _), samples in results.items():
+        given = samples[0][1].records[0].parameters  # but for the seed those of all of them
+        if (not datasets or dataset in datasets) and all(given.get(name, value) == value for name, value in at.items()):
+            found.append(samples)
+    return _in_order(found)
 
-        return max((one for one in self.records if images(one) == images(record)), key=lambda one: one.created)
+
+def _in_order(groups: Iterable[list[Numbered]]) -> list[Sample]:
+    """The samples in the order of their records."""
+    return [sample for _, sample in sorted(chain.from_iterable(groups), key=itemgetter(0))]
+
+
+def _images(record: Record) -> tuple:
+    """What the newest record of tells today's parameters and checksum: same name, size, and class, which may matter."""
+    return record.data["name"], record.class_name, record.parameters.get("side")
 
 
 def recipe_of(of_paper: Rules, used: Iterable[Sample]) -> tuple[str, bool]:

@@ -144,7 +144,8 @@ def _found(
 
 def _sized(rule: Cells, source: Evidence) -> list[Cells]:
     """The rule, and the same for networks of every other recorded size, the largest first."""
-    sizes = {tuple(record.parameters.get(name) for name in rule.sizes) for record in source.records if rule.sizes}
+    recorded = source.records if rule.sizes else ()
+    sizes = {tuple(record.parameters.get(name) for name in rule.sizes) for record in recorded}
     others = [dict(zip(rule.sizes, values, strict=True)) for values in sorted(sizes, reverse=True)]
     return [rule, *(rule.model_copy(update={"parameters": rule.parameters | other}) for other in others)]
 
@@ -250,12 +251,14 @@ def deviation_of(source: Evidence, method: str, metric: str, assumed: float, tra
     Of a method without training what other records of it say; of a trained one the fixed deviation or, if larger,
     that of other records: how far networks move from seed to seed on other images says little about these.
     """
-    samples = [s for s in source.repetitions(method, metric) if not s.dead]
-    known = verdicts.seed_deviation(samples)
+    if (method, metric) not in source.deviations:
+        samples = [s for s in source.repetitions(method, metric) if not s.dead]
+        where = sorted({of_class[0].dataset for of_class in verdicts.by_class(samples) if len(of_class) > 1})
+        source.deviations[method, metric] = (verdicts.seed_deviation(samples), ", ".join(where))
+    known, said = source.deviations[method, metric]
     if known is None or (trained and known[0] <= assumed):
         return assumed, ASSUMED
-    where = sorted({of_class[0].dataset for of_class in verdicts.by_class(samples) if len(of_class) > 1})
-    return known[0], f"transferred from other records ({', '.join(where)})"
+    return known[0], f"transferred from other records ({said})"
 
 
 def _classes(printed: Mapping[str, Any], samples: Sequence[Sample]) -> set[str]:
@@ -276,7 +279,7 @@ def _settings(text: str) -> dict[str, str]:
 
 def _why_not(rule: Cells, printed: Mapping[str, Any], source: Evidence) -> str:
     dataset = printed["dataset"]
-    if dataset not in {record.dataset for record in source.records}:
+    if dataset not in source.datasets:
         near = _found(rule, printed, source, NEAR[dataset]) if dataset in NEAR else None
         beside = f"; on {NEAR[dataset]}, other images, it is {near[0].estimate.value:.3f}" if near else ""
         return f"no run on {dataset} is recorded{beside}"

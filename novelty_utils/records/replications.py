@@ -39,9 +39,10 @@ def read(folder: str | Path, *papers: str) -> list[Repeat]:
     """
     found = []
     for paper in papers:
-        firsts = store.read(paper, folder)
+        firsts = _by_place(store.read(paper, folder))
         for again in store.read(paper, Path(folder, FOLDER)):
-            found.append(pair(next((first for first in firsts if same_run(first, again)), None), again))
+            same = (first for first in firsts[_place(again)] if same_run(first, again))
+            found.append(pair(next(same, None), again))
     return found
 
 
@@ -50,7 +51,20 @@ def averaged(firsts: Sequence[Record], again: Sequence[Record]) -> list[Record]:
 
     Each kind of hardware counts once, with its newest record. A result that only one of them holds is kept as it is.
     """
-    return [_mean([first, *_elsewhere(first, again)]) for first in firsts]
+    alike = _by_place(again)
+    return [_mean([first, *_elsewhere(first, alike[_place(first)])]) for first in firsts]
+
+
+def _by_place(records: Sequence[Record]) -> dict[tuple, list[Record]]:
+    """The records by what all that are the same run share, lest each be compared with every other."""
+    found: dict[tuple, list[Record]] = defaultdict(list)
+    for record in records:
+        found[_place(record)].append(record)
+    return found
+
+
+def _place(record: Record) -> tuple:
+    return record.dataset, record.class_name, record.seed, record.data["checksum"]
 
 
 def counted(paper: str, results: str | Path) -> list[Record]:
