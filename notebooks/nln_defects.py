@@ -106,7 +106,7 @@ import pandas as pd
 
 from novelty_utils import records
 from novelty_utils.evaluation import metrics, plots
-from novelty_utils.ledger import published
+from novelty_utils.ledger import published, tables
 from novelty_utils.records import Result
 
 plots.set_style()
@@ -218,7 +218,7 @@ C = ds.images.shape[1]
 print(f"{ds.name}, {ds.class_name}, checksum {ds.checksum}")
 print(f"{C} × {ds.images.shape[2]} × {ds.images.shape[3]} pixels")
 print(f"{len(sound)} images to train on, {len(held_out)} held out")
-ds.card().style.format({"defective pixels": "{:.2%}"})
+tables.show(ds.card(), {"defective pixels": "{:.2%}"})
 
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-defects-data", "caption": "Top: flawless images to train on. Below: test images, two of each kind of defect, with the outline of the mask."}, "image": {"alt": "Grid of pictures of one product: four flawless ones, then pairs of flawed ones with a coloured outline around each defect"}}
@@ -899,7 +899,7 @@ images = on_one_scale(pooled(test), pooled(reference))
 _, low, high = metrics.auroc(y, nln_image(images, p.alpha))
 print(f"{p.dataset}, {shown}, {p.tier} tier, seed {p.seed}")
 print(f"95 % interval of the image AUROC at α = {p.alpha:g}: {low:.3f} to {high:.3f}")
-side_by_side(found).style.format(precision=3)
+tables.show(side_by_side(found).rename_axis("method"), precision=3)
 
 # %% mystnb={"figure": {"name": "fig-defects-alpha", "caption": "The three metrics of the paper's Fig. 6 against α, for the class shown. Dotted: the reconstruction error, dashed: the nearest training patch without a network. The vertical line is the α of the run. The curves are drawn, not used: nothing was chosen by them."}, "image": {"alt": "Three line plots against alpha: pixel AUROC, image AUROC, and IoU with two thresholds, with horizontal lines for reconstruction and pixel neighbour"}}
 curve = pd.DataFrame({a: found["NLN", a] for a in GRID}).T
@@ -942,7 +942,7 @@ for kind in sorted(set(kinds) - {defects.GOOD}):
     by_kind[kind] = {
         name: metrics.pixel_auroc(masks[use], m[use]) for name, m in maps.items()
     }
-pd.DataFrame(by_kind).T.rename_axis("kind").style.format(precision=3)
+tables.show(pd.DataFrame(by_kind).T.rename_axis("kind"), precision=3)
 
 # %% [markdown]
 # ### From a map to a region
@@ -1037,7 +1037,6 @@ shutil.rmtree(records.scratch("nln_defects", p), ignore_errors=True)
 # the method does on real parts**, and the paper has nothing to put beside them.
 
 # %% tags=["hide-input"]
-from novelty_utils.ledger import tables
 
 SETTINGS = {"model": "AE", "L": 128, "K": 1}
 printed = records.where(published.read("nln"), dataset="mvtec_ad")

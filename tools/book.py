@@ -42,6 +42,7 @@ from crossref import ROOT
 from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
 from novelty_utils.ledger import claims, headlines
+from novelty_utils.ledger.tables import verbatim
 from novelty_utils.records import provenance, replications, store
 from novelty_utils.runs import execution
 
@@ -193,7 +194,7 @@ def _speeds(folder: Path) -> str:
     parts = []
     for file in sorted(folder.glob("*.json")):
         kept = json.loads(file.read_text(encoding="utf-8"))
-        on = f"{kept['machine']['gpu']}, torch {kept['machine']['torch']}, commit {kept['commit'][:7]}"
+        on = verbatim(f"{kept['machine']['gpu']}, torch {kept['machine']['torch']}, commit {kept['commit'][:7]}")
         for title, rows in kept["tables"].items():
             cells = [[row["what"], f"{row['value']:g}", row["unit"]] for row in rows]
             parts.append(f"**{title}** ({on}):\n\n{_table(['', 'measured', 'unit'], cells)}")
@@ -207,7 +208,7 @@ def _times(papers: Iterable[str]) -> str:
         tables: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
         for record in store.read(paper, "results"):
             tables[provenance.hardware(record.machine)][_kind(record)].append(record.seconds)
-        parts = [f"**{hardware}**\n\n{_medians(kinds)}\n" for hardware, kinds in sorted(tables.items())]
+        parts = [f"**{verbatim(hardware)}**\n\n{_medians(kinds)}\n" for hardware, kinds in sorted(tables.items())]
         if parts:
             boxes.append(f"```{{admonition}} {paper}\n:class: dropdown\n\n{''.join(parts)}```\n")
     return "\n".join(boxes)
@@ -228,7 +229,7 @@ def _kind(record: store.Record) -> tuple[str, str]:
 
 def _table(head: list[str], rows: list[list[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(str(word).replace('|', '/') for word in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(verbatim, line))} |\n" for line in lines)
 
 
 def render() -> None:

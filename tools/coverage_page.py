@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import NamedTuple
 
 from ledger_page import NAMES
 from novelty_utils.files import write_atomically
+from novelty_utils.ledger.tables import verbatim
 from novelty_utils.params import CLASSES
 from novelty_utils.records import store
 from novelty_utils.records.store import Record
@@ -97,13 +96,8 @@ def _table(rows: dict[Row, dict[str, dict[str, set[int]]]]) -> str:
     lines = ["| networks | data, protocol | demo | full length |", "| --- | --- | --- | --- |"]
     for (variant, *rest), methods in alike.items():
         trained = ", ".join(dict.fromkeys(methods)) + f" ({variant})" * bool(variant)
-        lines.append(f"| {' | '.join(map(cell, [trained, *rest]))} |")
+        lines.append(f"| {' | '.join(map(verbatim, [trained, *rest]))} |")
     return "\n".join(lines) + "\n"
-
-
-def cell(text: str) -> str:
-    """Text from records as the cell of a table: it may hold anything, and stays text."""
-    return re.sub(r"[|`*\[\]{}$\\]", lambda mark: f"&#{ord(mark[0])};", html.escape(" ".join(text.split())))
 
 
 def _count(seeds: dict[str, set[int]], dataset: str) -> str:
@@ -136,5 +130,5 @@ def missing(listed: list[Job]) -> str:
             hours += ", to be downloaded"
         classes = ", ".join(dict.fromkeys(job.parameters.class_name for job, _ in some))
         words = [NAMES[paper], trains.replace(",", ", "), dataset.replace("_", " "), seed, classes, hours]
-        lines.append(f"| {' | '.join(map(cell, words))} |")
+        lines.append(f"| {' | '.join(map(verbatim, words))} |")
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ import pandas as pd
 from novelty_utils.evaluation import plots
 from novelty_utils.files import write_atomically
 from novelty_utils.ledger import claims, verdicts
+from novelty_utils.ledger.tables import verbatim
 from novelty_utils.records import provenance
 from novelty_utils.records.replications import Repeat
 
@@ -117,8 +118,8 @@ def _seeds(table: pd.DataFrame) -> str:
     for one in table.attrs["repeated"]:
         words = [
             NAMES[one.paper],
-            one.method,
-            _words(one.metric),
+            verbatim(one.method),
+            verbatim(_spaced(one.metric)),
             str(one.classes),
             _plain(one.deviation),
             _plain(one.widest),
@@ -151,16 +152,16 @@ def _repeats(repeated: list[Repeat]) -> str:
         commits = " → ".join((r.code["commit"] or "unknown")[:7] for r in (one.first, one.again))
         hardware = " → ".join(dict.fromkeys(provenance.hardware(r.machine) for r in (one.first, one.again)))
         about = [one.first.dataset, one.first.parameters.get("protocol", ""), one.first.class_name, str(one.first.seed)]
-        name = NAMES.get(one.first.paper, _words(one.first.paper)).replace("-", NO_BREAK_HYPHEN)
+        name = NAMES.get(one.first.paper, _spaced(one.first.paper)).replace("-", NO_BREAK_HYPHEN)
         words = [
             name,
-            ", ".join(_words(word) for word in about if word),
+            ", ".join(_spaced(word) for word in about if word),
             commits,
             str(one.compared),
             f"{100 * one.largest:.2g}",
             hardware,
         ]
-        lines.append(f"| {' | '.join(words)} |\n")
+        lines.append(f"| {' | '.join(map(verbatim, words))} |\n")
     return "".join(lines)
 
 
@@ -204,9 +205,10 @@ def _of_number(line: pd.Series) -> dict[str, str]:
     worked_out = " (worked out)" * ("worked out" in line.claim)
     setting = "" if line.setting == "default" else f" <small>{_words(line.setting)}</small>"
     return {
-        "where": line["where"], "data": f"{_words(line.dataset)}, {line.class_name}",
-        "method": line.method + worked_out + setting, "metric": _words(line.metric), "printed": _plain(line.printed),
-        "ours": _with_interval(line, _plain), "verdict": line.verdict, "why": _why(line),
+        "where": line["where"], "data": f"{_words(line.dataset)}, {html.escape(line.class_name)}",
+        "method": html.escape(line.method) + worked_out + setting, "metric": _words(line.metric),
+        "printed": _plain(line.printed), "ours": _with_interval(line, _plain), "verdict": line.verdict,
+        "why": _why(line),
     }  # fmt: skip
 
 
@@ -231,7 +233,11 @@ def _short(name: str, value: object) -> str:
 
 
 def _words(name: str) -> str:
-    """A recorded name for readers, with places where a line may break."""
+    """A recorded name for readers, with places where a line may break, as HTML."""
+    return html.escape(_spaced(name))
+
+
+def _spaced(name: str) -> str:
     return name.replace("_", " ").replace(";", "; ")
 
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 
-from coverage_page import cell
 from novelty_utils.evaluation import plots
 from novelty_utils.files import write_atomically
 from novelty_utils.ledger import verdicts
 from novelty_utils.ledger.evidence import TIERS, Evidence, Sample
+from novelty_utils.ledger.tables import verbatim
 
 COLOURS = {"ICS": "#0072b2", "NLN": "#009e73", "CRBND": "#d55e00", "ADe-GAN": "#cc79a7"}
 ICS = {"protocol": "one_class", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
@@ -172,8 +172,9 @@ def table(found: Sequence[Price]) -> str:
     for price in found:
         added = f"{100 * price.added:+.1f} [{100 * price.low:+.1f}, {100 * price.high:+.1f}]"
         lines.append([
-            price.peek.paper.replace("-", "\N{NON-BREAKING HYPHEN}"), price.peek.what, cell(_words(price.dataset)),
-            price.peek.unit, f"{100 * price.honest:.1f}", added, cell(_chosen(price)), f"{price.classes}, {price.tier}",
+            price.peek.paper.replace("-", "\N{NON-BREAKING HYPHEN}"), price.peek.what, verbatim(_words(price.dataset)),
+            price.peek.unit, f"{100 * price.honest:.1f}", added, verbatim(_chosen(price)),
+            f"{price.classes}, {price.tier}",
         ])  # fmt: skip
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,11 +29,16 @@ DATASETS = {
 }
 
 
+def verbatim(text: object) -> str:
+    """Text from folders or records as a line or a cell, of Markdown or HTML: it may hold anything, and stays text."""
+    return re.sub(r"[|`*\[\]{}$\\]", lambda mark: f"&#{ord(mark[0])};", html.escape(" ".join(str(text).split())))
+
+
 class Text(str):
-    """A sentence that a page computes: the last value of a cell, set as text and not as output. No formulas."""
+    """A sentence that a page computes: the last value of a cell, set as text and not as output. No formulas or HTML."""
 
     def _repr_markdown_(self) -> str:
-        return str(self)
+        return html.escape(self, quote=False)
 
 
 def show(
@@ -43,9 +50,12 @@ def show(
     """
     if not len(table):
         return print(NOTHING)
-    style = table.replace([np.inf, -np.inf], np.nan).style.format(formats, precision=precision, na_rep="–")
+    style = table.replace([np.inf, -np.inf], np.nan).style.format(
+        formats, precision=precision, na_rep="–", escape="html"
+    )
+    style = style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
     if caption:
-        style = style.set_caption(caption)
+        style = style.set_caption(html.escape(caption, quote=False))
     return style if any(table.index.names) else style.hide(axis="index")
 
 
