@@ -25,8 +25,8 @@ from novelty_utils.files import write_atomically
 from novelty_utils.screening import histogram, pictures
 
 TOP, BORDERLINE, LISTED = 24, 12, 50  # most anomalous images, those next to the threshold, unreadable ones by name
-WIDE = 200  # pixels of an image in its own shape, at most
-SMALL = 128  # pixels of an image as the networks see it, at most
+WIDE = 200  # pixels of a picture on the page, at most
+SMALL = 64  # a picture of no more pixels is kept without loss
 HEAT = colormaps["magma"]
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -119,55 +119,57 @@ def worth_a_look(found: Found) -> tuple[list[int], list[int]]:
 
 
 def _cards(model: Detector, found: Found, numbers: Sequence[int]) -> list[dict[str, Any]]:
-    whole = {n: one for n in numbers if (one := _again(found.files[n])) is not None}
-    seen = _as_fitted(model, list(whole.values()))
-    drawn = model.reconstruct(seen) if len(seen) else None
-    sized = model.sized(seen) if len(seen) else seen
-    away = None if drawn is None else (drawn - sized.float() / 255).abs().mean(1)
-    near = _nearest(model.examples_, sized)
-    shown: dict[int, list[Shown]] = {n: [] for n in numbers}
-    for place, (n, image) in enumerate(whole.items()):
-        name = visible(found.files[n])
-        shown[n] += [_picture(image, f"{name}, as it is", "image", WIDE)]
-        shown[n] += [_picture(_image(sized[place]), f"{name}, as the detector sees it", "as seen", SMALL)]
-        if drawn is not None and away is not None:
-            heat = _heat(away[place])
-            again = _image((255 * drawn[place]).round().to(torch.uint8))
-            shown[n] += [_picture(again, f"{name}, redrawn by the detector", "redrawn", SMALL)]
-            shown[n] += [_picture(heat, f"where {name} and its redrawing differ", "difference", SMALL)]
-        shown[n] += [_picture(_image(near[place]), f"the fitted image most like {name}", "nearest fitted", SMALL)]
+    """What stands about each of these images."""
+    shown = _drawings(model, [found.files[n] for n in numbers])
     p = model.p_values(found.scores[list(numbers)])
     return [
         {
             "name": visible(found.files[n]),
             "score": f"{found.scores[n]:.4g}",
-            "above": bool(found.scores[n] > model.threshold_),
+            "above": bool(found.scores[n] > found.threshold),
             "p": f"{p[place]:.2g}",
             "note": visible(found.notes.get(n, "")),
-            "shown": shown[n],
+            "shown": shown[place],
         }
         for place, n in enumerate(numbers)
     ]
 
 
-def _again(file: Path) -> Image.Image | None:
-    """An image that was scored; None if it has gone since."""
+def _drawings(model: Detector, files: Sequence[Path]) -> list[list[Shown]]:
+    """Of each file the image, what the detector sees and makes of it, and the nearest one; none if it has gone."""
+    shown: list[list[Shown]] = [[] for _ in files]
+    there = {place: one for place, file in enumerate(files) if (one := _again(file, model.shape[1])) is not None}
+    if not there:
+        return shown
+    images = pictures.pixels([small for _, small in there.values()], model.shape[0])
+    sized, drawn = model.sized(images), model.reconstruct(images)
+    near = _nearest(model.examples_, sized)
+    for row, (place, (whole, _)) in enumerate(there.items()):
+        name, mine = visible(files[place]), shown[place]
+        mine.append(_picture(whole, f"{name}, as it is", "image"))
+        mine.append(_picture(_image(sized[row]), f"{name}, as the detector sees it", "as seen"))
+        if drawn is not None:
+            again = (255 * drawn[row]).round().to(torch.uint8)
+            away = (drawn[row] - sized[row].float() / 255).abs().mean(0)
+            mine.append(_picture(_image(again), f"{name}, redrawn by the detector", "redrawn"))
+            mine.append(_picture(_heat(away), f"where {name} and its redrawing differ", "difference"))
+        mine.append(_picture(_image(near[row]), f"the fitted image most like {name}", "nearest fitted"))
+    return shown
+
+
+def _again(file: Path, side: int) -> tuple[Image.Image, Image.Image] | None:
+    """An image that was scored, no larger than it is shown and as it was scored; None if it has gone since."""
     try:
-        return pictures.upright(file)
+        whole = pictures.upright(file)
     except InputError:
         return None
-
-
-def _as_fitted(model: Detector, whole: Sequence[Image.Image]) -> Tensor:
-    if not whole:
-        return torch.zeros(0, *model.shape, dtype=torch.uint8)
-    return pictures.pixels([pictures.small(one, model.shape[1]) for one in whole], model.shape[0])
+    small = pictures.small(whole, side)
+    whole.thumbnail((WIDE, WIDE))
+    return whole, small
 
 
 def _nearest(examples: Tensor, sized: Tensor) -> Tensor:
     """Of the examples, the one whose pixels are nearest to each image: uint8 like `sized`."""
-    if not len(sized):
-        return sized
     queries, bank = (images.flatten(1).float() / 255 for images in (sized, examples))
     return examples[neighbours.nearest(queries, bank, 1)[1][:, 0]]
 
@@ -183,12 +185,10 @@ def _image(pixels: Tensor) -> Image.Image:
     return Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())
 
 
-def _picture(image: Image.Image, alt: str, caption: str, most: int) -> Shown:
-    coarse = max(image.size) <= SMALL
-    image = image.copy()
-    image.thumbnail((most, most))
+def _picture(image: Image.Image, alt: str, caption: str) -> Shown:
+    coarse = max(image.size) <= SMALL  # few pixels are kept as they are
+    image.thumbnail((WIDE, WIDE))
     stream = io.BytesIO()
     image.save(stream, "PNG" if coarse else "JPEG", **({"optimize": True} if coarse else {"quality": 85}))
-    kind = "png" if coarse else "jpeg"
     content = base64.b64encode(stream.getvalue()).decode("ascii")
-    return Shown(f"data:image/{kind};base64,{content}", alt, caption, coarse)
+    return Shown(f"data:image/{'png' if coarse else 'jpeg'};base64,{content}", alt, caption, coarse)

@@ -129,11 +129,12 @@ def test_it_can_be_read_in_the_dark_on_a_phone_and_by_those_who_do_not_see(redra
     assert set(headings) == {"h1", "h2", "h3"}
 
 
-def test_its_weight_is_bounded_however_large_and_many_the_images(toy, here, monkeypatch):
+@pytest.mark.parametrize("side", [report.SMALL, 256])
+def test_its_weight_is_bounded_however_large_and_many_the_images(side, toy, here, monkeypatch):
     photos(here / "good", 40, mode="RGB")
-    photos(here / "new", 36, seed=5, size=(400, 300), mode="RGB")  # noise, which no format makes small
-    model = screening.fit(toy.Distance(), "good", "parts.pt", side=256).model
-    monkeypatch.setattr(type(model), "redraw", lambda self, images, index: torch.rand(len(index), 3, 256, 256))
+    photos(here / "new", 40, seed=5, size=(400, 300), mode="RGB")  # noise, which no format makes small
+    model = screening.fit(toy.Distance(), "good", "parts.pt", side=side).model
+    monkeypatch.setattr(type(model), "redraw", lambda self, images, index: torch.rand(len(index), 3, side, side))
     made = screening.score(model, "new", "found")
     assert len(Page(made.page).of("img")) == 5 * (report.TOP + report.BORDERLINE)
     assert made.page.stat().st_size < 5e6
