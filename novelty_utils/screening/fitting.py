@@ -106,9 +106,9 @@ def fit(
 def _side(model: Detector, asked: int | None) -> int:
     name, own = type(model).__name__, model.side
     if asked is not None and own is not None:
-        field = "side" in model.arguments()
-        told = f"-p side=N for {name}" if field else f"{name} takes {own} x {own} pixels: leave it out"
-        raise InputError(f"--side {asked}: {told}")
+        given = f"to {name} it is given as -p side={asked}"
+        fixed = f"{name} takes {own} x {own} pixels: leave it out"
+        raise InputError(f"--side {asked}: {given if 'side' in model.arguments() else fixed}")
     return own or asked or SIDE
 
 

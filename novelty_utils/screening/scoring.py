@@ -205,7 +205,8 @@ def _note(model: Detector, one: Picture) -> str:
     if model.shape[0] == 3 and one.small.mode == "L" and about.get("grey") == 0:
         notes.append("grey, fitted on colour")
     if "aspects" in about and not _alike(one.size, about):
-        seen = " to ".join(f"{int(w)} x {int(h)}" for w, h in zip(about["widths"], about["heights"], strict=True))
+        ends = [f"{w} x {h}" for w, h in zip(about["widths"], about["heights"], strict=True)]
+        seen = " to ".join(dict.fromkeys(ends))  # once where all have one size
         notes.append(f"{one.size[0]} x {one.size[1]} pixels, fitted on {seen}")
     return "; ".join(notes)
 

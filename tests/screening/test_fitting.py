@@ -237,6 +237,12 @@ def test_a_file_of_an_older_version_ends_in_one_line(toy, here, capsys):
     assert not Path("found").exists()
 
 
+def test_a_side_that_is_a_parameter_is_given_as_one(here, capsys):
+    photos(here / "good", 20)
+    assert cli.main(["fit", "crbnd", "folder:good", "--save", "x.pt", "--side", "64"]) == 2
+    assert "--side 64: to CRBND it is given as -p side=64" in capsys.readouterr().err
+
+
 # --- what is interrupted -------------------------------------------------------------------------------------------
 
 KILLED = """

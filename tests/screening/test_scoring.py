@@ -125,8 +125,8 @@ def test_images_of_another_size_or_colour_are_scored_and_told(fitted, toy, here,
     assert cli.main(["score", "parts.pt", "folder:other", "--to", "found"]) == 0
     notes = table().set_index("path").note
     assert {path[6]: note for path, note in notes.items() if note} == {
-        "d": "24 x 10 pixels, fitted on 12 x 10 to 12 x 10",
-        "e": "60 x 50 pixels, fitted on 12 x 10 to 12 x 10",
+        "d": "24 x 10 pixels, fitted on 12 x 10",
+        "e": "60 x 50 pixels, fitted on 12 x 10",
         "f": "in colour, fitted on grey: scored in grey",
     }
     assert "unlike:    3 differ from all fitted ones in size or colour" in capsys.readouterr().out
