@@ -43,9 +43,9 @@ def load(name: str) -> tuple[Tensor, Tensor, Tensor]:
         is_test = place // BLOCK % 3 == int(third) - 1
         if kind == cell and (probability == 0 or (probability == 1 and is_test)):
             kept.append((path, DEFECTIVE if probability else FUNCTIONAL, is_test))
-    files, labels, is_test = zip(*kept, strict=True)
+    files, labels, in_test = zip(*kept, strict=True)
     images = np.stack([_pixels(folder / file) for file in files])[:, None]
-    return torch.from_numpy(images), torch.tensor(labels), torch.tensor(is_test)
+    return torch.from_numpy(images), torch.tensor(labels), torch.tensor(in_test)
 
 
 def _folder() -> Path:
