@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from novelty_utils import __version__
-from novelty_utils.errors import InputError, visible
+from novelty_utils.classes import PLAIN
+from novelty_utils.errors import InputError, shown, visible
 from novelty_utils.files import first_there, is_folder, reachable, try_writing
+from novelty_utils.ledger import PAPERS
 from novelty_utils.runs import execution
 
 if TYPE_CHECKING:
@@ -29,18 +32,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():  # no other may set it
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
     try:
-        chosen = _parse(arguments)
-        return chosen.command(chosen) or 0
+        return _done(arguments)
     except InputError as error:
         return _say(error, 2)
     except execution.RunError as error:
         return _say(error, 1)
     except KeyboardInterrupt as error:
         return _say(str(error) or "interrupted", 130)
+    except BrokenPipeError:  # as in `novelty claims | head`: what is left goes nowhere
+        _forget_output()
+        return 0
+    except OSError as error:  # of a standard output that is full, for example
+        _forget_output()
+        where = f" ({error.filename})" if error.filename else ""
+        return _say(f"cannot go on: {error.strerror or error}{where}", 1)
+
+
+def _done(arguments: Sequence[str] | None) -> int:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise InputError("the current folder is gone: go to another one, such as the clone") from error
+    try:
+        chosen = _parse(arguments)
+        return chosen.command(chosen) or 0
+    finally:
+        if sys.stdout:  # none where somebody has closed it
+            sys.stdout.flush()  # here, where what goes wrong can be told
+
+
+def _forget_output() -> None:
+    with contextlib.suppress(OSError, ValueError):  # there may be none that the system knows
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: object, code: int) -> int:
-    print("novelty:", visible(" ".join(str(message).split())), file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody listens
+        print("novelty:", visible(" ".join(str(message).split())), file=sys.stderr)
     return code
 
 
@@ -191,7 +219,7 @@ def _score(chosen: argparse.Namespace) -> int:
 
 
 def _sweep(chosen: argparse.Namespace) -> None:
-    from novelty_utils.runs import pending, sweeps  # they load torch
+    from novelty_utils.runs import pending, sweeps
 
     if chosen.scheduler is not None and not chosen.scheduler.strip():
         raise InputError("--scheduler '' is no address: give one, such as tcp://host:8786, or leave it out")
@@ -206,29 +234,25 @@ def _sweep(chosen: argparse.Namespace) -> None:
 
 
 def _claims(chosen: argparse.Namespace) -> None:
-    from novelty_utils.ledger import claims
-    from novelty_utils.records import store  # they load torch
+    from novelty_utils.records import store
 
     with reachable("--results", chosen.results):
         there = is_folder(Path(chosen.results))
     if not there:
         wanted = "give the one with the records, or go to the clone"
         raise InputError(f"--results {chosen.results!r} is not a folder: {wanted}")
-    papers = [name for names in claims.PAPERS.values() for name in names]
-    if not any(store.read(name, chosen.results) for name in papers):
+    papers = [name for names in PAPERS.values() for name in names]
+    if not any(store.files(name, chosen.results) for name in papers):
         wanted = f"holds no records PAPER/DATASET/NAME.json of {', '.join(papers)}"
         raise InputError(f"--results {chosen.results!r} {wanted}: give the folder above, or run one of these first")
     with reachable("--output", chosen.output):
         existing = first_there(Path(chosen.output).absolute())
     if not existing.is_dir():
         raise InputError(f"--output {chosen.output!r}: {str(existing)!r} is a file: give a folder for the ledger")
+    from novelty_utils.ledger import claims  # loads pandas and torch, which a refusal need not wait for
+
     table = claims.ledger(chosen.results)
-    written = claims.write(table, chosen.output)
-    try:
-        _tell(table, written)
-        sys.stdout.flush()
-    except BrokenPipeError:  # as in `novelty claims | head`: what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _tell(table, claims.write(table, chosen.output))
 
 
 def _submit(chosen: argparse.Namespace) -> None:
@@ -265,35 +289,32 @@ def _tell(table: pd.DataFrame, written: Sequence[Path]) -> None:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes: give 1 or more")
+    if not _plain(text, "integer", 1, 10**9):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number of processes: give 1 or more")
     return int(text)
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    if not _plain(text, "integer", 1, 10**9):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number of 1 or more")
     return int(text)
 
 
 def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1: give one such as 0.05")
-    return share
+    if not _plain(text, "number", 0, 1) or float(text) in (0, 1):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no share between 0 and 1: give one such as 0.05")
+    return float(text)
 
 
 def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = 0.0
-    if not 0 < hours < 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours: give one above 0, such as 2.5")
-    return hours
+    if not _plain(text, "number", 0, 9999) or not float(text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of hours: give one above 0, such as 2.5")
+    return float(text)
+
+
+def _plain(text: str, kind: str, low: float, high: float) -> bool:
+    """Whether this is a number as a person writes it, from `low` to `high`."""
+    return len(text) < 100 and PLAIN[kind].fullmatch(text) is not None and low <= float(text) <= high
 
 
 def _split(pairs: Sequence[str]) -> dict[str, str]:

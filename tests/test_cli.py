@@ -223,3 +223,85 @@ def test_a_picture_that_cannot_be_read_is_told_after_the_bar_is_gone(tmp_path, c
     bar = capsys.readouterr().err
     assert "read images" in bar
     assert bar.endswith("\r"), "the line of an error begins where the bar was"
+
+
+# --- what is around it is out of order -----------------------------------------------------------------------------
+
+NOVELTY = f"{sys.executable} -m novelty_utils.cli"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("params tiny | head -1", 0, ""),
+        ("params tiny | true", 0, ""),
+        ("params tiny > /dev/full", 1, "novelty: cannot go on: No space left on device\n"),
+        ("run icz > /dev/full 2> /dev/full", 2, ""),
+        ("params tiny >&-", 0, ""),
+    ],
+)
+def test_an_output_that_takes_nothing_is_no_traceback(line, code, said):
+    done = subprocess.run(["bash", "-c", f"{NOVELTY} {line}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("line", ["run tiny", "sweep s.yml", "claims", "params tiny"])
+def test_a_folder_that_is_gone_is_one_line(tmp_path, monkeypatch, capsys, line):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(line.split()) == 2
+    assert capsys.readouterr().err == "novelty: the current folder is gone: go to another one, such as the clone\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run tiny -p results=loop",
+        "run tiny -p dataset=folder:loop",
+        "run tiny --output loop.ipynb",
+        "run loop.ipynb",
+        "claims --results loop",
+        "sweep loop",
+    ],
+)
+def test_a_link_that_leads_to_itself_is_one_line(clone, capsys, line):
+    for name in ("loop", "loop.ipynb"):
+        Path(name).symlink_to(name)
+    assert cli.main(line.split()) == 2
+    err = capsys.readouterr().err
+    assert "ymbolic links" in err and err.count("\n") == 1
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"run tiny -p seed={LONG}",
+        f"run tiny -p beta={LONG}",
+        f"run tiny -p class_name={LONG}",
+        f"sweep s.yml --workers {LONG}",
+        f"sweep s.yml --hours {LONG}",
+        "sweep s.yml --workers 1_0",
+        "sweep s.yml --hours １",
+    ],
+    ids=range(7),
+)
+def test_numbers_of_5000_digits_and_unplain_ones_are_one_short_line(capsys, line):
+    assert cli.main(line.split()) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and len(err) < 400
+
+
+@pytest.mark.parametrize(
+    "line", ["claims --results none", "claims --results .", "sweep none.yml", "run icz", "params icz"]
+)
+def test_a_refusal_waits_for_no_library(clone, line):
+    code = f"import sys; from novelty_utils import cli; cli.main({line.split()}); print(set(sys.modules) & {HEAVY})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+HEAVY = {"torch", "pandas", "scipy", "matplotlib", "dask", "distributed", "sklearn"}

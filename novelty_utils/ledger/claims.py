@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from novelty_utils.files import write_atomically
-from novelty_utils.ledger import numbers, orderings, published, second_looks, verdicts
+from novelty_utils.ledger import PAPERS, numbers, orderings, published, second_looks, verdicts
 from novelty_utils.ledger.evidence import Evidence
 from novelty_utils.ledger.published import Rules
 from novelty_utils.ledger.second_looks import Second
 
-PAPERS = {"ics": ["ics"], "nln": ["nln", "nln_defects"], "crbnd": ["crbnd"], "ade_gan": ["ade_gan"]}  # their notebooks
 COLUMNS = [
     "paper", "kind", "where", "claim", "dataset", "protocol", "class_name", "method", "setting", "metric", "printed",
     "ours", "low", "high", "difference", "margin", "verdict", "reason", "tier", "recipe", "trained", "same_as", "seeds",

@@ -126,12 +126,13 @@ def read(paper: str, *folders: str | Path) -> list[Record]:
 
     Raises InputError for a file that is no record, cannot be read or was written by a newer version.
     """
-    files = {file.resolve() for folder in folders for file in _files(Path(folder, paper))}
-    return [load(file) for file in sorted(files)]
+    found = {file.resolve(): file.absolute() for folder in folders for file in files(paper, folder)}
+    return [load(found[file]) for file in sorted(found)]
 
 
-def _files(folder: Path) -> list[Path]:
-    """FOLDER/*/*.json; not by glob, which passes over what cannot be read."""
+def files(paper: str, results: str | Path) -> list[Path]:
+    """RESULTS/PAPER/*/*.json; not by glob, which passes over what cannot be read. Raises InputError for that."""
+    folder = Path(results, paper)
     try:
         inside = [path for path in folder.iterdir() if is_folder(path)] if first_there(folder) == folder else []
         return [file for path in inside for file in path.iterdir() if file.suffix == ".json"]
@@ -245,7 +246,9 @@ def parse(text: str, source: str | Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(source, ": ".join([*map(str, first["loc"]), first["msg"]])) from error
-    except (json.JSONDecodeError, RecursionError, AttributeError, TypeError) as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:  # no JSON, or a number of 5,000 digits
         raise _damaged(source) from error
 
 

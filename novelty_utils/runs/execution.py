@@ -75,7 +75,7 @@ def read_schema(notebook: Path) -> tuple[type[RunParameters], dict[str, Any]]:
                 notebook_cells.execute(parts, namespace)
         except InputError:
             pass  # the defaults alone do not pass, e.g. a file named like a folder; the user's text may put that right
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{notebook}: its parameters cannot be read: {notebook_cells.fault(error)}") from error
     schemas = [thing for thing in namespace.values() if _is_schema(thing)]
     if len(schemas) != 1:

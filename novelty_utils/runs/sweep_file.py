@@ -15,9 +15,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +29,8 @@ from novelty_utils.params import RunParameters
 from novelty_utils.records import store
 from novelty_utils.runs import execution
 
+MOST_RUNS = 100_000  # of one grid
+LARGEST = 1_000_000  # values in a file
 KEYS = ("notebook", "parameters", "grid")
 
 
@@ -91,13 +95,16 @@ def _load(file: Path) -> Any:
     class Loader(yaml.BaseLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             names = [key.value for key, _ in node.value]
-            for name in names:
-                if names.count(name) > 1:  # YAML would take the last one in silence
+            for name, times in Counter(map(str, names)).items():
+                if times > 1:  # YAML would take the last one in silence
                     raise InputError(f"{file}: {name!r} is there twice{_line(node)}; give it once")
             return super().construct_mapping(node, deep)
 
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), Loader)
+        text = file.read_text(encoding="utf-8")
+        if _size(yaml.compose(text, Loader), {}) > LARGEST:
+            raise InputError(f"{file} names more than {LARGEST:,} values, aliases (*) counted as what they stand for")
+        return yaml.load(text, Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read: give a YAML file, such as sweeps/ics_table1.yml ({error})") from error
     except RecursionError as error:
@@ -106,6 +113,16 @@ def _load(file: Path) -> Any:
         problem = str(getattr(error, "problem", error))
         remedy = "write spaces in place of tabs" if r"\t" in problem else "see sweeps/ for examples"
         raise InputError(f"{file} is not YAML: {problem}{_line(error)}; {remedy}") from error
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """How many values a node of YAML stands for, aliases spelled out; 0 within itself, which YAML refuses."""
+    if id(node) not in known:
+        known[id(node)] = 0
+        inside = node.value if node and not isinstance(node.value, str) else []
+        parts = chain.from_iterable(part if isinstance(part, tuple) else (part,) for part in inside)
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _line(where: Any) -> str:
@@ -155,6 +172,9 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
     fixed = {name: _text(name, value, file) for name, value in fixed.items()}
     lists = {name: _values(name, value, file) for name, value in lists.items()}
     lists |= {name: [overrides[name]] for name in overrides if name in lists}
+    count = math.prod(map(len, lists.values()))
+    if count > MOST_RUNS:
+        raise InputError(f"{file}: a grid of {count:,} runs is more than {MOST_RUNS:,}: take values out, or divide it")
     asked = " ".join([str(file), *(f"-p {name}={value}" for name, value in overrides.items())])
     for values in product(*lists.values()):
         text = {**fixed, **dict(zip(lists, values, strict=True)), **overrides}

@@ -24,7 +24,6 @@ from novelty_utils.records import provenance, store
 from novelty_utils.runs import pending, sweep_file, worker
 from novelty_utils.runs.execution import RunError
 from novelty_utils.runs.sweep_file import Job
-from novelty_utils.training import backends
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -53,6 +52,8 @@ def run(
         _refuse_relative(listed)
     todo = pending.unfinished(listed)
     if not scheduler and any(job.parameters.device == "cuda" for job in todo):
+        from novelty_utils.training import backends  # loads torch
+
         backends.pick_device("cuda")
     started, tally = time.perf_counter(), Counter(skipped=len(listed) - len(todo))
     until = time.time() + 3600 * hours if hours else None

@@ -287,6 +287,23 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path, record, make)
         store.read(record.paper, tmp_path)
 
 
+def test_a_record_may_be_a_link_into_a_store(tmp_path, record):
+    path = store.write(record, tmp_path / "results")
+    (tmp_path / "store").mkdir()
+    path.rename(tmp_path / "store" / "5f2a.json")
+    path.symlink_to(tmp_path / "store" / "5f2a.json")
+    assert store.read("ics", tmp_path / "results") == [record]
+    (tmp_path / "again").symlink_to(tmp_path / "results")
+    assert store.read("ics", tmp_path / "results", tmp_path / "again") == [record]
+
+
+def test_a_number_that_python_does_not_read_makes_no_record(tmp_path, record):
+    path = store.write(record, tmp_path)
+    path.write_text(path.read_text().replace('"seed": 0', f'"seed": {"9" * 5000}', 1))
+    with pytest.raises(InputError, match=r"is not a record of a run"):
+        store.read("ics", tmp_path)
+
+
 def test_a_file_that_is_nested_too_deeply_is_no_record(tmp_path, record):
     store.write(record, tmp_path).with_name("deep.json").write_text("[" * 100_000)
     with pytest.raises(store.DamagedRecordError, match=r"deep.json is not a record"):

@@ -77,6 +77,8 @@ def test_read_schema_resolves_annotations_kept_as_text(tmp_path):
         ({"schema": "p = 1"}, "defines 0 subclasses"),
         ({"schema": "import no_such_module"}, "cannot be read: ModuleNotFoundError"),
         ({"schema": "%pip install x"}, "needs Jupyter"),
+        ({"schema": "import sys; sys.exit()"}, "its parameters cannot be read: SystemExit"),
+        ({"first": "raise SystemExit(0)"}, "its parameters cannot be read: SystemExit"),
     ],
 )
 def test_read_schema_refuses_a_notebook_without_one(tmp_path, cells, message):

@@ -157,9 +157,16 @@ def test_several_grids_share_what_stands_outside():
     assert found[-1] == {"beta": "2", "tier": "demo", "seed": "1"}
 
 
+def test_an_alias_is_what_it_stands_for():
+    assert len(read("grid:\n  seed: &some [1, 2]\n  beta: *some")) == 4
+
+
 def test_an_override_holds_for_every_run_and_takes_the_place_of_a_list():
     found = read("parameters: {tier: paper}\ngrid: {class_name: all, seed: [0, 1]}", tier="demo", class_name="4")
     assert found == [{"tier": "demo", "class_name": "4", "seed": seed} for seed in "01"]
+
+
+LAUGHS = f"grid:\n  seed: [&a0 [{'1,' * 10}]" + "".join(f", &a{n} [{f'*a{n - 1},' * 10}]" for n in range(1, 9)) + "]"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +197,9 @@ def test_an_override_holds_for_every_run_and_takes_the_place_of_a_list():
         ("grid: {seed: [1], seed: [2]}", "'seed' is there twice (line 2)"),
         ("grid: {seed: [1, 2, 1]}", "a run is asked for twice (tiny seed=1)"),
         ("parameters: {dataset: fashion_mnist}\ngrid: {class_name: [3, 03]}", "a run is asked for twice"),
+        (f"grid: {{seed: {list(range(4000))}, beta: {list(range(3000))}}}", "a grid of 12,000,000 runs is more than"),
+        (LAUGHS, "s.yml names more than 1,000,000 values, aliases (*) counted as what they stand for"),
+        ("grid: &g\n  seed: [*g]", "is not YAML: found unconstructable recursive node"),
         ("grids:\n- grid: {class_name: all}\n- parameters: {class_name: 3}\n  grid: {seed: [0]}", "asked for twice"),
         ("grids: []", "grids must be a list"),
         ("grids:\n- grid: {seed: [1]}\ngrid: {seed: [2]}", "no grid beside it"),
