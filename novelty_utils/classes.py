@@ -100,6 +100,15 @@ def class_names(dataset: str) -> tuple[str, ...]:
     return _unmistakable(root, names)
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Raise InputError for a name that no record could hold or no figure show: found now, not after the training."""
+    name = folder.name
+    if not name.isprintable():  # bytes of another encoding among them
+        raise InputError(f"{folder.parent} has a folder {name!r}: give it a name of printable characters (UTF-8)")
+    if "$" in name:  # Matplotlib stops at a formula that is none
+        raise InputError(f"{folder} has a $ in its name, which figures take for a formula: rename the folder")
+
+
 def _class_folders(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if _is_class(path)}
 
@@ -117,8 +126,7 @@ def _unmistakable(root: Path, names: set[str]) -> tuple[str, ...]:
     for name in sorted(names):
         if name == "all":
             raise InputError(f"{root / name} is called like every class in turn: give the folder another name")
-        if not name.isprintable():  # bytes of another encoding among them, which no record could hold
-            raise InputError(f"{root} has a class folder {name!r}: give it a name of printable characters (UTF-8)")
+        refuse_unwritable(root / name)
         other = alike.setdefault(unicodedata.normalize("NFKC", name), name)
         if other != name:
             raise InputError(

@@ -289,10 +289,14 @@ def test_a_name_is_found_in_whatever_form_its_letters_are_stored(tmp_path):
     assert check(**classes, class_name="caf\u00e9").labels() == (1,)
 
 
-def test_a_name_that_no_record_could_hold_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [(b"caf\xe9", "give it a name of printable characters (UTF-8)"), (b"5$ or 6$", "figures take for a formula")],
+)
+def test_a_name_that_no_record_could_hold_or_figure_show_is_refused(tmp_path, name, told):
     (tmp_path / "cat").mkdir()
-    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
-    assert "give it a name of printable characters (UTF-8)" in line_of(params.class_names, f"folder:{tmp_path}")
+    (tmp_path / os.fsdecode(name)).mkdir()
+    assert told in line_of(params.class_names, f"folder:{tmp_path}")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ import torch
 from PIL import Image, ImageChops, ImageFilter
 from torch import Tensor
 
+from novelty_utils.classes import refuse_unwritable
 from novelty_utils.data import image_folders, synthetic_defects
 from novelty_utils.data.datasets import cache_dir
 from novelty_utils.errors import InputError
@@ -153,6 +154,7 @@ def _kinds(folder: Path) -> list[Path]:
     for path in found:
         if not path.is_dir():
             raise InputError(f"{path} lies beside the folders of the kinds: move it into one of them or delete it")
+        refuse_unwritable(path)
     return sorted(found, key=lambda path: (path.name != GOOD, path.name))
 
 

@@ -355,6 +355,11 @@ def test_images_that_are_trained_and_tested_on_are_told(parts, capsys):
     assert "note: 1 of 4 test images are training images as well" in capsys.readouterr().err
 
 
+def test_a_kind_that_no_figure_shows_is_refused(parts):
+    (parts / "bolt/test/bent").rename(parts / "bolt/test/$bent$")
+    assert "bolt/test/$bent$ has a $ in its name, which figures take for a formula" in refused(parts)
+
+
 # --- patches -------------------------------------------------------------------------------------------------------
 
 
