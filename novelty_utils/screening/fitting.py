@@ -85,6 +85,7 @@ def fit(
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with _reserved(path, unfinished, before):
+            _check_target(path, replace)  # another process may just have finished
             images, about, copies = _read(files, side)
             _check_count(len(images), folder, copies)
             _check_room(model, images, path)
@@ -92,6 +93,7 @@ def fit(
             how: dict[str, Any] = {"epochs": epochs, "device": device, "false_alarms": false_alarms}
             model.fit(images, **how, checkpoint=unfinished)
             model.about |= about
+            _check_target(path, replace)  # nor is what came in the meantime written over
             model.save(path)
             shutil.rmtree(unfinished, ignore_errors=True)
     except KeyboardInterrupt:

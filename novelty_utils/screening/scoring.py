@@ -23,7 +23,7 @@ import torch
 
 from novelty_utils.detectors import Detector
 from novelty_utils.errors import InputError, visible
-from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing
+from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing, write_atomically
 from novelty_utils.progress import tqdm
 from novelty_utils.screening import pictures, report
 from novelty_utils.screening.pictures import Picture
@@ -111,18 +111,24 @@ def _check_target(folder: Path, to: Path) -> Path:
 @contextlib.contextmanager
 def _reserved(to: Path, unfinished: Path, before: Path, replace: bool) -> Iterator[None]:
     """The folder, made, free of results or meant to get new ones, and kept to this process; it goes if left empty."""
-    there = [to / name for name in (TABLE, PAGE) if (to / name).exists()]
-    if there and not (replace or unfinished.exists()):
-        raise InputError(f"{there[0]} is there already: give another folder to --to, or --replace")
+    _check_free(to, unfinished, replace)
     try_writing(to)
     try:
         to.mkdir(parents=True, exist_ok=True)
         with locked(to, f"--to {str(to)!r} is being written by another process: give another folder, or wait"):
-            yield
+            try:
+                _check_free(to, unfinished, replace)  # another process may just have finished
+                yield
+            finally:
+                remove_empty(to, before)
     except OSError as error:
         raise InputError(f"cannot write to {to}: {error.strerror}; make room, or choose another folder") from error
-    finally:
-        remove_empty(to, before)
+
+
+def _check_free(to: Path, unfinished: Path, replace: bool) -> None:
+    there = [to / name for name in (TABLE, PAGE) if (to / name).exists()]
+    if there and not (replace or unfinished.exists()):
+        raise InputError(f"{there[0]} is there already: give another folder to --to, or --replace")
 
 
 def _key(model: Detector, files: Sequence[Path]) -> str:
@@ -144,10 +150,10 @@ def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
     """Bring an unfinished table to its end; how many rows this call has added."""
     rows = _rows_there(path, files)
     done = len(rows)
-    with path.open(
-        "w", encoding="utf-8", errors="backslashreplace", newline=""
-    ) as stream:  # anew, without what a kill has cut off
-        _add(stream, [COLUMNS, *rows])
+    whole = io.StringIO(newline="")
+    _add(whole, [COLUMNS, *rows])
+    write_atomically(path, lambda file: file.write(whole.getvalue().encode()))  # without what a kill has cut off
+    with path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         bar = tqdm(total=len(files), initial=done, desc="score", unit="image", leave=False)
         with bar, contextlib.closing(pictures.read(files[done:], model.shape[1])) as waiting:
             while part := list(islice(waiting, BATCH)):

@@ -228,6 +228,20 @@ def test_two_at_once_do_not_get_into_each_other_s_way(toy, here, monkeypatch):
     assert sorted(path.name for path in here.iterdir()) == ["good", "parts.pt"]
 
 
+def test_what_came_while_it_was_fitted_is_not_written_over(toy, here, monkeypatch):
+    photos(here / "good", 20)
+    learn = toy.Distance.learn
+
+    def busy(self, *given, **how):
+        Path("parts.pt").write_text("mine")
+        learn(self, *given, **how)
+
+    monkeypatch.setattr(toy.Distance, "learn", busy)
+    with pytest.raises(InputError, match=r"'parts.pt' is there already"):
+        screening.fit(toy.Distance(), "good", "parts.pt")
+    assert Path("parts.pt").read_text() == "mine"
+
+
 def test_a_file_of_an_older_version_ends_in_one_line(toy, here, capsys):
     photos(here / "good", 20)
     screening.fit(toy.Distance(), "good", "parts.pt")

@@ -300,7 +300,7 @@ def test_a_disk_that_gets_full_ends_in_one_line_and_keeps_what_is_done(fitted, m
 
     def full(stream, rows):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 3:  # the head of the table, a batch, and now
             raise OSError(28, "No space left on device")
         add(stream, rows)
 
