@@ -52,7 +52,7 @@ def with_feature(record):
     return record.model_copy(update={"results": [*record.results, result]})
 
 
-found = records.read("ade_gan", records.BOOK)
+found = records.read_with_reference("ade_gan", records.BOOK)
 recorded = records.to_frame([with_feature(record) for record in found])
 recorded = recorded[recorded.tier != "smoke"]
 recorded = tables.ordered(recorded, dataset=tables.DATASETS, recon_norm=NORMS)

@@ -65,7 +65,7 @@ def parsed(table):
 
 # %% tags=["hide-input"]
 printed = published.read("nln")
-recorded = records.read("nln", results)
+recorded = records.read_with_reference("nln", results)
 every = parsed(records.to_frame(recorded))
 every = every[(every.tier != "smoke") & every.protocol.isin(["miso", "simo"])]
 same = ["dataset", "protocol", "class_name", "tier", "seed", "L", "arch", "method"]

@@ -63,6 +63,9 @@ CLASSES["caltech256"] = (  # in the order of the official folders, 001.ak47 to 2
     "windmill", "wine-bottle", "xylophone", "yarmulke", "yo-yo", "zebra", "airplanes-101", "car-side-101",
     "faces-easy-101", "greyhound", "tennis-shoes", "toad", "clutter",
 )  # fmt: skip
+# The images that papers print numbers on, and what stands in for them; all others are somebody's own or a trial's.
+IN_PAPERS = {"digits", "mnist", "fashion_mnist", "cifar10", "cifar10_jpeg", "caltech256"}
+IN_PAPERS |= {"mvtec_ad", "synthetic_defects"}
 # Inspection data: each class is a product of its own, with sound and defective examples.
 DEFECT_CLASSES = {
     "synthetic_defects": ("brick", "cloth", "gravel", "capsule", "nut", "zipper"),

@@ -63,8 +63,8 @@ def runs(rows: pd.DataFrame) -> str:
     """Which runs these rows are of, by data set: tier, classes, seeds, seconds, machines and precision."""
     if not len(rows):
         return NOTHING
-    order = [name for name in DATASETS if name in set(rows.dataset)]
-    return "; ".join(f"{DATASETS[name]}: {_runs(rows[rows.dataset == name])}" for name in order)
+    order = sorted(set(rows.dataset), key=[*DATASETS, *rows.dataset].index)
+    return "; ".join(f"{DATASETS.get(name, name)}: {_runs(rows[rows.dataset == name])}" for name in order)
 
 
 def _runs(rows: pd.DataFrame) -> str:
@@ -141,7 +141,7 @@ def overview(
         found.append(about | means(mine, columns, scale))
     table = pd.DataFrame(found, columns=[*by, "n", *columns])
     if "dataset" in by:
-        table["dataset"] = table.dataset.map(DATASETS)
+        table["dataset"] = table.dataset.map(lambda name: DATASETS.get(name, name))
     return table.rename(columns={"dataset": "data", "class_name": "class"})
 
 

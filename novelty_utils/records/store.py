@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from novelty_utils.classes import IN_PAPERS
 from novelty_utils.errors import InputError
 from novelty_utils.files import first_there, is_folder, write_atomically
 from novelty_utils.params import RunParameters
@@ -143,14 +144,16 @@ def files(paper: str, results: str | Path) -> list[Path]:
 def read_with_reference(paper: str, results: str | Path) -> list[Record]:
     """The records that come with the book and those in `results`, which stand for the book's of the same run.
 
-    Prints how many are from there, smoke runs aside. Raises InputError as `read` does.
+    Only those on images of the papers: a table beside a printed one has no place for others. Prints how many are from
+    `results`, smoke runs aside. Raises InputError as `read` does.
     """
     book = BOOK if is_folder(BOOK) else Path("results")
-    mine = read(paper, results)
+    mine = [record for record in read(paper, results) if record.dataset in IN_PAPERS]
     if Path(results).resolve() == book.resolve():
         return mine
     places = {record.path("") for record in mine}
-    books = [record for record in read(paper, book) if record.path("") not in places]
+    others = [record for record in read(paper, book) if record.dataset in IN_PAPERS]
+    books = [record for record in others if record.path("") not in places]
     if count := sum(record.tier != "smoke" for record in mine):
         print(
             f"{paper}: {len(books)} records of the book, {count} of {results} (in place of the book's of the same run)"

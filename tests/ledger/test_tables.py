@@ -99,6 +99,12 @@ def test_the_caption_says_which_runs():
     assert tables.runs(ROWS[:0]) == "no recorded run yet"
 
 
+def test_images_without_a_name_in_the_book_are_called_as_the_parameter_is():
+    own = pd.DataFrame([row("2", 0, dataset="folder:mine"), row("2", 0)])
+    assert [part.split(":")[0] for part in tables.runs(own).split("; ")] == ["MNIST", "folder"]
+    assert list(tables.overview(own, ["dataset"], {}).data) == ["folder:mine", "MNIST"]
+
+
 def test_a_page_shows_dashes_for_what_is_missing_or_unbounded_and_no_nameless_index(capsys):
     table = pd.DataFrame({"score": ["A", None], "AUROC": [71.26, math.nan], "±": [math.inf, 2.0], "n": ["1", "2"]})
     page = tables.show(table, {"±": "{:.2f}"}, caption="Mine").to_html()

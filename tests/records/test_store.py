@@ -384,6 +384,18 @@ def test_beside_the_book_the_records_of_the_reader_are_counted_and_replace_those
     assert said == told
 
 
+@pytest.mark.parametrize("dataset", ["elpv_mono_1", "mnist_sample"])
+def test_images_of_no_paper_stand_in_no_table_beside_one(tmp_path, monkeypatch, capsys, dataset):
+    monkeypatch.setattr(store, "BOOK", tmp_path / "book")
+    other = make(tier="demo", dataset=dataset, class_name="1")
+    store.write(make(tier="demo"), tmp_path / "book")
+    store.write(other, tmp_path / "book")
+    store.write(other, tmp_path / "mine")
+    for folder in ("book", "mine"):
+        assert {record.dataset for record in store.read_with_reference("ics", tmp_path / folder)} == {"digits"}
+    assert capsys.readouterr().out == ""
+
+
 def test_the_book_has_its_records_wherever_the_reader_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(store.read_with_reference("ics", "mine")) == len(store.read("ics", ROOT / "results")) > 0
