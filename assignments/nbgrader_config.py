@@ -21,6 +21,7 @@ c.FileNameCollectorPlugin.named_regexp = (
     r".*/(?P<student_id>[^/_]+)_(?i:LATE_)?"
     r"(?:\d+_assignsubmission_file_?/?|\d+_\d+_)(?P<file_id>ics|nln|crbnd|ade_gan)\b[^/]*$"
 )
+c.NbGrader.log_level = "WARN"
 c.Examine.seconds = 60.0  # of processor time for one cell or one call
 c.Autograde.sanitize_preprocessors = [
     marking.StartClean,

@@ -150,7 +150,8 @@ def of_moodle(line: dict) -> tuple[str, dict] | None:
 def marks() -> None:
     """Three tables: for people, for Moodle's import, for Canvas's. What waits for a reader is left empty."""
     with Gradebook(GRADEBOOK) as gradebook:
-        names = [assignment.name for assignment in gradebook.assignments]
+        # A column of nothing would take marks away, or make an assignment of that name.
+        names = [a.name for a in gradebook.assignments if a.submissions]
         rows = [
             (student, [score(gradebook, student.id, name) for name in names])
             for student in gradebook.students
