@@ -93,7 +93,7 @@ plots.set_style()
 #
 # With the pixels themselves as features this is k-NN of the {doc}`leaderboard`. So whatever the two differ by is what ImageNet has taught $\phi$.
 #
-# Everything was fixed before any number was seen. $\phi$ is EfficientNet-Lite0 {cite:p}`tan2019`, because its weights can be had as a package (17 MB, Apache-2.0). It is *not* the VGG19 of
+# Everything was fixed before any number was seen. $\phi$ is EfficientNet-Lite0 {cite:p}`tan2019`, because its weights can be had as a package (17 MB, under Apache's licence). It is *not* the VGG19 of
 # the papers, whose weights could not be had here. $k = 5$, as on the leaderboard. Images come in at 224 pixels a side, for which the network was made. Smaller ones come in as they are; below 64 pixels they are enlarged to 64,
 # since five halvings leave nothing of less.
 
