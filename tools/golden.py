@@ -175,7 +175,7 @@ def _up_to_the_record(name: str, parameters: dict[str, str]) -> None:
 
 # --- files ---------------------------------------------------------------------------------------------------------
 
-NOTEBOOKS = ("leaderboard", "pretrained", "ics", "nln", "nln_defects", "crbnd", "ade_gan")
+NOTEBOOKS = ("leaderboard", "pretrained", "rivals", "ics", "nln", "nln_defects", "crbnd", "ade_gan")
 MAKERS: dict[str, Callable[[], Values]] = {"draws": draws, "training": small_training}
 MAKERS |= {name: lambda name=name: notebook(name) for name in NOTEBOOKS}
 # Relative, absolute below 1. Another instruction set moves the small training by 1e-7, and of a notebook an AUROC by

@@ -27,6 +27,8 @@ EVERY = torch.cat([FRESH, 255 - FRESH, NOISE])
 STEPS, FALSE_ALARMS = 60, 0.5
 GIVEN = {"PCA": {"components": 20}}  # its 64 are all pixels of a digit
 GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}  # quicker
+GIVEN |= {"AnoGAN": {"search_steps": 20}}
+LONGER = {"AnoGAN": 300, "EGBAD": 150}  # a GAN draws grey at first, and noise is near to grey
 
 
 def found() -> Iterator[Any]:
@@ -40,7 +42,7 @@ def found() -> Iterator[Any]:
 
 def architectures(kind: type[Detector]) -> list[dict[str, Any]]:
     """Its arguments here, and again with each further value of a field `arch`."""
-    given = GIVEN.get(kind.__name__, {})
+    given = GIVEN.get(kind.__name__, {}) | ({"side": 16} if kind.notebook == "rivals" and kind.side else {})
     choices = [
         field for field in dataclasses.fields(kind) if field.name == "arch" and get_origin(field.type) is Literal
     ]
@@ -65,7 +67,7 @@ def fitted(request) -> Iterator[Fitted]:
     notebook, name, arguments = request.param
     model = getattr(detectors.load(notebook), name)(seed=0, **arguments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(model), "steps", STEPS)
+        patch.setattr(type(model), "steps", LONGER.get(name, STEPS))
         patch.setattr(collapse, "RESTARTS", 0)  # a short training may pass for dead, and three would tell no more
         model.fit(train, device="cpu", false_alarms=FALSE_ALARMS)
     scores = model.decision_function(every)

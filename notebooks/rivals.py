@@ -1,0 +1,1380 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The rivals: what the four papers measure themselves against
+#
+# The tables of the four papers hold more numbers of others than of their own. Most of these numbers were copied from elsewhere: other networks, other preprocessing, other splits. So who is ahead of whom?
+# This page builds the rivals on *one* trunk and gives each the same number of steps. A method is one screen: its idea, its score, its network and loss, and what its authors tuned it on.
+#
+# ```{admonition} What you will learn
+# * How little separates a dozen published detectors: mostly one loss term and one line of score.
+# * Which of them can die without an error message, and how to tell from normal images alone.
+# * What a choice "as in the paper" hides when paper and public code differ.
+#
+# **Reading:** about 20 minutes. **Running:** about a minute of one CPU core at the smallest tier.
+#
+# **You need** autoencoders, GANs and ROC curves: {doc}`nln` and {doc}`ade_gan` derive what is used here. {doc}`Protocols and metrics <../book/protocols>` are a page.
+# ```
+
+# %% tags=["colab", "hide-input"]
+# On Colab this cell installs the package; elsewhere it only checks that it is there.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("novelty_utils") is None:
+    if not {"COLAB_RELEASE_TAG", "NOVELTY_UTILS_SOURCE"} & set(os.environ):
+        raise ModuleNotFoundError(
+            "novelty_utils is missing: run `make setup`, or `pip install .` in the clone"
+        )
+    source = "novelty-utils @ git+https://github.com/novelty-book/novelty-book@main"
+    source = os.environ.get("NOVELTY_UTILS_SOURCE", source)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    importlib.invalidate_caches()
+
+# %% [markdown]
+# ## Parameters
+#
+# `novelty run rivals -p KEY=VALUE` replaces them from outside.
+
+# %% tags=["parameters", "hide-input"]
+dataset = "digits"  # mnist, fashion_mnist, cifar10_jpeg, folder:PATH
+class_name = "3"  # the normal class, under miso the novel one: name, number, or all
+tier = "smoke"  # smoke (a minute), demo (minutes), paper (a GPU)
+seed = 0  # of the held-out images, the weights and the batches
+device = "auto"  # auto, cpu or cuda
+results = "results"  # folder that the record of this run is written to
+protocol = "simo"  # simo (outlier_share is the same), miso or one_class
+methods = "all"  # or some of them, separated by commas
+
+# %% tags=["schema", "hide-input"]
+from pydantic import Field, field_validator
+
+from novelty_utils.errors import InputError
+from novelty_utils.params import Protocol, RunParameters
+
+METHODS = (
+    *("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "GANomaly", "Skip-GANomaly"),
+    *("Deep SVDD", "soft Deep SVDD", "Mahalanobis of codes", "OCSVM of codes"),
+    *("Mahalanobis", "REAPER", "Outlier Pursuit"),
+)
+
+
+class Parameters(RunParameters):
+    """The parameters of a run of the rivals."""
+
+    protocol: Protocol = Field(description="which images are normal in training")
+    methods: str = Field(description=f"all, or some of {', '.join(METHODS)}")
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        names = value.split(",")
+        for name in names:
+            if value != "all" and name not in METHODS:
+                told = f"all, or some of {', '.join(METHODS)}; separate names by commas"
+                raise InputError(f"methods: {name!r} is unknown; give {told}")
+        if len(set(names)) < len(names):
+            raise InputError(f"methods={value!r} names one twice; name each once")
+        return value
+
+
+p = Parameters.check(globals())
+wanted = METHODS if p.methods == "all" else p.methods.split(",")
+
+# %% tags=["hide-input"]
+import time
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from novelty_utils import data, records
+from novelty_utils.data import protocols
+from novelty_utils.evaluation import metrics, mixtures, plots
+from novelty_utils.ledger import tables
+from novelty_utils.progress import tqdm
+from novelty_utils.records import Result
+
+plots.set_style()
+
+# %% tags=["define", "hide-input"]
+import dataclasses
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from sklearn import covariance, decomposition, svm
+from torch import nn
+
+from novelty_utils import errors, training
+from novelty_utils.detectors import Detector
+from novelty_utils.training import collapse
+
+# %% [markdown]
+# ## Fixed beforehand
+#
+# Every choice below was made before any score was seen, and none was changed after. Where a paper and its public code agree, we take what they say. Where its length of training is
+# out of reach, we shorten all alike: the same number of steps and of images per step for every network, as on the page of {doc}`nln`. Rates that were made for longer training are raised by one rule: autoencoders and Deep SVDD learn at
+# NLN's rate, everything adversarial at DCGAN's {cite:p}`radford2016`. No epoch is picked: the last one counts. Networks score in evaluation mode.
+
+# %% tags=["hide-input"]
+STEPS = {"smoke": 60, "demo": 1000, "paper": 20_000}[p.tier]  # of 128 images
+SEARCH = {"smoke": 20, "demo": 100, "paper": 500}[p.tier]  # steps of AnoGAN's search
+
+SETTINGS = [
+    ("all networks", "convolutions 16, 32, 64, kernel 4, stride 2", "width of ADe-GAN"),
+    ("all networks", "steps: 60 smoke, 1000 demo; 128 images each", "NLN's page"),
+    ("AE, VAE, MemAE, Deep SVDD", "rate 0.001; 32 codes", "NLN's page"),
+    ("GANs", "rate 0.0002, first beta 0.5", "DCGAN; GANomaly's code"),
+    ("VAE", "squared error + KL, both in the score", "the ELBO on NLN's page"),
+    ("MemAE", "100 items", "its paper, for MNIST"),
+    ("MemAE", "shrinkage 1 / items", "its paper: between 1 and 3 times that"),
+    ("MemAE", "weight of the entropy 0.0002; rate was 0.0001", "its public code"),
+    ("AnoGAN", "100 codes", "DCGAN"),
+    ("AnoGAN", "weight of the features 0.1; 500 search steps, demo 100", "its paper"),
+    ("AnoGAN", "search by Adam at rate 0.05", "ours: not printed"),
+    ("EGBAD", "weight of the features 0.1, L1 norms", "its public code"),
+    ("EGBAD", "200 codes; rate was 0.00001", "its public code"),
+    ("GANomaly", "weights 1, 50, 1; 100 codes", "its paper and public code"),
+    ("Skip-GANomaly", "weights 1, 50, 1; 100 codes", "its public code"),
+    ("Skip-GANomaly", "score 0.9 and 0.1, mean squares", "its public code"),
+    ("Deep SVDD", "no biases, batch norm without scale and shift", "its public code"),
+    ("Deep SVDD", "weight decay 0.0000005", "its public code"),
+    (
+        "Deep SVDD",
+        "half of the steps pretrain as an autoencoder",
+        "150 of 300 epochs there",
+    ),
+    ("soft Deep SVDD", "nu 0.1, radius by quantile of each batch", "its public code"),
+    ("of codes", "Ledoit-Wolf; nu 0.1, gamma by variance", "scikit-learn, leaderboard"),
+    ("Mahalanobis, REAPER", "32 dimensions", "as many as codes"),
+    ("Outlier Pursuit", "its rule for the weight, 1 in 100 corrupt", "its paper; ours"),
+]
+settings = pd.DataFrame(SETTINGS, columns=["method", "choice", "source"])
+tables.show(settings)
+
+# %% [markdown]
+# ## Data and protocol
+#
+# The same splits as on all pages. Held-out normal images tell whether a network is alive, and set the threshold of F1.
+
+# %% tags=["hide-input"]
+watch = records.RunMeter()
+ds = data.load(p.dataset, side=32)
+SIDE = 32 if max(ds.images.shape[-2:]) > 16 else 16  # of what the networks see
+images = data.to_side(ds.images, SIDE)
+splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
+shown = next(iter(splits))  # the tables and pictures below show this class
+EPOCHS = training.epochs_for(STEPS, len(splits[shown].train), 128)
+print(f"{ds.name}, checksum {ds.checksum}, {SIDE}×{SIDE} pixels for the networks")
+print(f"{p.protocol}, class {ds.classes[shown]!r}, {EPOCHS} epochs")
+splits[shown].card()
+
+# %% [markdown]
+# ## One trunk for all
+#
+# Three convolutions halve the side each, a dense layer makes the code $z$; the decoder mirrors them. Every network of this page is made of these parts.
+
+
+# %% tags=["define"]
+WIDTHS = (16, 32, 64)  # channels after each convolution
+
+
+def trunk(C, bias=True):
+    """Half the side three times: (B, C, s, s) -> (B, 64, s/8, s/8), layer by layer."""
+    blocks = []
+    for before, after in pairwise((C, *WIDTHS)):
+        layers = [nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias)]
+        if before != C:
+            layers.append(nn.BatchNorm2d(after, affine=bias))
+        blocks.append(nn.Sequential(*layers, nn.LeakyReLU(0.2)))
+    return blocks
+
+
+def flat(side):
+    """The numbers that the trunk leaves of an image."""
+    return WIDTHS[-1] * (side // 8) ** 2
+
+
+class Encoder(nn.Sequential):
+    """Images float32 (B, C, side, side) in [0, 1] -> codes (B, L)."""
+
+    def __init__(self, C, side, L, bias=True):
+        last = nn.Linear(flat(side), L, bias=bias)
+        super().__init__(*trunk(C, bias), nn.Flatten(), last)
+
+
+class Decoder(nn.Sequential):
+    """Codes (B, L) -> images in (0, 1)."""
+
+    def __init__(self, C, side, L):
+        layers = [nn.Linear(L, flat(side))]
+        layers += [nn.Unflatten(1, (WIDTHS[-1], side // 8, side // 8))]
+        for before, after in pairwise((*WIDTHS[::-1], C)):
+            layers += [nn.BatchNorm2d(before), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)]
+        super().__init__(*layers, nn.Sigmoid())
+
+
+class Autoencoder(nn.Module):
+    """Images -> images."""
+
+    def __init__(self, C, side, L):
+        super().__init__()
+        self.encoder, self.decoder = Encoder(C, side, L), Decoder(C, side, L)
+
+    def forward(self, X):
+        return self.decoder(self.encoder(X)).float()
+
+
+class Critic(nn.Module):
+    """A discriminator: images -> logits (B, 1), high for real ones; `features` is the
+    layer f before the last, (B, m)."""
+
+    def __init__(self, C, side):
+        super().__init__()
+        self.features = nn.Sequential(*trunk(C), nn.Flatten())
+        self.verdict = nn.Linear(flat(side), 1)
+
+    def forward(self, X):
+        return self.verdict(self.features(X)).float()
+
+
+# %% [markdown]
+# What they share as detectors, too: train, start again what is dead at its end, then score each image by itself. `Rival` is folded, as are two losses that were derived before.
+
+
+# %% tags=["define", "hide-input"]
+def error(X, X_hat):
+    """Mean squared error of each image: (B, ...) -> (B,)."""
+    return (X - X_hat).square().flatten(1).mean(1)
+
+
+def distance_1(a, b):
+    """Sum of absolute differences of each image: (B, ...) -> (B,)."""
+    return (a - b).abs().flatten(1).sum(1)
+
+
+def real_or_fake(real, fake):
+    """What a discriminator minimises, given its logits: a scalar."""
+    return (F.softplus(-real) + F.softplus(fake)).float().mean()
+
+
+def fooled(fake):
+    """What the maker of the fakes minimises: a scalar."""
+    return F.softplus(-fake).float().mean()
+
+
+class Scoring(nn.Module):
+    """A network with its score, for `training.apply`: images -> scores (B,)."""
+
+    def __init__(self, network, surprise):
+        super().__init__()
+        self.network, self.surprise = network, surprise
+        self.training = False  # this wrapper has no mode; the network's own is checked
+
+    def forward(self, X):
+        return self.surprise(self.network, X)
+
+
+ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}  # of all that is adversarial
+
+
+@dataclass(kw_only=True, eq=False)
+class Rival(Detector):
+    """What the methods with a network have in common."""
+
+    notebook: ClassVar[str] = "rivals"
+
+    side: Literal[16, 32] = 32
+    batch: Annotated[int, Field(ge=2)] = 128
+    L: Annotated[int, Field(ge=1)] = 32
+
+    @abstractmethod
+    def objectives(self):
+        """Which loss updates which part of the network, and how fast."""
+
+    @staticmethod
+    @abstractmethod
+    def surprise(network, X):
+        """The scores of images float32 (B, C, side, side): (B,)."""
+
+    def redraw(self, images, index):
+        """What the network makes of the indexed images: float32 (n, C, side, side)."""
+        return training.apply(self.network, images, index)
+
+    def judge(self, images, held_out):
+        """Whether `network` is dead, told from held-out normal images."""
+        target = images[held_out].float() / 255
+        return collapse.judge(self.redraw(images, held_out), target)
+
+    def noise(self, generator, size):
+        """Random codes for every batch: (size, L)."""
+        at = {"generator": generator, "device": generator.device}
+        return {"z": torch.randn(size, self.L, **at)}
+
+    def train_once(self, images, index, label, **how):
+        """Train `network` on the indexed images; its history."""
+        job = training.Job(self.network, {"all": index}, self.seed, label)
+        how |= {"batch": self.batch, "draws": self.noise, "label": label}
+        return training.fit([job], images, self.objectives(), **how)[0]
+
+    def train(self, images, index, held_out, label, **how):
+        """Set `network`; its history, and its fate as `collapse.train_alive` tells."""
+
+        def once(keys, restart):
+            start = collapse.seed_of(self.seed, restart)
+            shape = tuple(images.shape[1:])
+            self.network = training.build(lambda: self.build(shape), start)
+            history = self.train_once(images, index, label, **how)
+            return {label: self.network}, {label: history}
+
+        def judge(_, network):
+            return self.judge(images, held_out)
+
+        found = collapse.train_alive(once, judge, [label], str)
+        self.network, history, fate = (by_label[label] for by_label in found)
+        return history, fate
+
+    def calibrate(self, images, index):
+        """Put into `fitted` what the score takes from the training images: nothing."""
+
+    def learn(self, images, train, held_out, **how):
+        self.train(images, train, held_out, type(self).__name__, **how)
+        self.calibrate(images, train)
+
+    def score(self, images, index):
+        scoring = Scoring(self.network, self.surprise)
+        return training.apply(scoring, images, index).double().numpy()
+
+
+# %% [markdown]
+# ## Redraw it: AE and VAE
+#
+# **Idea.** An autoencoder that was taught to redraw normal images should fail on novel ones. The score is the error it leaves, $s(x) = \lVert x - g(f(x)) \rVert^2 / d$ over $d$ pixels.
+# A VAE {cite:p}`kingma2014` adds a price for unusual codes. Its score is the negative bound on $\log p(x)$, at the mean code $\mu$:
+#
+# ```{math}
+# :label: eq-rivals-vae
+# s(x) = \lVert x - g(\mu) \rVert^2 + \tfrac12 \sum_{l} \bigl( \mu_l^2 + \sigma_l^2 - 1 - \log \sigma_l^2 \bigr) .
+# ```
+#
+# **Tuned on.** Neither was made for novelties; whoever quotes them chose layers and codes. Both stand in NLN's tables, and in those of half of its rivals.
+
+
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class AE(Rival):
+    """The plain autoencoder; its score is the mean squared error."""
+
+    def build(self, shape):
+        C, side, _ = shape
+        return Autoencoder(C, side, self.L)
+
+    @staticmethod
+    def loss(model, batch):
+        rec = error(batch["all"], model(batch["all"])).mean()
+        return {"loss": rec, "rec": rec}
+
+    def objectives(self):
+        return [training.Objective(self.loss)]
+
+    @staticmethod
+    def surprise(network, X):
+        return error(X, network(X))
+
+
+class Variational(Autoencoder):
+    """The encoder gives mean and log variance of a code; forward redraws the mean."""
+
+    def __init__(self, C, side, L):
+        super().__init__(C, side, L)
+        self.encoder = Encoder(C, side, 2 * L)
+
+    def posterior(self, X):
+        return self.encoder(X).float().chunk(2, 1)
+
+    def forward(self, X):
+        return self.decoder(self.posterior(X)[0]).float()
+
+
+def bound(X, X_hat, mu, log_variance):
+    """Eq. 1, for each image: (B,). X_hat decodes mu, or in training a draw."""
+    KL = 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1)
+    return X[0].numel() * error(X, X_hat) + KL
+
+
+@dataclass(kw_only=True, eq=False)
+class VAE(AE):
+    """The variational autoencoder; its score is eq. 1."""
+
+    def build(self, shape):
+        C, side, _ = shape
+        return Variational(C, side, self.L)
+
+    @staticmethod
+    def loss(model, batch):
+        mu, log_variance = model.posterior(batch["all"])
+        z = mu + (0.5 * log_variance).exp() * batch["z"]
+        X_hat = model.decoder(z).float()
+        elbo = bound(batch["all"], X_hat, mu, log_variance).mean()
+        return {"loss": elbo, "rec": error(batch["all"], X_hat).mean()}
+
+    @staticmethod
+    def surprise(network, X):
+        mu, log_variance = network.posterior(X)
+        return bound(X, network.decoder(mu).float(), mu, log_variance)
+
+
+# %% [markdown]
+# ## Redraw it from memory: MemAE
+#
+# **Idea.** An autoencoder redraws too much. So let it decode nothing but mixtures of $N$ learned items $m_i$ {cite:p}`gong2019`. A code $z$ only asks which items; weights below $\lambda$ are cut, so that few remain:
+#
+# ```{math}
+# :label: eq-rivals-memae
+# w = \operatorname{softmax}_i \cos(z, m_i), \qquad
+# \hat w_i \propto \frac{\max(w_i - \lambda, 0)\, w_i}{\lvert w_i - \lambda \rvert}, \qquad
+# \hat z = \sum_i \hat w_i m_i, \qquad s(x) = \lVert x - g(\hat z) \rVert^2 .
+# ```
+#
+# The loss adds the entropy of $\hat w$, so that few items share an image. A cosine is at most 1, and with it no weight of the softmax can exceed its uniform value by more than a factor $e^2$: only the cut makes it sparse. (The public code, made for videos,
+# takes the inner product in place of the cosine. We compute what is printed.)
+#
+# **Tuned on.** MNIST and CIFAR-10 with one normal class, and three data sets of surveillance videos. ADe-GAN's table has it as MAE, with nine normal classes.
+
+
+# %% tags=["define"]
+def shrink(w, λ):
+    """Weights (B, N), rows that sum to 1: those up to λ become 0, the rest sum to 1."""
+    w_hat = F.relu(w - λ) * w / ((w - λ).abs() + 1e-12)
+    return F.normalize(w_hat, p=1, dim=1)
+
+
+class Memory(Autoencoder):
+    """An autoencoder that decodes mixtures of N items, (N, L)."""
+
+    def __init__(self, C, side, L, N):
+        super().__init__(C, side, L)
+        self.items = nn.Parameter(torch.empty(N, L).uniform_(-1, 1) / math.sqrt(L))
+
+    def address(self, z):
+        """Codes (B, L) -> the weights ŵ of eq. 2, (B, N)."""
+        cosine = F.normalize(z, dim=1) @ F.normalize(self.items, dim=1).T
+        return shrink(cosine.float().softmax(1), 1 / len(self.items))
+
+    def forward(self, X):
+        return self.decoder(self.address(self.encoder(X)) @ self.items).float()
+
+
+@dataclass(kw_only=True, eq=False)
+class MemAE(AE):
+    """The autoencoder with a memory: eq. 2."""
+
+    N: Annotated[int, Field(ge=2)] = 100
+
+    def build(self, shape):
+        C, side, _ = shape
+        return Memory(C, side, self.L, self.N)
+
+    @staticmethod
+    def loss(model, batch):
+        X = batch["all"]
+        w_hat = model.address(model.encoder(X))
+        rec = error(X, model.decoder(w_hat @ model.items).float()).mean()
+        entropy = torch.special.entr(w_hat + 1e-12).sum(1).mean()
+        return {"loss": rec + 0.0002 * entropy, "rec": rec, "entropy": entropy}
+
+
+# %% [markdown]
+# ## Search for it: AnoGAN
+#
+# **Idea.** A GAN draws normal images from codes. To test an image, search by gradient steps for the code $z$ whose drawing comes nearest, in pixels and in features $f$ of the discriminator {cite:p}`schlegl2017`; what is left at the end is the score:
+#
+# ```{math}
+# :label: eq-rivals-anogan
+# s(x) = \min_z \; (1 - \lambda) \lVert x - G(z) \rVert_1 + \lambda \lVert f(x) - f(G(z)) \rVert_1 .
+# ```
+#
+# The search needs hundreds of passes per image, and that is why the next three methods exist. Its authors start it at a random code. We start all images at the same one, so that a score depends on its image alone.
+#
+# **Tuned on.** Retina scans. Both ADe-GAN and NLN quote it on MNIST.
+
+
+# %% tags=["define"]
+class GAN(nn.Module):
+    """G: codes (B, L) -> images; D: images -> logits (B, 1)."""
+
+    def __init__(self, C, side, L):
+        super().__init__()
+        self.G, self.D = Decoder(C, side, L), Critic(C, side)
+
+
+def judge_images(model, batch):
+    """Loss of D on real and drawn images."""
+    with torch.no_grad():
+        X_g = model.G(batch["z"])
+    D = real_or_fake(model.D(batch["all"]), model.D(X_g))
+    return {"loss": D, "D": D}
+
+
+def draw_images(model, batch):
+    """Loss of G."""
+    G = fooled(model.D(model.G(batch["z"])))
+    return {"loss": G, "G": G}
+
+
+def residual(X, X_hat, f, f_hat, λ):
+    """Eqs. 3 and 4, for each image: (B,)."""
+    return (1 - λ) * distance_1(X, X_hat) + λ * distance_1(f, f_hat)
+
+
+@torch.inference_mode(False)
+def search(network, X, z, steps, λ):
+    """Codes (B, L) that make eq. 3 small for images X, found in so many steps from z
+    (L,). No image's code depends on the others."""
+    X, z = X.clone(), z.repeat(len(X), 1).requires_grad_()
+    f = network.D.features(X).detach()
+    adam = torch.optim.Adam([z], lr=0.05)
+    for _ in range(steps):
+        X_hat = network.G(z)
+        left = residual(X, X_hat, f, network.D.features(X_hat), λ).sum()
+        (z.grad,) = torch.autograd.grad(left, z)
+        adam.step()
+    return z.detach()
+
+
+@dataclass(kw_only=True, eq=False)
+class AnoGAN(Rival):
+    """A search among what a GAN can draw: eq. 3."""
+
+    L: Annotated[int, Field(ge=1)] = 100
+    λ: Annotated[float, Field(ge=0, le=1)] = 0.1
+    search_steps: Annotated[int, Field(ge=1)] = 500
+
+    def build(self, shape):
+        C, side, _ = shape
+        return GAN(C, side, self.L)
+
+    def objectives(self):
+        return [
+            training.Objective(judge_images, ("D",), **ADAM),
+            training.Objective(draw_images, ("G",), **ADAM),
+        ]
+
+    def surprise(self, network, X):
+        z = self.start().to(X.device)
+        X_hat = network.G(search(network, X, z, self.search_steps, self.λ))
+        f, f_hat = network.D.features(X), network.D.features(X_hat)
+        return residual(X, X_hat, f, f_hat, self.λ)
+
+    def start(self):
+        """Where every search begins: (L,)."""
+        return torch.randn(self.L, generator=torch.Generator().manual_seed(self.seed))
+
+    def redraw(self, images, index):
+        """Drawings of random codes, as many as there are images."""
+        generator = torch.Generator().manual_seed(self.seed)
+        z = torch.randn(len(index), self.L, generator=generator)
+        return training.apply(self.network.G, z, torch.arange(len(z)))
+
+    def judge(self, images, held_out):
+        """Its drawings need not match any image, but they must differ."""
+        found = super().judge(images, held_out)
+        return found | {"collapsed": found["spread"] < collapse.VARIES}
+
+
+# %% [markdown]
+# ## Learn the way back: EGBAD
+#
+# **Idea.** A BiGAN trains an encoder $E$ beside $G$, and its discriminator judges *pairs*: an image with its code $(x, E(x))$ against a drawing with its code $(G(z), z)$. If it can no longer tell, $E$ inverts $G$. So one pass replaces the search {cite:p}`zenati2018`:
+#
+# ```{math}
+# :label: eq-rivals-egbad
+# s(x) = (1 - \lambda) \lVert x - G(E(x)) \rVert_1 + \lambda \lVert f(x, E(x)) - f(G(E(x)), E(x)) \rVert_1 .
+# ```
+#
+# **Tuned on.** MNIST with nine normal classes, and network traffic. Its public code prints the area under the curve of precision and recall, not the AUROC that others quote.
+
+
+# %% tags=["define"]
+class PairCritic(nn.Module):
+    """A discriminator of pairs: images and codes -> logits (B, 1)."""
+
+    def __init__(self, C, side, L):
+        super().__init__()
+        self.image = nn.Sequential(*trunk(C), nn.Flatten())
+        self.code = nn.Sequential(nn.Linear(L, 256), nn.LeakyReLU(0.2))
+        self.both = nn.Sequential(nn.Linear(flat(side) + 256, 256), nn.LeakyReLU(0.2))
+        self.verdict = nn.Linear(256, 1)
+
+    def features(self, X, z):
+        return self.both(torch.cat([self.image(X), self.code(z)], 1))
+
+    def forward(self, X, z):
+        return self.verdict(self.features(X, z)).float()
+
+
+class BiGAN(nn.Module):
+    """G, E and D; forward is G(E(X))."""
+
+    def __init__(self, C, side, L):
+        super().__init__()
+        self.G, self.E = Decoder(C, side, L), Encoder(C, side, L)
+        self.D = PairCritic(C, side, L)
+
+    def forward(self, X):
+        return self.G(self.E(X)).float()
+
+
+def judge_pairs(model, batch):
+    """Loss of D."""
+    X, z = batch["all"], batch["z"]
+    with torch.no_grad():
+        z_hat, X_g = model.E(X), model.G(z)
+    D = real_or_fake(model.D(X, z_hat), model.D(X_g, z))
+    return {"loss": D, "D": D}
+
+
+def swap_pairs(model, batch):
+    """Loss of G and E: each wants to pass for the other."""
+    X, z = batch["all"], batch["z"]
+    GE = fooled(model.D(model.G(z), z)) + fooled(-model.D(X, model.E(X)))
+    return {"loss": GE, "G and E": GE}
+
+
+@dataclass(kw_only=True, eq=False)
+class EGBAD(Rival):
+    """What is left of an image after E and G of a BiGAN: eq. 4."""
+
+    L: Annotated[int, Field(ge=1)] = 200
+    λ: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    def build(self, shape):
+        C, side, _ = shape
+        return BiGAN(C, side, self.L)
+
+    def objectives(self):
+        return [
+            training.Objective(judge_pairs, ("D",), **ADAM),
+            training.Objective(swap_pairs, ("G", "E"), **ADAM),
+        ]
+
+    def surprise(self, network, X):
+        z = network.E(X)
+        X_hat = network.G(z)
+        f, f_hat = network.D.features(X, z), network.D.features(X_hat, z)
+        return residual(X, X_hat, f, f_hat, self.λ)
+
+    def judge(self, images, held_out):
+        """No loss asks it to redraw an image, so only the spread of what it draws
+        decides."""
+        found = super().judge(images, held_out)
+        return found | {"collapsed": found["spread"] < collapse.VARIES}
+
+
+# %% [markdown]
+# ## Encode it twice: GANomaly
+#
+# **Idea.** Redraw the image and encode the drawing again. An image that the decoder could not redraw has two different codes {cite:p}`akcay2018`:
+#
+# ```{math}
+# :label: eq-rivals-ganomaly
+# s(x) = \lVert z - \hat z \rVert_1, \qquad z = f(x), \quad \hat z = \hat f(g(z)) .
+# ```
+#
+# Three terms train it: the drawing shall be like the image, its features like the image's to a discriminator, its code like the first. The second encoder is a network of its own. NLN's AE-con is this network with another score.
+#
+# **Tuned on.** MNIST and CIFAR-10 with nine normal classes, and scans of baggage. Its public code keeps the epoch with the best AUROC on the *test* part. We keep the last.
+
+
+# %% tags=["define"]
+class Twice(Autoencoder):
+    """An autoencoder with a second encoder and a discriminator."""
+
+    def __init__(self, C, side, L):
+        super().__init__(C, side, L)
+        self.re_encoder, self.D = Encoder(C, side, L), Critic(C, side)
+
+
+def judge_redrawn(model, batch):
+    """Loss of D on images and what the model makes of them."""
+    with torch.no_grad():
+        X_hat = model(batch["all"])
+    D = real_or_fake(model.D(batch["all"]), model.D(X_hat))
+    return {"loss": D, "D": D}
+
+
+def ganomaly_loss(model, batch):
+    """Weights 1, 50 and 1 for features, images and codes."""
+    X = batch["all"]
+    z = model.encoder(X)
+    X_hat = model.decoder(z).float()
+    adv = error(model.D.features(X).detach(), model.D.features(X_hat)).mean()
+    con = (X - X_hat).abs().mean()
+    enc = error(z, model.re_encoder(X_hat)).mean()
+    return {"loss": adv + 50 * con + enc, "adv": adv, "con": con, "enc": enc}
+
+
+@dataclass(kw_only=True, eq=False)
+class GANomaly(Rival):
+    """The distance of two codes of an image: eq. 5."""
+
+    L: Annotated[int, Field(ge=1)] = 100
+
+    def build(self, shape):
+        C, side, _ = shape
+        return Twice(C, side, self.L)
+
+    def objectives(self):
+        parts = ("encoder", "decoder", "re_encoder")
+        return [
+            training.Objective(judge_redrawn, ("D",), **ADAM),
+            training.Objective(ganomaly_loss, parts, **ADAM),
+        ]
+
+    @staticmethod
+    def surprise(network, X):
+        z = network.encoder(X)
+        return distance_1(z, network.re_encoder(network.decoder(z)))
+
+
+# %% [markdown]
+# ## Skip the code: Skip-GANomaly
+#
+# **Idea.** A U-Net {cite:p}`ronneberger2015` hands what the encoder saw to the decoder, layer by layer, and draws sharp images. The score adds pixels and features of the discriminator {cite:p}`akcay2019`:
+#
+# ```{math}
+# :label: eq-rivals-skip
+# s(x) = \lambda\, \frac{1}{d} \lVert x - \hat x \rVert_2^2 + (1 - \lambda)\, \frac{1}{m} \lVert f(x) - f(\hat x) \rVert_2^2 , \qquad \lambda = \tfrac{9}{10} .
+# ```
+#
+# Ask yourself what such a network does with a novel image. It never has to send anything through the code. (The authors stretch the scores to $[0, 1]$ over the test set; that changes no order, so we leave it out.)
+#
+# **Tuned on.** CIFAR-10 with nine normal classes, and scans of baggage. NLN quotes it.
+
+
+# %% tags=["define"]
+class UNet(nn.Module):
+    """Encoder and decoder with skips: images -> images; D looks at them."""
+
+    def __init__(self, C, side, L):
+        super().__init__()
+        bottom = (WIDTHS[-1], side // 8, side // 8)
+        self.down = nn.ModuleList(trunk(C))
+        self.code = nn.Sequential(
+            *(nn.Flatten(), nn.Linear(flat(side), L), nn.LeakyReLU(0.2)),
+            *(nn.Linear(L, flat(side)), nn.Unflatten(1, bottom), nn.ReLU()),
+        )
+        self.up = nn.ModuleList()
+        for before, after in pairwise((*WIDTHS[::-1], C)):
+            conv = nn.ConvTranspose2d(2 * before, after, 4, stride=2, padding=1)
+            last = nn.Sigmoid() if after == C else nn.ReLU()
+            self.up.append(nn.Sequential(conv, last))
+        self.D = Critic(C, side)
+
+    def forward(self, X):
+        seen = []
+        for layer in self.down:
+            X = layer(X)
+            seen.append(X)
+        X = self.code(X)
+        for layer in self.up:
+            X = layer(torch.cat([X, seen.pop()], 1))
+        return X.float()
+
+
+def skip_loss(model, batch):
+    """Weights 1, 50 and 1: to pass for real, images, features."""
+    X = batch["all"]
+    X_hat = model(X)
+    adv, con = fooled(model.D(X_hat)), (X - X_hat).abs().mean()
+    lat = error(model.D.features(X).detach(), model.D.features(X_hat)).mean()
+    return {"loss": adv + 50 * con + lat, "adv": adv, "con": con, "lat": lat}
+
+
+@dataclass(kw_only=True, eq=False)
+class SkipGANomaly(Rival):
+    """Pixels and features of what a U-Net redraws: eq. 6."""
+
+    L: Annotated[int, Field(ge=1)] = 100
+    λ: Annotated[float, Field(ge=0, le=1)] = 0.9
+
+    def build(self, shape):
+        C, side, _ = shape
+        return UNet(C, side, self.L)
+
+    def objectives(self):
+        return [
+            training.Objective(judge_redrawn, ("D",), **ADAM),
+            training.Objective(skip_loss, ("down", "code", "up"), **ADAM),
+        ]
+
+    def surprise(self, network, X):
+        X_hat = network(X)
+        latent = error(network.D.features(X), network.D.features(X_hat))
+        return self.λ * error(X, X_hat) + (1 - self.λ) * latent
+
+
+# %% [markdown]
+# ## Keep it close: Deep SVDD
+#
+# **Idea.** Do not redraw. Map all normal images close to one point $c$; what lands far away is novel {cite:p}`ruff2018`. The *hard* form minimises the mean of the score. The *soft* one minimises a radius and what lies outside, and lets a share $\nu$ stay there:
+#
+# ```{math}
+# :label: eq-rivals-svdd
+# s(x) = \lVert f(x) - c \rVert^2, \qquad
+# \min_{f, R}\; R^2 + \frac{1}{\nu n} \sum_{i=1}^{n} \max\bigl(0,\, s(x_i) - R^2\bigr) .
+# ```
+#
+# For a fixed $f$, the best $R^2$ is found at once. Raising it by a little costs as much, and saves $1/\nu$ times the share of images outside. So it pays as long as more than a share $\nu$ lies outside: $R^2$ is the $(1-\nu)$-quantile of the distances.
+#
+# **Its collapse.** The map $f \equiv c$ has a loss of zero, and knows nothing. Its authors close three ways there. No layer has a bias, or the last one could learn $c$ and ignore the image. No activation is bounded, or a saturated unit would serve as a bias.
+# And $c$ is not learned: it is the mean code at the start, moved away from zero where it comes near, since zero weights would give zero. At the start the network is an autoencoder's encoder, trained before.
+# None of this forbids that the codes shrink, so we measure it: the spread of held-out codes in units of their spread at the start. Below a hundredth we call it collapsed.
+#
+# **Tuned on.** MNIST and CIFAR-10 with one normal class, with contrast-normalised images and a small LeNet. ICS compares itself with it.
+
+
+# %% tags=["define"]
+class Sphere(nn.Module):
+    """An encoder without biases and a centre: images -> codes (B, L)."""
+
+    def __init__(self, C, side, L):
+        super().__init__()
+        self.encoder = Encoder(C, side, L, bias=False)
+        self.decoder = Decoder(C, side, L)  # for the pretraining
+        self.register_buffer("c", torch.zeros(L))
+        self.register_buffer("spread", torch.tensor(0.0))  # of the codes at the start
+
+    def forward(self, X):
+        return self.encoder(X).float()
+
+    def settle(self, codes):
+        """Fix c, and keep the spread of the codes (n, L)."""
+        c = codes.mean(0)
+        away = torch.where(c < 0, -0.1, 0.1)
+        self.c.copy_(torch.where(c.abs() < 0.1, away, c))
+        self.spread.copy_(spread(codes))
+
+
+def spread(codes):
+    """Root of the variance over images, averaged over the L numbers of a code."""
+    return codes.var(0, correction=0).mean().sqrt()
+
+
+def radius(distance, ν):
+    """The R² that minimises the soft loss of eq. 7, for squared distances (n,)."""
+    outside = math.floor(ν * len(distance) + 1e-9)  # so many may stay outside
+    return distance.sort(descending=True).values[min(outside, len(distance) - 1)]
+
+
+def soft(distance, R2, ν):
+    """The soft loss of eq. 7: a scalar."""
+    return R2 + F.relu(distance - R2).mean() / ν
+
+
+@dataclass(kw_only=True, eq=False)
+class DeepSVDD(Rival):
+    """The distance of a code to the centre: eq. 7, hard."""
+
+    def build(self, shape):
+        C, side, _ = shape
+        return Sphere(C, side, self.L)
+
+    @staticmethod
+    def pretraining(model, batch):
+        rec = error(batch["all"], model.decoder(model.encoder(batch["all"]))).mean()
+        return {"loss": rec, "rec": rec}
+
+    def close(self, distance):
+        """What is minimised of the squared distances (B,)."""
+        return distance.mean()
+
+    def sphere_loss(self, model, batch):
+        distance = self.surprise(model, batch["all"])
+        weights = sum(w.square().sum() for w in model.encoder.parameters())
+        loss = self.close(distance)
+        return {"loss": loss + 0.25e-6 * weights, "distance": distance.mean()}
+
+    def objectives(self):
+        return [training.Objective(self.sphere_loss, ("encoder",))]
+
+    def train_once(self, images, index, label, *, epochs, checkpoint=None, **how):
+        """Half of the epochs pretrain an autoencoder; its encoder goes on."""
+        half = max(1, epochs // 2)
+        job = training.Job(self.network, {"all": index}, self.seed, f"{label}, first")
+        first = [training.Objective(self.pretraining, ("encoder", "decoder"))]
+        how |= {"checkpoint": checkpoint}
+        size = {"batch": self.batch, "label": label}
+        (before,) = training.fit([job], images, first, epochs=half, **size, **how)
+        self.network.settle(training.apply(self.network, images, index))
+        rest = max(1, epochs - half)
+        after = super().train_once(images, index, label, epochs=rest, **how)
+        return dataclasses.replace(
+            after,
+            terms=before.terms | after.terms,
+            images=before.images + after.images,
+            seconds=before.seconds + after.seconds,
+        )
+
+    def judge(self, images, held_out):
+        """`error`: the mean distance of held-out codes to c; `constant_error`: that
+        of the codes at the start to their mean, for comparison."""
+        codes = training.apply(self.network, images, held_out)
+        at_start = float(self.network.spread)
+        ratio = float(spread(codes)) / max(at_start, 1e-12)
+        return {
+            "error": float((codes - self.network.c.cpu()).square().sum(1).mean()),
+            "constant_error": self.L * at_start**2,
+            "spread": ratio,
+            "collapsed": not ratio >= 0.01,
+        }
+
+    @staticmethod
+    def surprise(network, X):
+        return (network(X) - network.c).square().sum(1)
+
+
+@dataclass(kw_only=True, eq=False)
+class SoftDeepSVDD(DeepSVDD):
+    """The same with a radius: eq. 7, soft. R² moves no image past another."""
+
+    ν: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    def close(self, distance):
+        return soft(distance, radius(distance.detach(), self.ν), self.ν)
+
+
+# %% [markdown]
+# ## Beside it: the codes of the plain autoencoder
+#
+# Is it the training towards a centre that helps, or would any code do? Two classic boundaries on the codes $z$ of the *plain* autoencoder above answer it: the Mahalanobis distance, with mean $m$ and a covariance $\Sigma$ that is pulled towards a sphere by Ledoit and Wolf's rule,
+#
+# ```{math}
+# :label: eq-rivals-mahalanobis
+# s(x) = (z - m)^\top \Sigma^{-1} (z - m) ,
+# ```
+#
+# and a one-class SVM {cite:p}`scholkopf2001`, which leaves a share $\nu$ of the training codes outside. Both are scikit-learn's. Nearest neighbours among codes are on the page of {doc}`nln`.
+
+
+# %% tags=["define"]
+MOST = 6000  # training codes of the SVM, and images of Outlier Pursuit
+
+
+def some(index, seed):
+    """At most MOST of the indices (n,), drawn by the seed."""
+    order = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))
+    return index[order[:MOST]]
+
+
+@dataclass(kw_only=True, eq=False)
+class CodesMahalanobis(AE):
+    """Eq. 8 on the codes of the plain autoencoder."""
+
+    def calibrate(self, images, index):
+        codes = training.apply(self.network.encoder, images, index)
+        self.fitted = {"codes": codes}
+
+    def prepare(self):
+        self.law = covariance.LedoitWolf().fit(self.fitted["codes"].double().numpy())
+
+    def of_codes(self, z):
+        return self.law.mahalanobis(z)
+
+    def score(self, images, index):
+        z = training.apply(self.network.encoder, images, index)
+        return self.of_codes(z.double().numpy())
+
+
+@dataclass(kw_only=True, eq=False)
+class CodesOCSVM(CodesMahalanobis):
+    """A one-class SVM on the codes of the plain autoencoder."""
+
+    def calibrate(self, images, index):
+        super().calibrate(images, some(index, self.seed))
+
+    def prepare(self):
+        self.boundary = svm.OneClassSVM(nu=0.1, gamma="scale")
+        self.boundary.random_state = self.seed  # otherwise it draws a global number
+        self.boundary.fit(self.fitted["codes"].double().numpy())
+
+    def of_codes(self, z):
+        return -self.boundary.decision_function(z)
+
+
+# %% [markdown]
+# ## Without a network: three subspaces
+#
+# **Mahalanobis.** Eq. {eq}`eq-rivals-mahalanobis` on pixels, where $\Sigma$ keeps its 32 largest directions and has one common variance in all others. That is the likelihood of a Gaussian, and scikit-learn's PCA has it.
+#
+# **REAPER** {cite:p}`lerman2015`. Principal components minimise the sum of *squared* distances to a subspace, so one outlier can turn them. REAPER minimises the sum of distances:
+#
+# ```{math}
+# :label: eq-rivals-reaper
+# \min_P \sum_i \lVert x_i - P x_i \rVert, \quad 0 \preceq P \preceq I, \; \operatorname{tr} P = k; \qquad s(x) = \lVert x - \Pi x \rVert ,
+# ```
+#
+# with $\Pi$ onto the $k$ largest directions of $P$, and images seen from their geometric median. A projection would make this hard; the relaxed $P$ makes it convex. Each round solves it with squares, weighted by one over the distance of the round before. In the basis of the weighted covariance, with eigenvalues
+# $\lambda_j$, that is $\min \sum_j \lambda_j (1 - \nu_j)^2$ over $0 \le \nu_j \le 1$ with $\sum_j \nu_j = k$. So $\nu_j = \max(0, 1 - \theta / \lambda_j)$, with the one level $\theta$ that makes the sum $k$.
+#
+# **Outlier Pursuit** {cite:p}`xu2010`. Split the matrix $M$ of all images into one of low rank and one of few columns that are not zero, the outliers. Both are asked for by norms; the score is the distance to the columns of $L$:
+#
+# ```{math}
+# :label: eq-rivals-pursuit
+# \min_{L + C = M} \lVert L \rVert_* + \lambda \sum_i \lVert C_i \rVert_2, \qquad \lambda = \frac{3}{7 \sqrt{\gamma n}}, \qquad s(x) = \lVert x - \Pi_L x \rVert .
+# ```
+#
+# **Tuned on.** All were made to find outliers *within* the images that they are fitted to, and CRBND's Table 1 quotes them for that, on Caltech-256. Here they learn from normal images only. Then there is nothing to be robust against, and you should expect what PCA gives.
+
+
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class Pixels(Detector):
+    """What the methods without a network have in common; images stay as they are."""
+
+    notebook: ClassVar[str] = "rivals"
+
+    components: Annotated[int, Field(ge=1)] = 32
+
+    @abstractmethod
+    def calibrate(self, images, index):
+        """Put what the score needs into `fitted`."""
+
+    def learn(self, images, train, held_out, **_):
+        self.calibrate(images, train)
+
+    def build(self, shape):
+        if self.components >= math.prod(shape):
+            told = f"images of {math.prod(shape)} pixels have no more; give fewer"
+            raise errors.InputError(f"components={self.components}: {told}")
+        return super().build(shape)
+
+
+def rows(images, index):
+    """The indexed images as rows of pixels, float64 (n, d) in [0, 1]."""
+    return images[index].flatten(1).numpy().astype(np.float64) / 255
+
+
+def median(X):
+    """The point with the least sum of distances to the rows: (d,)."""
+    m = X.mean(0)
+    for _ in range(20):
+        w = 1 / np.maximum(np.linalg.norm(X - m, axis=1), 1e-10)
+        m = w @ X / w.sum()
+    return m
+
+
+def fill(values, k):
+    """ν of the text for eigenvalues (d,), descending: in [0, 1], sum k."""
+    if values[k] <= 1e-12 * values[0]:
+        return (np.arange(len(values)) < k).astype(float)
+    for i in range(k + 1, len(values) + 1):
+        θ = (i - k) / (1 / values[:i]).sum()
+        if i == len(values) or values[i] <= θ:
+            return np.maximum(0, 1 - θ / np.maximum(values, 1e-300))
+
+
+def reaper(X, k, rounds=30):
+    """The k directions (d, k) of eq. 9 for centred rows X (n, d)."""
+    w, before = np.ones(len(X)), math.inf
+    for _ in range(rounds):
+        values, U = np.linalg.eigh((X * w[:, None]).T @ X)
+        values, U = values[::-1].clip(0), U[:, ::-1]
+        ν = fill(values, k)
+        away = np.linalg.norm(X - (X @ U * ν) @ U.T, axis=1)
+        if away.sum() > (1 - 1e-6) * before:
+            break
+        w, before = 1 / np.maximum(away, 1e-10), away.sum()
+    return U[:, :k]
+
+
+def pursuit(M, λ, rounds=200):
+    """L of eq. 10 for columns M (d, n), by alternating directions."""
+    μ = M.size / (40 * np.abs(M).sum())
+    C, Y = np.zeros_like(M), np.zeros_like(M)
+    for _ in range(rounds):
+        before, T = C, M - C + Y / μ
+        values, U = np.linalg.eigh(T @ T.T)
+        σ = np.sqrt(values.clip(1e-300))
+        L = (U * np.maximum(0, 1 - 1 / (μ * σ))) @ (U.T @ T)
+        rest = M - L + Y / μ
+        C = rest * np.maximum(0, 1 - λ / (μ * np.linalg.norm(rest, axis=0) + 1e-300))
+        Y += μ * (M - L - C)
+        moved = max(np.linalg.norm(M - L - C), np.linalg.norm(C - before))
+        if moved < 1e-5 * np.linalg.norm(M):  # one alone is small long before the end
+            break
+    return L
+
+
+# %% tags=["define"]
+@dataclass(kw_only=True, eq=False)
+class Mahalanobis(Pixels):
+    """Eq. 8 on pixels, with one variance beyond the largest directions."""
+
+    def calibrate(self, images, index):
+        X = rows(images, index)
+        k = min(self.components, len(X) - 1)
+        pca = decomposition.PCA(k, svd_solver="covariance_eigh").fit(X)
+        kept = ("mean_", "components_", "explained_variance_")
+        self.fitted = {name: torch.from_numpy(getattr(pca, name)) for name in kept}
+        self.fitted["rest"] = torch.tensor(max(pca.noise_variance_, 1e-6)).double()
+
+    def score(self, images, index):
+        mean, V, values, rest = (part.numpy() for part in self.fitted.values())
+        x = rows(images, index) - mean
+        z = x @ V.T
+        outside = np.square(x).sum(1) - np.square(z).sum(1)
+        return (np.square(z) / values.clip(1e-6)).sum(1) + outside / rest
+
+
+class Reaper(Pixels):
+    """The distance to REAPER's subspace: eq. 9."""
+
+    def basis(self, X):
+        """The centre (d,) of rows X (n, d), and directions (d, k)."""
+        m = median(X)
+        return m, reaper(X - m, self.components)
+
+    def calibrate(self, images, index):
+        m, V = self.basis(rows(images, index))
+        self.fitted = {"m": torch.from_numpy(m), "V": torch.from_numpy(V.copy())}
+
+    def score(self, images, index):
+        m, V = (part.numpy() for part in self.fitted.values())
+        x = rows(images, index) - m
+        return np.linalg.norm(x - (x @ V) @ V.T, axis=1)
+
+
+@dataclass(kw_only=True, eq=False)
+class OutlierPursuit(Reaper):
+    """The distance to the columns of L: eq. 10. `components` is of no effect."""
+
+    γ: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+    def calibrate(self, images, index):
+        super().calibrate(images, some(index, self.seed))
+
+    def basis(self, X):
+        m = X.mean(0)
+        L = pursuit((X - m).T, 3 / (7 * math.sqrt(self.γ * len(X))))
+        values, U = np.linalg.eigh(L @ L.T)
+        return m, U[:, values > 1e-6 * max(values[-1], 1e-12)]
+
+
+# %% [markdown]
+# {numref}`fig-rivals-robust` shows what "robust" means, on points in the plane.
+
+# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-rivals-robust", "caption": "Computed, not drawn. Normal points lie along a line; a fifth of all points are outliers in one corner. The first principal component (dashed) turns towards them, REAPER's direction (solid) hardly does. Without outliers the two agree."}, "image": {"alt": "Scatter plot of points along a rising line with a cluster of outliers below right; a dashed line bends towards the cluster and a solid one follows the points"}}
+draw = np.random.default_rng(0)
+along = draw.normal(0, 1, (120, 1)) * [0.9, 0.44] + draw.normal(0, 0.08, (120, 2))
+corner = draw.normal([0.3, -2.2], 0.15, (30, 2))
+points = np.concatenate([along, corner])
+(pca_direction,) = decomposition.PCA(1).fit(points).components_
+(reaper_direction,) = reaper(points - median(points), 1).T
+figure, axis = plt.subplots(figsize=(6, 3.4))
+axis.scatter(*along.T, s=10, color=plots.NORMAL, label="normal")
+axis.scatter(*corner.T, s=10, color=plots.NOVEL, label="outliers")
+lines = {"PCA": (pca_direction, points.mean(0), "--")}
+lines["REAPER"] = (reaper_direction, median(points), "-")
+for name, (direction, centre, style) in lines.items():
+    ends = centre + np.outer([-2.5, 2.5], direction)
+    axis.plot(*ends.T, style, color="0.3", label=name)
+axis.set(aspect="equal", xlim=(-3, 3), ylim=(-2.8, 1.6), xticks=[], yticks=[])
+axis.legend(fontsize=8, loc="upper left")
+plt.show()
+
+# %% [markdown]
+# ## Run
+#
+# Train, look whether it lives, score. The two boundaries on codes share the network of the AE where that is trained, too. Test labels are read for the metrics alone.
+
+# %% tags=["hide-input"]
+DETECTORS = {
+    **{"AE": AE, "VAE": VAE, "MemAE": MemAE, "AnoGAN": AnoGAN, "EGBAD": EGBAD},
+    **{"GANomaly": GANomaly, "Skip-GANomaly": SkipGANomaly},
+    **{"Deep SVDD": DeepSVDD, "soft Deep SVDD": SoftDeepSVDD},
+    **{"Mahalanobis of codes": CodesMahalanobis, "OCSVM of codes": CodesOCSVM},
+    **{"Mahalanobis": Mahalanobis, "REAPER": Reaper, "Outlier Pursuit": OutlierPursuit},
+}
+assert tuple(DETECTORS) == METHODS, "as the schema lists them"
+
+
+def detector(name):
+    """Untrained, as this run asks for it, and the images that it sees."""
+    kind, more = DETECTORS[name], {"seed": p.seed}
+    if not issubclass(kind, Rival):
+        pixels = math.prod(ds.images.shape[1:])
+        return kind(**more, components=min(32, pixels // 2)), ds.images
+    more |= {"search_steps": SEARCH} if kind is AnoGAN else {}
+    return kind(**more, side=SIDE), images
+
+
+def train(name, k):
+    """A fitted detector of one class, its images, and what its training cost."""
+    (model, seen), split = detector(name), splits[k]
+    model.begin(seen.shape[1:])
+    history, fate = None, {}
+    shared = models.get((k, "AE")) if isinstance(model, CodesMahalanobis) else None
+    if shared:
+        model.network, (history, fate) = shared[0].network, shared[2]
+    elif isinstance(model, Rival):
+        folder = None if p.tier == "smoke" else records.scratch("rivals", p) / name
+        how = {"epochs": EPOCHS, "device": p.device, "checkpoint": folder}
+        label = f"{name}, {ds.classes[k]}"
+        parts = (seen, split.train, split.held_out)
+        history, fate = model.train(*parts, label, **how)
+    started = time.perf_counter()
+    model.calibrate(seen, split.train)
+    model.prepare()
+    return model, seen, (history, fate), time.perf_counter() - started
+
+
+def assess(name, k):
+    """The results of one method on one class, and the entry of its training."""
+    split, (model, seen, (history, fate), after) = splits[k], models[k, name]
+    started = time.perf_counter()
+    s = model.score(seen, split.test)
+    seconds = time.perf_counter() - started
+    value, low, high = metrics.auroc(split.reveal(), s)
+    rows_ = [Result(method=name, metric="auroc", value=value, low=low, high=high)]
+    rows_ += mixtures.of_score(
+        name, split, s, model.score(seen, split.held_out), p.seed
+    )
+    about = {"parameters": sum(w.numel() for w in model.network.parameters())}
+    about |= {"fitted_images": len(split.train)}
+    if history is None:
+        about |= {"seconds": after, "scoring_seconds": seconds, "scored_images": len(s)}
+    else:
+        timed = {"seconds": seconds, "images": len(s)}
+        about |= records.trained(history, fate, **timed)
+        about["seconds"] += after
+    return s, rows_, about
+
+
+models, scores, found, costs = {}, {}, {k: [] for k in splits}, {k: {} for k in splits}
+for k, name in tqdm([(k, m) for k in splits for m in wanted], "run", leave=False):
+    models[k, name] = train(name, k)
+    scores[k, name], rows_, costs[k][name] = assess(name, k)
+    found[k] += rows_
+    if k != shown and name != "AE":  # the AE's network serves two more methods
+        del models[k, name]
+
+# %% tags=["hide-input"]
+records.write_run(
+    "rivals",
+    p,
+    ds,
+    watch,
+    results={ds.classes[k]: found[k] for k in splits},
+    training={ds.classes[k]: costs[k] for k in splits},
+)
+
+# %% [markdown]
+# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike; AnoGAN and EGBAD, whom no loss asks to redraw, by the second alone; Deep SVDD by the spread of its codes.
+
+# %% tags=["hide-input"]
+this_run = []
+for r in found[shown]:
+    if r.metric == "auroc":
+        cost = costs[shown][r.method]
+        dead = cost.get("collapse", {}).get("collapsed")
+        this_run.append(
+            {
+                "method": r.method,
+                "AUROC": r.value,
+                "95 % interval": f"{r.low:.3f} to {r.high:.3f}",
+                "alive": {None: "–", False: "yes", True: "no"}[dead],
+                "parameters": f"{cost['parameters']:,}",
+                "training, s": round(cost["seconds"], 1),
+                "ms per image": 1000 * cost["scoring_seconds"] / cost["scored_images"],
+            }
+        )
+tables.show(pd.DataFrame(this_run), precision=3)
+
+# %% [markdown]
+# {numref}`fig-rivals-redrawn` shows what the networks make of the same ten test images.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-rivals-redrawn", "caption": "Ten test images, five normal and five novel, and what each network makes of them. AnoGAN's row is the end of its search."}, "image": {"alt": "Rows of ten small pictures: the test images, and below them one row per network with its reconstructions"}}
+split, y = splits[shown], splits[shown].reveal()
+picked = torch.from_numpy(np.concatenate([np.flatnonzero(y == v)[:5] for v in (0, 1)]))
+X = images[split.test[picked]].float() / 255
+gallery = {"input: five normal, five novel": X}
+for name in wanted:
+    model = models[shown, name][0]
+    if isinstance(model, DeepSVDD | CodesMahalanobis | Pixels):
+        continue
+    place = next(model.network.parameters()).device
+    if isinstance(model, AnoGAN):
+        start, G = model.start().to(place), model.network.G
+        z = search(model.network, X.to(place), start, model.search_steps, model.λ)
+        gallery[name] = training.apply(G, z.cpu(), torch.arange(len(z)))
+    else:
+        gallery[name] = training.apply(model.network, images, split.test[picked])
+plots.gallery(gallery)
+plt.show()
+
+# %% [markdown]
+# ## What is not here, and why
+#
+# | method | quoted by | why it is missing |
+# |---|---|---|
+# | OCGAN {cite:p}`perera2019` | NLN | four networks and a classifier that mines for bad codes; the page would need a chapter of its own |
+# | GPND {cite:p}`pidhorskyi2018` | ADe-GAN | its density needs the singular values of the decoder's Jacobian at every test image, too dear for our budget |
+# | ALOCC {cite:p}`sabokrou2018`, G2D {cite:p}`pourreza2021` | CRBND | both stop or pick training states by a look at the result; the papers give no rule that needs no anomalies |
+# | IGMM-GAN {cite:p}`gray2018` | ADe-GAN | its four pages leave the mixture's prior and the network open |
+# | DKNN {cite:p}`bergman2020` | NLN | needs the ResNet weights of its authors; {doc}`pretrained` runs the same idea on weights that can be had |
+# | R-graph {cite:p}`you2017`, LRR {cite:p}`liu2013` | CRBND | they explain each image by all others *of the test*, so that a score is not an image's own; learned from normal images alone, LRR is the projection of PCA |
+#
+# ```{admonition} Take away
+# * The dozen differ in one term of the loss and one line of the score. What is quoted as the difference of methods is as much a difference of trunks, of lengths and of who chose the epoch.
+# * A loss whose minimum ignores the image (Deep SVDD), or whose game can be lost (GANs), must be watched, on normal images alone.
+# * Made robust against outliers in training, a method gains nothing where training is clean.
+# ```
+#
+# ## Check yourself
+#
+# **1.** Multiply $f$ of Deep SVDD by one half, and $c$ with it. What happens to the loss, and to the AUROC?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# Every distance is a quarter of what it was, so the loss is, too. The order of the images is the same, and so is the AUROC. The loss can fall without anything being learned; hence the fixed $c$ and the weight decay.
+# ```
+#
+# **2.** Why does a U-Net that was trained to redraw normal images redraw novel ones, too?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# The skips carry the image around the code. The upper layers can copy edges, whatever they are part of.
+# ```
+#
+# **3.** Cosines lie between $-1$ and $1$. With $N = 100$ items, how large can the largest weight of the softmax of {eq}`eq-rivals-memae` be?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# At most $e / (e + 99/e)$, about one fourteenth, where one item points to the code and all others away from it. Only the cut at $\lambda$ makes the weights sparse.
+# ```
+#
+# ## References
+#
+# The full list is on the page {doc}`Bibliography <../book/bibliography>`.
