@@ -115,6 +115,7 @@ import dataclasses
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
@@ -137,12 +138,12 @@ from novelty_utils.training import collapse
 # NLN's rate, everything adversarial at DCGAN's {cite:p}`radford2016`. No epoch is picked: the last one counts. Networks score in evaluation mode.
 
 # %% tags=["hide-input"]
-STEPS = {"smoke": 60, "demo": 1000, "paper": 20_000}[p.tier]  # of 128 images
+STEPS = {"smoke": 100, "demo": 1000, "paper": 20_000}[p.tier]  # of 128 images
 SEARCH = {"smoke": 20, "demo": 100, "paper": 500}[p.tier]  # steps of AnoGAN's search
 
 SETTINGS = [
     ("all networks", "convolutions 16, 32, 64, kernel 4, stride 2", "width of ADe-GAN"),
-    ("all networks", "steps: 60 smoke, 1000 demo; 128 images each", "NLN's page"),
+    ("all networks", "steps: 100 smoke, 1000 demo; 128 images each", "NLN's page"),
     ("AE, VAE, MemAE, Deep SVDD", "rate 0.001; 32 codes", "NLN's page"),
     ("GANs", "rate 0.0002, first beta 0.5", "DCGAN; GANomaly's code"),
     ("VAE", "squared error + KL, both in the score", "the ELBO on NLN's page"),
@@ -284,16 +285,16 @@ def fooled(fake):
     return F.softplus(-fake).float().mean()
 
 
-class Scoring(nn.Module):
-    """A network with its score, for `training.apply`: images -> scores (B,)."""
+class With(nn.Module):
+    """A function of a network and images as one module, for `training.apply`."""
 
-    def __init__(self, network, surprise):
+    def __init__(self, network, function):
         super().__init__()
-        self.network, self.surprise = network, surprise
+        self.network, self.function = network, function
         self.training = False  # this wrapper has no mode; the network's own is checked
 
     def forward(self, X):
-        return self.surprise(self.network, X)
+        return self.function(self.network, X)
 
 
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}  # of all that is adversarial
@@ -319,7 +320,6 @@ class Rival(Detector):
         """The scores of images float32 (B, C, side, side): (B,)."""
 
     def redraw(self, images, index):
-        """What the network makes of the indexed images: float32 (n, C, side, side)."""
         return training.apply(self.network, images, index)
 
     def judge(self, images, held_out):
@@ -363,8 +363,8 @@ class Rival(Detector):
         self.calibrate(images, train)
 
     def score(self, images, index):
-        scoring = Scoring(self.network, self.surprise)
-        return training.apply(scoring, images, index).double().numpy()
+        s = training.apply(With(self.network, self.surprise), images, index)
+        return s.double().numpy()
 
 
 # %% [markdown]
@@ -581,25 +581,26 @@ class AnoGAN(Rival):
             training.Objective(draw_images, ("G",), **ADAM),
         ]
 
+    def nearest(self, network, X):
+        """The drawings at which the search ends, for images X."""
+        z = torch.randn(self.L, generator=torch.Generator().manual_seed(self.seed))
+        z = search(network, X, z.to(X.device), self.search_steps, self.λ)
+        return network.G(z)
+
     def surprise(self, network, X):
-        z = self.start().to(X.device)
-        X_hat = network.G(search(network, X, z, self.search_steps, self.λ))
+        X_hat = self.nearest(network, X)
         f, f_hat = network.D.features(X), network.D.features(X_hat)
         return residual(X, X_hat, f, f_hat, self.λ)
 
-    def start(self):
-        """Where every search begins: (L,)."""
-        return torch.randn(self.L, generator=torch.Generator().manual_seed(self.seed))
-
     def redraw(self, images, index):
-        """Drawings of random codes, as many as there are images."""
-        generator = torch.Generator().manual_seed(self.seed)
-        z = torch.randn(len(index), self.L, generator=generator)
-        return training.apply(self.network.G, z, torch.arange(len(z)))
+        return training.apply(With(self.network, self.nearest), images, index)
 
     def judge(self, images, held_out):
-        """Its drawings need not match any image, but they must differ."""
-        found = super().judge(images, held_out)
+        """Drawings of random codes need match no image, but they must differ."""
+        generator = torch.Generator().manual_seed(self.seed)
+        z = torch.randn(len(held_out), self.L, generator=generator)
+        drawn = training.apply(self.network.G, z, torch.arange(len(z)))
+        found = collapse.judge(drawn, images[held_out].float() / 255)
         return found | {"collapsed": found["spread"] < collapse.VARIES}
 
 
@@ -704,7 +705,8 @@ class EGBAD(Rival):
 #
 # Three terms train it: the drawing shall be like the image, its features like the image's to a discriminator, its code like the first. The second encoder is a network of its own. NLN's AE-con is this network with another score.
 #
-# **Tuned on.** MNIST and CIFAR-10 with nine normal classes, and scans of baggage. Its public code keeps the epoch with the best AUROC on the *test* part. We keep the last.
+# **Tuned on.** MNIST and CIFAR-10 with nine normal classes, and scans of baggage. Its public code keeps the epoch with the best AUROC on the *test* part. And it never leaves training mode, so that batch normalisation lets every score depend on the other test images of its batch.
+# We keep the last epoch and score in evaluation mode. (The code also fools the discriminator where the paper matches its features, and squares where the paper takes absolute values. We compute what is printed.)
 
 
 # %% tags=["define"]
@@ -954,6 +956,8 @@ class DeepSVDD(Rival):
     def surprise(network, X):
         return (network(X) - network.c).square().sum(1)
 
+    redraw = Detector.redraw  # none: the decoder is of the pretraining
+
 
 @dataclass(kw_only=True, eq=False)
 class SoftDeepSVDD(DeepSVDD):
@@ -1085,9 +1089,15 @@ def median(X):
     return m
 
 
+def span(X):
+    """Orthonormal directions (d, r) beyond which the centred rows X (n, d) are zero."""
+    values, U = np.linalg.eigh(X.T @ X)
+    return U[:, values > 1e-10 * values[-1]]
+
+
 def fill(values, k):
     """ν of the text for eigenvalues (d,), descending: in [0, 1], sum k."""
-    if values[k] <= 1e-12 * values[0]:
+    if k >= len(values) or values[k] <= 1e-12 * values[0]:
         return (np.arange(len(values)) < k).astype(float)
     for i in range(k + 1, len(values) + 1):
         θ = (i - k) / (1 / values[:i]).sum()
@@ -1151,19 +1161,28 @@ class Mahalanobis(Pixels):
 class Reaper(Pixels):
     """The distance to REAPER's subspace: eq. 9."""
 
-    def basis(self, X):
-        """The centre (d,) of rows X (n, d), and directions (d, k)."""
-        m = median(X)
-        return m, reaper(X - m, self.components)
+    centre: ClassVar = staticmethod(median)
+
+    def directions(self, X):
+        """Those of the subspace (d, k), for centred rows X (n, d)."""
+        return reaper(X, self.components)
 
     def calibrate(self, images, index):
-        m, V = self.basis(rows(images, index))
-        self.fitted = {"m": torch.from_numpy(m), "V": torch.from_numpy(V.copy())}
+        X = rows(images, index)
+        m = self.centre(X)
+        B = span(X - m)
+        V = B @ self.directions((X - m) @ B)
+        self.fitted = {"m": torch.from_numpy(m), "V": torch.from_numpy(V)}
 
     def score(self, images, index):
         m, V = (part.numpy() for part in self.fitted.values())
         x = rows(images, index) - m
         return np.linalg.norm(x - (x @ V) @ V.T, axis=1)
+
+    def redraw(self, images, index):
+        m, V = (part.numpy() for part in self.fitted.values())
+        x_hat = m + ((rows(images, index) - m) @ V) @ V.T
+        return torch.from_numpy(x_hat).float().unflatten(1, images.shape[1:])
 
 
 @dataclass(kw_only=True, eq=False)
@@ -1175,11 +1194,12 @@ class OutlierPursuit(Reaper):
     def calibrate(self, images, index):
         super().calibrate(images, some(index, self.seed))
 
-    def basis(self, X):
-        m = X.mean(0)
-        L = pursuit((X - m).T, 3 / (7 * math.sqrt(self.γ * len(X))))
+    centre: ClassVar = staticmethod(partial(np.mean, axis=0))
+
+    def directions(self, X):
+        L = pursuit(X.T, 3 / (7 * math.sqrt(self.γ * len(X))))
         values, U = np.linalg.eigh(L @ L.T)
-        return m, U[:, values > 1e-6 * max(values[-1], 1e-12)]
+        return U[:, values > 1e-6 * max(values[-1], 1e-12)]
 
 
 # %% [markdown]
@@ -1322,15 +1342,9 @@ X = images[split.test[picked]].float() / 255
 gallery = {"input: five normal, five novel": X}
 for name in wanted:
     model = models[shown, name][0]
-    if isinstance(model, DeepSVDD | CodesMahalanobis | Pixels):
-        continue
-    place = next(model.network.parameters()).device
-    if isinstance(model, AnoGAN):
-        start, G = model.start().to(place), model.network.G
-        z = search(model.network, X.to(place), start, model.search_steps, model.λ)
-        gallery[name] = training.apply(G, z.cpu(), torch.arange(len(z)))
-    else:
-        gallery[name] = training.apply(model.network, images, split.test[picked])
+    if not isinstance(model, CodesMahalanobis | Pixels):
+        drawn = model.redraw(images, split.test[picked])
+        gallery |= {} if drawn is None else {name: drawn}
 plots.gallery(gallery)
 plt.show()
 
@@ -1339,12 +1353,13 @@ plt.show()
 #
 # | method | quoted by | why it is missing |
 # |---|---|---|
-# | OCGAN {cite:p}`perera2019` | NLN | four networks and a classifier that mines for bad codes; the page would need a chapter of its own |
-# | GPND {cite:p}`pidhorskyi2018` | ADe-GAN | its density needs the singular values of the decoder's Jacobian at every test image, too dear for our budget |
-# | ALOCC {cite:p}`sabokrou2018`, G2D {cite:p}`pourreza2021` | CRBND | both stop or pick training states by a look at the result; the papers give no rule that needs no anomalies |
-# | IGMM-GAN {cite:p}`gray2018` | ADe-GAN | its four pages leave the mixture's prior and the network open |
+# | OCGAN {cite:p}`perera2019` | NLN | not yet: two discriminators, a classifier and a search for bad codes in every step |
+# | GPND {cite:p}`pidhorskyi2018` | ADe-GAN | not yet: its density needs the singular values of the decoder's Jacobian at every test image |
+# | DAGMM | none of the four | made for tables, not for images |
+# | ALOCC {cite:p}`sabokrou2018`, G2D {cite:p}`pourreza2021` | CRBND | not yet: both live on the moment at which their game is stopped, and that rule has to be fixed first |
+# | IGMM-GAN {cite:p}`gray2018` | ADe-GAN | not yet: a mixture with an open number of components, on the codes of a BiGAN |
 # | DKNN {cite:p}`bergman2020` | NLN | needs the ResNet weights of its authors; {doc}`pretrained` runs the same idea on weights that can be had |
-# | R-graph {cite:p}`you2017`, LRR {cite:p}`liu2013` | CRBND | they explain each image by all others *of the test*, so that a score is not an image's own; learned from normal images alone, LRR is the projection of PCA |
+# | R-graph {cite:p}`you2017`, LRR {cite:p}`liu2013` | CRBND | they explain each image by all others *of the test*, so that a score is not an image's own; learned from normal images alone, LRR projects onto their span |
 #
 # ```{admonition} Take away
 # * The dozen differ in one term of the loss and one line of the score. What is quoted as the difference of methods is as much a difference of trunks, of lengths and of who chose the epoch.

@@ -17,9 +17,14 @@ NOTEBOOKS = {
     "nln": ("holds_up() if len", {'"smoke": 250': '"smoke": 2'}, {"models": "AE"}),
     "crbnd": ("half, best, held_out = (", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
     "ade_gan": ("tables.show(pd.DataFrame(held))", {'"smoke": 800': '"smoke": 4'}, {}),
+    "rivals": (
+        "tables.show(pd.DataFrame(this_run)",
+        {'"smoke": 100': '"smoke": 4'},
+        {"methods": "AE,OCSVM of codes,REAPER"},
+    ),
 }
 CASES = [("ics", "simo"), ("nln", "one_class"), ("nln", "simo"), ("crbnd", "one_class")]
-CASES += [("ade_gan", "one_class"), ("ade_gan", "simo")]
+CASES += [("ade_gan", "one_class"), ("ade_gan", "simo"), ("rivals", "one_class"), ("rivals", "miso")]
 
 
 @pytest.mark.filterwarnings("ignore")
