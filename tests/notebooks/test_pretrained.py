@@ -76,9 +76,14 @@ def test_altered_weights_are_never_unpickled(monkeypatch, tmp_path):
         MODULE.EffNetKNN().begin((1, 8, 8))
 
 
-def test_the_page_records_what_the_detector_scores(tmp_path):
-    names = names_of_page("pretrained", results=str(tmp_path))
-    (record,) = records.read("pretrained", tmp_path)
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> dict:
+    return names_of_page("pretrained", results=str(tmp_path_factory.mktemp("results")))
+
+
+def test_the_page_records_what_the_detector_scores(page):
+    names = page
+    (record,) = records.read("pretrained", names["p"].results)
     split = names["splits"][3]
     model = MODULE.EffNetKNN()
     model.begin((1, 8, 8))
@@ -90,3 +95,16 @@ def test_the_page_records_what_the_detector_scores(tmp_path):
     (auroc,) = (one.value for one in record.results if one.metric == "auroc")
     assert auroc > 0.9
     assert record.training["EffNetKNN"]["scored_images"] == len(split.test)
+
+
+def test_the_table_of_cells_is_of_detectors_with_all_six_runs(page):
+    names, cells = page, page["cells"]
+    assert cells.shape[1] == 6 and cells.notna().all(axis=None)
+    every = records.read("leaderboard", records.BOOK)
+    wanted = [
+        result.value
+        for record in every
+        for result in record.results
+        if record.dataset.startswith("elpv_poly") and (result.method, result.metric) == ("k-NN", "auroc")
+    ]
+    assert names["means"]["poly"]["pixels, k-NN"] == pytest.approx(100 * sum(wanted) / 3)
