@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pandas as pd
 
 from novelty_utils.evaluation import plots
 from novelty_utils.files import write_atomically
-from novelty_utils.ledger import claims, verdicts
+from novelty_utils.ledger import claims, tables, verdicts
 from novelty_utils.ledger.tables import verbatim
 from novelty_utils.records import provenance
 from novelty_utils.records.replications import Repeat
@@ -38,11 +40,13 @@ def write_parts(folder: Path, table: pd.DataFrame, repeated: list[Repeat]) -> No
     """Into `folder`: claims_*.md, claims_{controls,orders,PAPER}.html and claims.{png,csv,json}, for book/claims.md."""
     claims.write(table, folder)
     parts = {
-        "answer": _answer(table), "reading": _reading(table), "count": _count(table), "summary": _summary(table),
+        "answer": _answer(table), "reading": _reading(table), "summary": _summary(table),
         "seeds": _seeds(table), "changed": _changed(table), "repeats": _repeats(repeated),
     }  # fmt: skip
     for name, text in parts.items():
         _text(folder / f"claims_{name}.md", text)
+    _text(folder / "claims_count.html", _count(table))
+    _text(folder / "claims_rule.html", _own_rule())
     _text(folder / "claims_controls.html", _controls())
     _text(folder / "claims_orders.html", _rows(table[table.kind != "number"], "orders", _of_order))
     for paper in NAMES:
@@ -58,11 +62,16 @@ def _text(path: Path, text: str) -> None:
 
 
 def _count(table: pd.DataFrame) -> str:
-    """How many rows have which verdict, a column per paper, in Markdown."""
+    """How many rows have which verdict, a column per paper; hidden is what only a reader's own rule may give."""
     counts = pd.crosstab(table.verdict, table.paper).reindex(index=verdicts.VERDICTS, columns=list(NAMES), fill_value=0)
-    lines = [["rows", *NAMES.values(), "all"], ["---", *["--:"] * (len(NAMES) + 1)]]
-    lines += [[verdict, *map(str, row), f"**{row.sum()}**"] for verdict, row in counts.iterrows() if row.sum()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    head = "".join(f'<th scope="col" data-paper="{paper}">{name}</th>' for paper, name in NAMES.items())
+    body = ""
+    for verdict, row in counts.iterrows():
+        cells = "".join(f"<td>{number}</td>" for number in [*row, row.sum()])
+        hidden = "" if row.sum() else " hidden"
+        body += f'<tr data-verdict="{verdict}"{hidden}><th scope="row">{verdict}</th>{cells}</tr>\n'
+    head = f'<th scope="col">rows</th>{head}<th scope="col" data-paper="">all</th>'
+    return f'<table class="table count"><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>\n'
 
 
 def _summary(table: pd.DataFrame) -> str:
@@ -165,6 +174,20 @@ def _repeats(repeated: list[Repeat]) -> str:
     return "".join(lines)
 
 
+def _own_rule() -> str:
+    """What a reader may move: the margin of one class and the assumed deviation between seeds, in points."""
+    limits = verdicts.margins()
+    margin, sigma = (f"{100 * value:g}" for value in (limits.cell["auroc"], limits.seed_deviation["auroc"]))
+    return (
+        '<form class="rule" autocomplete="off">'
+        "<label>Margin "
+        f'<input type="range" name="margin" min="0.5" max="9" step="0.5" value="{margin}"><output></output></label>'
+        "<label>Deviation between seeds, where it is assumed "
+        f'<input type="range" name="sigma" min="0" max="6" step="0.5" value="{sigma}"><output></output></label>'
+        '<button type="reset">The committed rule</button> <output class="moved" aria-live="polite"></output></form>\n'
+    )
+
+
 def _controls() -> str:
     """What ledger.js reads: the words and the verdict that a row must have to be seen."""
     options = ["attempted", "all", *verdicts.VERDICTS]
@@ -190,23 +213,43 @@ def _rows(table: pd.DataFrame, name: str, cells: Callable[[pd.Series], dict[str,
 def _row(line: pd.Series, cells: Sequence[str]) -> str:
     hidden = " hidden" * (line.verdict == verdicts.NOT_ATTEMPTED)
     inside = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr id="row-{line.name}" data-verdict="{line.verdict}"{hidden}>{inside}</tr>\n'
+    about = f'data-paper="{line.paper}" data-verdict="{line.verdict}"{_rule(line, cells)}{hidden}'
+    return f'<tr id="row-{line.name}" {about}>{inside}</tr>\n'
+
+
+def _rule(line: pd.Series, cells: Sequence[str]) -> str:
+    """What ledger.js needs to judge the row anew, as an attribute; none for a row that was not attempted."""
+    if not isinstance(line.inputs, str):
+        return ""
+    known = {"verdict": line.verdict, "margin": line.margin, "cell": [*cells].index(line.verdict)}
+    inputs = json.loads(line.inputs)
+    if "parts" in inputs:
+        known["difference"] = _digits(line.difference)
+        inputs["parts"] = [[_digits(value) for value in part] for part in inputs["parts"]]
+    elif math.isfinite(line.low):
+        known |= {"low": _digits(line.low), "high": _digits(line.high)}
+    return f" data-rule='{json.dumps(known | inputs, separators=(',', ':'))}'"
+
+
+def _digits(value: float) -> float:
+    """Enough of them for a verdict, and half the page: a Boolean stays one."""
+    return value if isinstance(value, bool) else float(f"{value:.9g}")
 
 
 def _of_order(line: pd.Series) -> dict[str, str]:
     return {
-        "claim": f"{NAMES[line.paper]}: {html.escape(line.claim)}", "data": _words(line.dataset),
-        "metric": _words(line.metric), "printed": _signed(line.printed), "ours": _with_interval(line, _signed),
+        "claim": f"{NAMES[line.paper]}: {_named(html.escape(line.claim))}", "data": _named(line.dataset),
+        "metric": _metric(line.metric), "printed": _signed(line.printed), "ours": _with_interval(line, _signed),
         "verdict": line.verdict, "why": _why(line),
     }  # fmt: skip
 
 
 def _of_number(line: pd.Series) -> dict[str, str]:
     worked_out = " (worked out)" * ("worked out" in line.claim)
-    setting = "" if line.setting == "default" else f" <small>{_words(line.setting)}</small>"
+    setting = "" if line.setting == "default" else f" <small>{line.setting.replace(';', '; ')}</small>"
     return {
-        "where": line["where"], "data": f"{_words(line.dataset)}, {html.escape(line.class_name)}",
-        "method": html.escape(line.method) + worked_out + setting, "metric": _words(line.metric),
+        "where": line["where"], "data": f"{_named(line.dataset)}, {html.escape(line.class_name)}",
+        "method": html.escape(line.method) + worked_out + setting, "metric": _metric(line.metric),
         "printed": _plain(line.printed), "ours": _with_interval(line, _plain), "verdict": line.verdict,
         "why": _why(line),
     }  # fmt: skip
@@ -239,6 +282,17 @@ def _words(name: str) -> str:
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ").replace(";", "; ")
+
+
+def _named(text: str) -> str:
+    """With the names of data sets as readers know them."""
+    for name in sorted(tables.DATASETS, key=len, reverse=True):
+        text = re.sub(rf"\b{name}\b", tables.DATASETS[name], text)
+    return _words(text)
+
+
+def _metric(name: str) -> str:
+    return _words(name).replace("auroc", "AUROC").replace("f1", "F1")
 
 
 def _folded(short: str, long: str) -> str:

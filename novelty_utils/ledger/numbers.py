@@ -5,6 +5,7 @@ What is compared with what stands in published/PAPER.toml, how a verdict is reac
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -23,7 +24,7 @@ from novelty_utils.ledger.evidence import (
 )
 from novelty_utils.ledger.published import Cells, Rules
 from novelty_utils.ledger.second_looks import Second
-from novelty_utils.ledger.verdicts import MIXED, NOT_ATTEMPTED, Estimate
+from novelty_utils.ledger.verdicts import MIXED, NOT_ATTEMPTED, NOT_REPRODUCED, Estimate
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
@@ -42,6 +43,23 @@ class Found(NamedTuple):
     used: list[Sample]
     best: str = ""  # the settings that were the best on the test set, where the paper's rule takes these
     deviation: str = ASSUMED  # what the deviation between seeds rests on where these records do not tell it
+
+
+class Assumed(NamedTuple):
+    """The deviation between seeds where the records of a number do not tell it."""
+
+    deviation: float
+    said: str = ASSUMED  # what it rests on
+    moves: bool = True  # with the one in margins.toml, as long as that is not below `floor`
+    floor: float = 0.0
+
+    def mark(self, ours: Estimate, fixed: float) -> Estimate:
+        """The same estimate; its part says how it moves with the deviation in margins.toml, which is `fixed`."""
+        if not ours.assumed:
+            return ours
+        deviation = fixed if self.moves else self.deviation
+        parts = (p._replace(deviation=deviation, assumed=self.moves, floor=self.floor) for p in ours.parts)
+        return ours._replace(parts=tuple(parts))
 
 
 def lines(
@@ -100,8 +118,13 @@ def _told(
     recipe, full = recipe_of(of_paper, found.used)
     recipe, full = (recipe, full) if line["trained"] else ("no training", True)
     full &= all(sample.dead is False for sample in found.used)  # what cannot be told refutes nothing
-    verdict = second_looks.verdict(line, compared["verdict"], compared["difference"], full, others)
+    outside, verdict = (
+        second_looks.verdict(line, found_, compared["difference"], full, others)
+        for found_ in (NOT_REPRODUCED, compared["verdict"])
+    )
     told = {"tier": found.used[0].tier, "recipe": recipe, "verdict": verdict}
+    inputs = {"better": own and _plain(line), "outside": outside, "parts": found.estimate.parts}
+    told["inputs"] = json.dumps(inputs)
     return compared | told | source.provenance(found.used)
 
 
@@ -119,15 +142,18 @@ def _compared(line: Mapping[str, Any], found: Found, own: bool) -> dict[str, Any
     limits, ours = verdicts.margins(), found.estimate
     margin = (limits.mean if line["class_name"] == "mean" else limits.cell)[line["metric"]]
     low, high = ours.low - line["printed"], ours.high - line["printed"]
-    # An increase is also larger where the baseline is worse.
-    plain = not line["metric"].endswith(("_std", "_increase"))
-    verdict = verdicts.same_number(low, high, margin, own and plain)
+    verdict = verdicts.same_number(low, high, margin, own and _plain(line))
     reason = f"from {low:+.3f} to {high:+.3f}" + f", deviation between seeds {found.deviation}" * ours.assumed
     # An interval that is wider than the margin from edge to edge cannot lie inside, wherever its middle is.
     reason += "; one seed cannot tell" * (verdict == MIXED and ours.seeds == 1 and high - low > 2 * margin)
-    reason += f"; {found.best}" * bool(found.best) + how_many_trained(found.used, mean=plain)
+    reason += f"; {found.best}" * bool(found.best) + how_many_trained(found.used, mean=_plain(line))
     compared = {"ours": ours.value, "low": ours.low, "high": ours.high, "difference": ours.value - line["printed"]}
     return compared | {"margin": margin, "verdict": verdict, "reason": reason, "seeds": ours.seeds}
+
+
+def _plain(line: Mapping[str, Any]) -> bool:
+    """Whether more is better: not of a deviation, and an increase is also larger where the baseline is worse."""
+    return not line["metric"].endswith(("_std", "_increase"))
 
 
 def _found(
@@ -171,13 +197,15 @@ def _value(
     limits = verdicts.margins()
     if printed["dataset"] in DRAWS:
         return Found(verdicts.of_draws(used, limits.confidence), used)
-    assumed, said = limits.seed_deviation[printed["metric"]], ASSUMED
+    fixed = limits.seed_deviation[printed["metric"]]
+    assumed = Assumed(fixed)
     if not rule.row:
         _, metric, _ = _place(rule, printed)
         method = rule.methods[printed["method"]]
-        assumed, said = deviation_of(source, method, metric, assumed, printed["method"] not in untrained)
+        assumed = deviation_of(source, method, metric, fixed, printed["method"] not in untrained)
     alive = [s for s in like if not s.dead]  # how far a dead one lies off is no deviation between seeds
-    return Found(verdicts.estimate(used, alive, assumed, limits.confidence), used, deviation=said)
+    ours = verdicts.estimate(used, alive, assumed.deviation, limits.confidence)
+    return Found(assumed.mark(ours, fixed), used, deviation=assumed.said)
 
 
 def _place(rule: Cells, printed: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
@@ -223,9 +251,10 @@ def _increase(
     # The two errors as if independent: they come from the same networks, so the interval is rather too wide.
     half = ((b.high - b.value) ** 2 + ((a.high - a.value) * ratio) ** 2) ** 0.5 / a.value
     value, seeds, assumed = 1 - ratio, min(a.seeds, b.seeds), a.assumed or b.assumed
+    parts = b.scaled(1 / a.value) + a.scaled(ratio / a.value)
     size, setting = used[0].records[0].parameters["L"], used[0].metric.split(";")[2:4]
     where = f"our best score is at L={size}, {', '.join(setting)}"
-    return Found(Estimate(value, value - half, value + half, seeds, assumed), used + other, where)
+    return Found(Estimate(value, value - half, value + half, seeds, assumed, parts), used + other, where)
 
 
 def _best(
@@ -237,15 +266,16 @@ def _best(
         if sample.tier == tier and sample.class_name in wanted:
             settings[sample.records[0].parameters["L"], sample.metric].append(sample)
     whole = {at: like for at, like in settings.items() if {s.class_name for s in like} == wanted}
-    method, assumed = rule.methods[printed["method"]], limits.seed_deviation["auroc"]
-    found = [
-        Found(verdicts.estimate(like, like, deviation_of(source, method, name, assumed)[0], limits.confidence), like)
-        for (_, name), like in whole.items()
-    ]
+    method, fixed = rule.methods[printed["method"]], limits.seed_deviation["auroc"]
+    found = []
+    for (_, name), like in whole.items():
+        assumed = deviation_of(source, method, name, fixed)
+        ours = verdicts.estimate(like, like, assumed.deviation, limits.confidence)
+        found.append(Found(assumed.mark(ours, fixed), like))
     return max(found, key=lambda one: one.estimate.value, default=None)
 
 
-def deviation_of(source: Evidence, method: str, metric: str, assumed: float, trained: bool = True) -> tuple[float, str]:
+def deviation_of(source: Evidence, method: str, metric: str, assumed: float, trained: bool = True) -> Assumed:
     """The deviation between seeds where these records do not tell it, and what it rests on.
 
     Of a method without training what other records of it say; of a trained one the fixed deviation or, if larger,
@@ -256,9 +286,11 @@ def deviation_of(source: Evidence, method: str, metric: str, assumed: float, tra
         where = sorted({of_class[0].dataset for of_class in verdicts.by_class(samples) if len(of_class) > 1})
         source.deviations[method, metric] = (verdicts.seed_deviation(samples), ", ".join(where))
     known, said = source.deviations[method, metric]
-    if known is None or (trained and known[0] <= assumed):
-        return assumed, ASSUMED
-    return known[0], f"transferred from other records ({said})"
+    if known is None:
+        return Assumed(assumed)
+    if trained and known[0] <= assumed:
+        return Assumed(assumed, floor=known[0])
+    return Assumed(known[0], f"transferred from other records ({said})", trained, known[0])
 
 
 def _classes(printed: Mapping[str, Any], samples: Sequence[Sample]) -> set[str]:

@@ -6,6 +6,7 @@ Each is judged by the paired differences of two results on the same classes with
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from novelty_utils.ledger import published, second_looks, verdicts
 from novelty_utils.ledger.evidence import TIERS, Evidence, Sample, either_dead, how_many_trained, recipe_of, without
 from novelty_utils.ledger.published import Orders, Rules
 from novelty_utils.ledger.second_looks import Second
-from novelty_utils.ledger.verdicts import MIXED, NOT_ATTEMPTED
+from novelty_utils.ledger.verdicts import MIXED, NOT_ATTEMPTED, NOT_REPRODUCED
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 
 
@@ -67,8 +68,13 @@ def line(
         judged["reason"] += "; the printed cells say the opposite"
     recipe, full = recipe_of(of_paper, pairs)
     full &= all(sample.dead is False for sample in pairs)
-    judged["verdict"] = second_looks.verdict(about, judged["verdict"], judged["ours"], full, others)
+    outside, judged["verdict"] = (
+        second_looks.verdict(about, found, judged["ours"], full, others)
+        for found in (NOT_REPRODUCED, judged["verdict"])
+    )
     judged["reason"] += how_many_trained(pairs)
+    few = len(blocks) < verdicts.margins().ordering["fewest"]
+    judged["inputs"] = json.dumps({"kind": "few" if few else order.kind, "outside": outside})
     return about | judged | {"recipe": recipe} | source.provenance(pairs)
 
 

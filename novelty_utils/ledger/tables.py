@@ -44,19 +44,22 @@ class Text(str):
 def show(
     table: pd.DataFrame, formats: Mapping[str, str] | None = None, precision: int = 1, caption: str = ""
 ) -> Styler | None:
-    """A table as the book shows it: a dash for what is missing or has no bound, and no index that has no name.
+    """A table as the book shows it: a dash for what is missing or has no bound, and an index that has a name as its
+    first column, or columns.
 
     formats: by column, where `precision` decimals do not fit. An empty table is a line in print, and None.
     """
     if not len(table):
         return print(NOTHING)
+    if any(table.index.names):
+        table = table.reset_index()
     style = table.replace([np.inf, -np.inf], np.nan).style.format(
         formats, precision=precision, na_rep="–", escape="html"
     )
-    style = style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
+    style = style.format_index(escape="html", axis=1)
     if caption:
         style = style.set_caption(html.escape(caption, quote=False))
-    return style if any(table.index.names) else style.hide(axis="index")
+    return style.hide(axis="index")
 
 
 def runs(rows: pd.DataFrame) -> str:

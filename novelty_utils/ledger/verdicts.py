@@ -43,6 +43,17 @@ def margins() -> Margins:
     return Margins.model_validate(tomllib.loads(text))
 
 
+class Part(NamedTuple):
+    """What the half width of an interval is made of: its square sums weight · (deviation² · seeds + images)."""
+
+    weight: float
+    seeds: float
+    images: float
+    deviation: float
+    assumed: bool = False  # from margins.toml, where a reader may take another one; never below `floor`
+    floor: float = 0.0
+
+
 class Estimate(NamedTuple):
     """A mean with its interval; `seeds` is the smallest number of seeds that any class has."""
 
@@ -51,6 +62,11 @@ class Estimate(NamedTuple):
     high: float
     seeds: int
     assumed: bool  # the deviation between seeds is the one in the margins, not a measured one
+    parts: tuple[Part, ...] = ()
+
+    def scaled(self, factor: float) -> tuple[Part, ...]:
+        """The parts of an interval that is `factor` times as wide."""
+        return tuple(part._replace(weight=part.weight * factor**2) for part in self.parts)
 
 
 def estimate(
@@ -66,10 +82,21 @@ def estimate(
     known = seed_deviation(like)
     deviation, freedom = known or (assumed_deviation, math.inf)
     errors = [statistics.fmean(s.error for s in of_class) for of_class in classes]
-    variances = [deviation**2 / len(of_class) + error**2 for of_class, error in zip(classes, errors, strict=True)]
-    half = float(t.ppf(0.5 + confidence / 2, freedom)) * math.sqrt(sum(variances)) / len(classes)
+    part = Part(
+        weight=(float(t.ppf(0.5 + confidence / 2, freedom)) / len(classes)) ** 2,
+        seeds=sum(1 / len(of_class) for of_class in classes),
+        images=sum(error**2 for error in errors),
+        deviation=deviation,
+        assumed=known is None,
+    )
+    half = half_of([part])
     value = statistics.fmean(statistics.fmean(s.value for s in of_class) for of_class in classes)
-    return Estimate(value, value - half, value + half, min(map(len, classes)), known is None)
+    return Estimate(value, value - half, value + half, min(map(len, classes)), known is None, (part,))
+
+
+def half_of(parts: Sequence[Part]) -> float:
+    """Half the width of the interval."""
+    return math.sqrt(sum(part.weight * (part.deviation**2 * part.seeds + part.images) for part in parts))
 
 
 def of_draws(samples: Sequence[Sample], confidence: float) -> Estimate:
@@ -80,7 +107,8 @@ def of_draws(samples: Sequence[Sample], confidence: float) -> Estimate:
     draws = [statistics.fmean(s.value for s in of_draw) for of_draw in by_class(samples)]
     value, low, _ = mean_of_blocks(draws, confidence)
     half = math.sqrt(2) * (value - low)
-    return Estimate(value, value - half, value + half, min(map(len, by_class(samples))), False)
+    parts = (Part(1.0, 0.0, half**2, 0.0),)
+    return Estimate(value, value - half, value + half, min(map(len, by_class(samples))), False, parts)
 
 
 def by_class(samples: Sequence[Sample]) -> list[list[Sample]]:
