@@ -81,7 +81,7 @@ plt.show()
 #
 # **Reading:** about 25 minutes. **Running:** about a minute of one CPU core at the smallest tier, about 1 GB of memory, no GPU. The notebook has no outputs of its own; the page in the book shows them.
 #
-# **You need** autoencoders, cross entropy and ROC curves. The GAN is explained here. {doc}`Notation <../book/notation>` and {doc}`protocols and metrics <../book/protocols>` are a page each.
+# **You need** autoencoders, cross entropy and ROC curves. The GAN is explained here. {doc}`Notation <../book/notation>`, {doc}`protocols and metrics <../book/protocols>` and {doc}`words <../book/glossary>` are a page each.
 # ```
 #
 # **In short** (short training, narrow networks). **R1** is the reading of the score that this page settles on.
@@ -202,6 +202,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from novelty_utils import data, records
 from novelty_utils.data import protocols
 from novelty_utils.evaluation import metrics, mixtures, neighbours, plots
+from novelty_utils.evaluation.movable import Movable
 from novelty_utils.evaluation.statistics import per_class
 from novelty_utils.ledger import published, tables
 from novelty_utils.records import Result, where
@@ -284,7 +285,7 @@ display(
         f"{epochs()} epochs of batches of {p.batch}."
     )
 )
-splits[shown].card()
+tables.show(splits[shown].card())
 
 # %% [markdown]
 # ## A forger, a detective and a reader
@@ -1310,9 +1311,9 @@ tables.Text(told + f"without any opinion it would be {1 / p.n_c:.2g}.")
 # %% [markdown]
 # ### The two halves of the score
 #
-# By {eq}`eq-ade-sum`, images of equal R1 lie on straight lines in the plane of its two parts. If the halves complement each other, novel images lie far up *or* far to the right. The part that spreads more decides more.
+# By {eq}`eq-ade-sum`, images of equal R1 lie on straight lines in the plane of its two parts. If the halves complement each other, novel images lie far up *or* far to the right. The part that spreads more decides more. In the book you can give the parts other weights than one half each.
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Test images of this run in the plane of the two parts of R1: surprise of the error and indecision of the extractor. Images on one dotted line have the same score; novel is up and right.", "name": "fig-ade-plane"}, "image": {"alt": "Scatter plot of normal and novel test images over surprise and indecision, with falling dotted lines of equal score"}}
+# %% tags=["hide-input"] mystnb={"figure": {"caption": "Test images of this run in the plane of the two parts of R1: surprise of the error and indecision of the extractor. Images on one line have the same score; novel is up and right.", "name": "fig-ade-plane"}, "image": {"alt": "Scatter plot of normal and novel test images over surprise and indecision, with falling dotted lines of equal score"}}
 S = surprise(models[shown].parts(images, splits[shown].test)[1])
 indecision = scored[shown]["R1"] - S
 figure, axis = plt.subplots(figsize=(5.4, 3.4))
@@ -1320,11 +1321,16 @@ for label, colour, word in ((0, plots.NORMAL, "normal"), (1, plots.NOVEL, "novel
     of = y == label
     axis.scatter(S[of], indecision[of], s=9, color=colour, alpha=0.6, label=word)
 axis.set(xlabel="surprise S", ylabel="indecision −log(m − 1/n_c)")
-axis.set(xlim=(0, np.quantile(S, 0.995)), ylim=np.quantile(indecision, [0.005, 0.995]))
+seen = (0, np.quantile(S, 0.995)), np.quantile(indecision, [0.005, 0.995])
+axis.set(xlim=seen[0], ylim=seen[1])
 for level in np.linspace(*np.quantile(S + indecision, [0.1, 0.99]), 5):
     axis.axline((0, level), slope=-1, linestyle=":", color="gray", linewidth=1)
 axis.legend(fontsize=9, loc="upper right", framealpha=1)
 plt.show()
+
+# %% tags=["remove-input"]
+# What the page needs so that readers can move it.
+Movable("parts", a=S, b=indecision, y=y, names=["surprise", "indecision"], ranges=seen)
 
 # %% tags=["remove-input"]
 spans = [np.diff(np.quantile(part, [0.05, 0.95]))[0] for part in (S, indecision)]
@@ -1524,7 +1530,3 @@ tables.show(pd.DataFrame(held))
 # :class: dropdown
 # `read` returns confidence and features. Sort test images into a few bins of `z_n_hat.norm(dim=1)`, and compute the AUROC of $-m$ in each bin. If it is near one half within bins, length explains the wrong way. No record answers this yet.
 # ```
-#
-# ## References
-#
-# The full list is on the page {doc}`Bibliography <../book/bibliography>`.

@@ -65,8 +65,8 @@ plt.show()
 # **You will learn** how a requirement on features becomes a loss, and what a loss leaves open; what a support vector machine does with
 # codes that lie close together, and how to choose a threshold without novelties.
 #
-# **You need** autoencoders, stochastic gradient descent and ROC curves. {doc}`Notation <../book/notation>` and
-# {doc}`protocols and metrics <../book/protocols>` are a page each.
+# **You need** autoencoders, stochastic gradient descent and ROC curves. {doc}`Notation <../book/notation>`,
+# {doc}`protocols and metrics <../book/protocols>` and {doc}`words <../book/glossary>` are a page each.
 #
 # **Time**: 20 minutes to read. The run of this page takes one or two minutes on a laptop's processor.
 # ```
@@ -118,8 +118,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from novelty_utils.errors import InputError
-from novelty_utils.params import Protocol, RunParameters
+from novelty_utils.params import Protocol, RunParameters, several
 
 METHODS = ("Original", "PCA", "HOG", "ImageNet", "CAE", "CLS", "ICS")
 METHODS += ("Control", "Random", "Double")
@@ -153,14 +152,7 @@ class Parameters(RunParameters):
     @field_validator("methods")
     @classmethod
     def _known(cls, value: str) -> str:
-        for name in value.split(","):
-            if name not in METHODS:
-                raise InputError(
-                    f"methods: {name!r} is not one of {', '.join(METHODS)}; separate names by commas"
-                )
-        if len(set(value.split(","))) < len(value.split(",")):
-            raise InputError(f"methods={value!r} names a method twice; name each once")
-        return value
+        return several("methods", value, METHODS)
 
 
 p = Parameters.check(globals())
@@ -168,6 +160,7 @@ wanted = p.methods.split(",")
 
 # %% tags=["hide-input"]
 import copy
+import math
 import time
 from urllib.error import URLError
 
@@ -179,6 +172,7 @@ from sklearn.decomposition import PCA
 from novelty_utils import data, records
 from novelty_utils.data import protocols
 from novelty_utils.evaluation import metrics, mixtures, plots, statistics
+from novelty_utils.evaluation.movable import Movable, sprite
 from novelty_utils.ledger import published, tables
 from novelty_utils.records import Result, replications
 from novelty_utils.training import collapse
@@ -231,7 +225,7 @@ STEPS = min(STEPS, 100) if p.tier == "smoke" else STEPS  # a minute of a core
 EPOCHS = training.epochs_for(STEPS, len(splits[shown].train), BATCH)  # per stage
 print(f"{ds.name}, checksum {ds.checksum}, {EPOCHS} + {EPOCHS} epochs")
 print(f"{p.protocol}, {single} class {ds.classes[shown]!r}")
-splits[shown].card()
+tables.show(splits[shown].card())
 
 # %% [markdown]
 # ## From two requirements to two losses
@@ -647,7 +641,7 @@ parts = {  # the same split for ICS and Control
     for k, split in splits.items()
 }
 
-# %% mystnb={"figure": {"name": "fig-ics-gallery", "caption": "Stage 2 at work, as in the paper's Fig. 2: the best reconstructed training images of the class (typical, green) with their reconstructions, and the worst (atypical, yellow) with theirs."}, "image": {"alt": "Four rows of small pictures of one class: typical images, their reconstructions, atypical images, their reconstructions"}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-ics-gallery", "caption": "Stage 2 at work, as in the paper's Fig. 2: training images of the class with their reconstructions, typical ones green, atypical ones yellow. The picture has the best and the worst; on the screen of the book are those next to the border that ρ sets."}, "image": {"alt": "Four rows of small pictures of one class: typical images, their reconstructions, atypical images, their reconstructions"}} tags=["hide-input"]
 typical, atypical = parts[shown]["typical"].flip(0)[:10], parts[shown]["atypical"][:10]
 network = models["CAE"][shown].network
 gallery = {
@@ -659,9 +653,23 @@ gallery = {
 plots.gallery(gallery, [plots.TYPICAL, plots.TYPICAL, plots.ATYPICAL, plots.ATYPICAL])
 plt.show()
 
+# %% tags=["remove-input"]
+# What the page needs so that readers can move ρ.
+order = torch.cat([parts[shown]["atypical"], parts[shown]["typical"]])
+some = order[torch.linspace(0, len(order) - 1, min(100, len(order))).long()]
+similar = similarity(network, images, some, inside(shape), p.ssim)
+Movable(
+    "split",
+    similar=similar,
+    images=len(order),
+    start=p.rho,
+    range=[math.floor(10 * similar.min()) / 10, 1],
+    sprite=sprite(images[some].float() / 255, training.apply(network, images, some)),
+)
+
 
 # %% [markdown]
-# Compare the two pairs of rows in {numref}`fig-ics-gallery`. Atypical is not the same as ugly: SSIM punishes fine detail and low
+# In the book, move $\rho$ in {numref}`fig-ics-gallery`, and look at the images next to the border. Atypical is not the same as ugly: SSIM punishes fine detail and low
 # contrast, so busy and thin images fall below. That novelties resemble *these* images is the paper's second assumption. Nothing in
 # the training data can test it.
 #
@@ -1278,7 +1286,8 @@ training.fit(
 )
 shrunk = pd.DataFrame({"before": before, "after": distances(collapsing)}).T
 shrunk["ratio"] = shrunk["normal to noise"] / shrunk["within normal"]
-tables.show(shrunk.rename_axis("distance of codes"), precision=5)
+formats = dict.fromkeys(shrunk, "{:.2g}") | {"ratio": "{:.1f}"}
+tables.show(shrunk.rename_axis("distance of codes"), formats)
 
 # %% tags=["remove-input"]
 fell = shrunk.loc["before"] / shrunk.loc["after"]
@@ -1344,9 +1353,7 @@ def beside(methods, metric, table):
     return pd.DataFrame(rows).T.astype(float).rename_axis("method")
 
 
-caption = (
-    f"AUROC in percent, mean over ten classes, beside Table 4. {tables.runs(recorded)}."
-)
+caption = "AUROC in percent, mean over ten classes, beside Table 4."
 methods = ["ICS", "CLS", "CAE", "Original", "PCA", "HOG"]
 tables.show(beside(methods, "auroc", "Table 4"), caption=caption)
 
@@ -1480,7 +1487,3 @@ tables.show(pd.DataFrame(rows_), caption=caption)
 # `model.stage3` takes the number of epochs from `how`: pass `how("CLS", k) | {"epochs": 2 * EPOCHS}`. It is not Double. Both see as many
 # images, but this CLS makes twice as many updates, each with a noisier gradient. For a fair comparison ICS needs the same number of updates.
 # ```
-#
-# ## References
-#
-# The full list is on the page {doc}`Bibliography <../book/bibliography>`.

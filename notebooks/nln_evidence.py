@@ -870,6 +870,24 @@ tables.Text(
 )
 
 # %% [markdown]
+# ### Loss and AUROC over the epochs
+#
+# The paper's Fig. 7 follows one autoencoder on the digit 0: the loss falls, the AUROC rises. Batches depend only on the seed and the step, so a row is
+# a shorter training. Most of the rise comes first.
+
+# %% tags=["hide-input"]
+zero = records.to_frame(records.read_with_reference("nln", "results"))
+zero = where(zero, tier="paper", dataset="mnist", class_name="0", method="AE")
+zero = zero[zero.protocol == "simo"]
+at = zero.metric.str.extract(r"score=(?P<score>recon|nln);epoch=(?P<epoch>\d+)$")
+traced = zero.join(at).dropna(subset="epoch").astype({"epoch": int})
+traced = 100 * traced.groupby(["epoch", "score"]).value.mean().unstack("score")
+assert (traced.diff().dropna() > 0).all(None)
+traced.columns = ["image part, α = 1", "reconstruction"]
+told = f"AUROC in percent, one digit normal (0), {tables.runs(zero)}."
+tables.show(traced[["reconstruction", "image part, α = 1"]], caption=told)
+
+# %% [markdown]
 # ## What we have not shown
 #
 # * **Length.** The tables, but for "The printed rate and length", test orderings on short runs.

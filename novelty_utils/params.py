@@ -6,7 +6,7 @@ It imports neither torch nor pandas, so a wrong value is refused within a moment
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from novelty_utils.classes import CLASSES, DEFECT_CLASSES, class_names, defect_c
 from novelty_utils.errors import InputError, shown
 from novelty_utils.files import first_there, reachable, user_path
 
-__all__ = ["CLASSES", "DEFECT_CLASSES", "Protocol", "RunParameters", "class_names", "defect_class_names"]
+__all__ = ["CLASSES", "DEFECT_CLASSES", "Protocol", "RunParameters", "class_names", "defect_class_names", "several"]
 
 # The protocols that every paper's notebook can run under; `protocols.split` makes the split of each.
 Protocol = Literal["one_class", "simo", "miso", "outlier_share"]
@@ -28,6 +28,17 @@ def _text(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+
+
+def several(name: str, value: str, allowed: Sequence[str]) -> str:
+    """A comma-separated choice as it was typed; refused, in one line, where it names something else or one twice."""
+    names = value.split(",")
+    for one in names:
+        if one not in allowed:
+            raise InputError(f"{name}: {one!r} is not one of {', '.join(allowed)}; separate names by commas")
+    if len(set(names)) < len(names):
+        raise InputError(f"{name}={value!r} names a {name.removesuffix('s')} twice; name each once")
+    return value
 
 
 class RunParameters(BaseModel):
