@@ -44,7 +44,7 @@ from novelty_utils.errors import InputError
 from novelty_utils.ledger import claims, headlines
 from novelty_utils.ledger.tables import verbatim
 from novelty_utils.records import provenance, replications, store
-from novelty_utils.runs import execution
+from novelty_utils.runs import execution, pending, sweep_file
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
 STAGE, EXECUTED, HTML = BUILD / "src", BUILD / "executed", BUILD / "html"
@@ -73,13 +73,31 @@ def asked(edition: editions.Edition) -> list[Run]:
     return pages + [Run(one.page, sources[one.of], one.parameters) for one in edition.further]
 
 
+def costs(runs: list[Run]) -> None:
+    """Print how long the runs that are not there yet will take, by recorded ones. The smallest tier has none: minutes.
+
+    Raises InputError for a parameter that is not allowed, before anything runs.
+    """
+    jobs = []
+    for run in runs:
+        paired = run.source.with_suffix(".ipynb")
+        if _has_parameters(paired):
+            p, _ = execution.check(paired, SMOKE | run.parameters)
+            if p.tier != "smoke" and not _place(run).exists():
+                names = p.classes_of(p.dataset)
+                classes = tuple(names[label] for label in p.labels())
+                jobs.append(sweep_file.Job(run.source, run.parameters, p, classes))
+    if jobs:
+        pending.costs(jobs, jobs, min(CPU_COUNT, len(jobs)))
+
+
 def execute(run: Run) -> Path:
     """Run one notebook with MyST kept, or find the run of exactly this state of affairs again.
 
     Returns the executed .ipynb; its metadata has the entry `run` (see `_describe`). Raises RunError or InputError.
     """
-    folder = EXECUTED / run.page / _key(run)
-    done = folder / f"{run.page}.ipynb"
+    done = _place(run)
+    folder = done.parent
     if done.exists():
         print(f"{run.page}: nothing has changed since its last run", flush=True)
         return done
@@ -98,9 +116,19 @@ def execute(run: Run) -> Path:
     return executed.replace(done)
 
 
+def _place(run: Run) -> Path:
+    """Where the run is once it is done."""
+    return EXECUTED / run.page / _key(run) / f"{run.page}.ipynb"
+
+
+def _has_parameters(notebook: Path) -> bool:
+    """One that trains nothing has none."""
+    return any("parameters" in cell.tags for cell in notebook_cells.code_cells(notebook))
+
+
 def _values(notebook: Path, parameters: dict[str, str]) -> dict[str, Any]:
     """What is injected into a notebook; nothing into one that trains nothing and has no parameters."""
-    if not any("parameters" in cell.tags for cell in notebook_cells.code_cells(notebook)):
+    if not _has_parameters(notebook):
         return {}
     checked, values = execution.check(notebook, SMOKE | parameters)
     return {"dataset": checked.dataset} | values
@@ -252,7 +280,9 @@ def main() -> int:
     parser.add_argument("runs", nargs="?", type=Path, default=SMALL, help=f"the file of runs (default: {SMALL})")
     try:
         edition = editions.read(parser.parse_args().runs)
-        stage(execute_all(asked(edition)), edition.further)
+        runs = asked(edition)
+        costs(runs)
+        stage(execute_all(runs), edition.further)
         render()
     except (InputError, execution.RunError, BookError) as error:
         print(f"make book: {error}", file=sys.stderr)

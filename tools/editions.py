@@ -25,6 +25,7 @@ from novelty_utils.errors import InputError
 
 Parameters = dict[str, str]
 SAME = "same-in-every-run"  # the tag of a cell that no parameter changes: the page of the notebook itself shows it
+UNSEEN = {SAME, "remove-output", "hide-cell"}  # nothing of these is on the page of a further run
 
 
 class _Strict(BaseModel):
@@ -84,7 +85,7 @@ def page(run: NotebookNode, one: Further) -> NotebookNode:
     for cell in run.cells[1:]:
         if cell.cell_type == "markdown":
             headings = _under(headings, cell.source)
-        elif cell.get("outputs") and SAME not in cell.metadata.get("tags", []):
+        elif cell.get("outputs") and UNSEEN.isdisjoint(cell.metadata.get("tags", [])):
             cells += [new_markdown_cell(heading) for heading in headings]
             cells.append(_renamed(cell, one))
             headings = []

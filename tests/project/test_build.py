@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -153,6 +154,35 @@ def test_an_edition_says_with_which_parameters_a_page_is_made_and_which_further_
     assert "(eq)=" not in str(shown.cells)
 
 
+@pytest.mark.parametrize("file", ["runs.yml", "demo.yml"])
+def test_the_committed_editions_can_be_run_and_show_two_further_runs_of_every_paper(file, monkeypatch):
+    monkeypatch.chdir(book.ROOT)
+    edition = editions.read(Path("book") / file)
+    named = {*edition.pages, *(one.page for one in edition.further)}
+    for run in book.asked(edition):
+        paired = run.source.with_suffix(".ipynb")
+        if book._has_parameters(paired):
+            checked, _ = execution.check(paired, book.SMOKE | run.parameters)
+            assert (checked.tier == "demo") == (file == "demo.yml" and run.page in named)
+    counted = Counter(one.of for one in edition.further)
+    assert all(counted[paper] >= 2 for paper in ("ics", "nln", "crbnd", "ade_gan"))
+
+
+def test_what_an_edition_costs_is_said_first_and_a_wrong_parameter_is_refused_before_anything_runs(monkeypatch, capsys):
+    monkeypatch.chdir(book.ROOT)
+    demo = book.asked(editions.read(Path("book/demo.yml")))
+    book.costs([run for run in demo if run.source.stem == "nln"])
+    said = capsys.readouterr().out
+    assert said.startswith("3 to run, 0 finished\n")
+    assert re.search(
+        r"^nln, fashion_mnist, demo: about \d\.\d\d h with \d+ at a time \(median of \d+ records", said, re.M
+    )
+    book.costs([book.Run("ics", Path("notebooks/ics.py"), {})])  # the smallest tier: minutes
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError, match="depth"):
+        book.costs([book.Run("crbnd", Path("notebooks/crbnd.py"), {"depth": "7"})])
+
+
 def test_a_page_of_a_further_run_keeps_what_was_put_out_and_the_headings_that_lead_there():
     figure = {"mystnb": {"figure": {"name": "fig-a", "caption": "C"}}}
     cells = [
@@ -163,6 +193,8 @@ def test_a_page_of_a_further_run_keeps_what_was_put_out_and_the_headings_that_le
         new_code_cell("plot()", outputs=[new_output("stream", text="1")], metadata=figure),
         new_markdown_cell("### Recorded"),
         new_code_cell("3", outputs=[new_output("stream", text="3")], metadata={"tags": [editions.SAME]}),
+        new_markdown_cell("### Unseen"),
+        new_code_cell("4", outputs=[new_output("stream", text="4")], metadata={"tags": ["remove-output"]}),
         new_markdown_cell("### Next"),
         new_code_cell("2", outputs=[new_output("stream", text="2")], metadata={"tags": ["hide-input"]}),
     ]
