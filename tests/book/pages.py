@@ -88,5 +88,9 @@ class Reader:
 def shot(visit: Visit, name: str) -> Path:
     """Keep a picture of the whole page under _build/shots."""
     path = SHOTS / f"{name.replace('/', '_').removesuffix('.html')}.png"
+    pictures = visit.page.locator("article img")
+    pictures.evaluate_all(
+        "pictures => Promise.all(pictures.map(p => (p.loading = 'eager', p.decode().catch(() => 0))))"
+    )
     visit.page.screenshot(path=path, full_page=True, animations="disabled")  # no drawer half-way
     return path

@@ -1,20 +1,21 @@
 """The built book as a reader sees it: offline, in light and dark, on a desk and on a phone."""
 
-import io
+import gzip
 import json
 import re
+from urllib.parse import urlparse
 
 import nbformat
-import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from pages import DESK, HTML, PAGES, SHOTS, shot
 
 from crossref import ROOT, read_book
-from novelty_utils.ledger import claims
 
 BOOK = read_book()
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
 PAIRED = [name for name in NOTEBOOKS if (ROOT / name).with_suffix(".ipynb").exists()]  # the rest are further runs
+GRAVE = ("critical", "serious")
 EVIDENCE = [name for name in PAIRED if name.endswith("_evidence.html")]  # train nothing and have no parameters
 # The lowest contrast (WCAG 2) between a piece of text and what lies behind it, over all text of the article.
 CONTRAST = """() => {
@@ -142,6 +143,50 @@ def test_text_is_legible_and_dark_mode_is_dark(visits, name):
     assert worst["ratio"] >= 4.5, worst
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_that_keeps_readers_out(visits, name):
+    found = Axe().run(visits[name].page, options={"resultTypes": ["violations"]}).response["violations"]
+    grave = {one["id"]: [node["html"][:120] for node in one["nodes"]] for one in found if one["impact"] in GRAVE}
+    assert grave == {}
+
+
+@pytest.mark.parametrize("name", [*PAIRED, "book/claims.html", "book/holds.html"])
+def test_a_page_weighs_little_when_it_opens(reader, name):
+    """As a server sends it: text is compressed, pictures and fonts are already. What is far below comes later."""
+    page = reader.open(name).page
+    asked = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    files = {HTML / name, *(HTML / urlparse(address).path.lstrip("/") for address in asked)}
+    sizes = {file.name: sent(file) for file in files if file.is_file()}
+    assert len(sizes) > 5
+    assert sum(sizes.values()) <= 1.2e6, sorted(sizes.items(), key=lambda one: -one[1])[:5]
+
+
+def sent(file) -> int:
+    whole = file.read_bytes()
+    return len(whole) if file.suffix in (".png", ".woff", ".woff2", ".jpg") else len(gzip.compress(whole))
+
+
+def test_there_is_an_icon_and_a_way_past_the_contents(visits):
+    page = visits["book/index.html"].page
+    icon = page.locator("link[rel*=icon]").get_attribute("href")
+    assert (HTML / "book" / icon).resolve().is_file()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Skip to main content"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_in_print_nothing_scrolls_and_nothing_is_cut(visits, name):
+    page = visits[name].page
+    page.emulate_media(media="print")
+    try:
+        boxes = page.locator("article :is(pre, .text_html, .pst-scrollable-table-container, div.math, div.ledger)")
+        seen = "box.checkVisibility() && !['visible', 'clip'].includes(getComputedStyle(box).overflowY)"
+        cut = boxes.evaluate_all(f"boxes => boxes.filter(box => {seen}).map(box => box.outerHTML.slice(0, 90))")
+    finally:
+        page.emulate_media(media="screen")
+    assert cut == []
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_figures_stand_on_a_white_card_in_dark_mode(visits, name):
     with visits[name].dark() as page:
@@ -198,55 +243,6 @@ def test_no_page_holds_a_path_of_this_machine():
         assert str(ROOT) not in (HTML / name).read_text(encoding="utf-8"), name
     assert str(ROOT) not in json.dumps((HTML / "searchindex.js").read_text(encoding="utf-8"))
     assert SHOTS.is_dir()
-
-
-# --- the ledger ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def ours() -> pd.DataFrame:
-    return claims.ledger(ROOT / "results")
-
-
-def test_the_ledger_on_the_page_is_that_of_the_committed_records(visits, ours):
-    page = visits["book/claims.html"].page
-    linked = {
-        name: page.locator(f'article a[href$="{name}"]').get_attribute("href") for name in ("claims.csv", "claims.json")
-    }
-    written = pd.read_csv(HTML / "book" / linked["claims.csv"], keep_default_na=False)
-    now = pd.read_csv(io.StringIO(ours.to_csv(index=False)), keep_default_na=False)
-    pd.testing.assert_frame_equal(written, now)
-    assert len(json.loads((HTML / "book" / linked["claims.json"]).read_text(encoding="utf-8"))) == len(ours)
-    counts = page.locator("article table").first.locator("tbody tr").all_inner_texts()
-    counts = {words.split("\t")[0].strip(): int(words.split("\t")[-1]) for words in counts}
-    assert counts == ours.verdict.value_counts().to_dict()
-    once = ours[(ours.kind == "number") & ours.ours.notna() & (ours.same_as == "")]
-    reproduced = (once.verdict == "reproduced").sum()
-    said = f"{len(once)} different printed numbers were attempted, and {reproduced} are reproduced"
-    assert said in page.locator("article").inner_text()
-
-
-def seen(page) -> list[str]:
-    """The ids of the rows of the ledger that a reader sees."""
-    return page.locator("table.ledger tbody tr:not([hidden])").evaluate_all("rows => rows.map(row => row.id)")
-
-
-def test_the_ledger_shows_what_was_attempted_and_whatever_else_is_asked_for(visits, ours):
-    page = visits["book/claims.html"].page
-    form = page.locator("form.ledger")
-    assert page.locator("table.ledger tbody tr").count() == len(ours)
-    attempted = ours[ours.verdict != "not attempted"]
-    assert sorted(seen(page)) == sorted(f"row-{row}" for row in attempted.index)
-    form.locator("select").select_option("not attempted")
-    assert form.locator("output").inner_text() == f"{len(ours) - len(attempted)} of {len(ours)} rows"
-    form.locator("select").select_option("all")
-    form.locator("input").fill("fashion PULLOVER cls")
-    found = ours[(ours.dataset == "fashion_mnist") & (ours.class_name == "pullover") & (ours.method == "CLS")]
-    assert sorted(seen(page)) == sorted(f"row-{row}" for row in found.index)
-    assert len(found) > 1
-    form.locator("input").fill("")
-    form.locator("select").select_option("attempted")
-    assert len(seen(page)) == len(attempted)
 
 
 def test_what_holds_up_is_read_in_one_screen(visits):
