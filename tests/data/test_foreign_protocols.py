@@ -19,7 +19,7 @@ NOTEBOOKS = {
     "ade_gan": ("tables.show(pd.DataFrame(held))", {'"smoke": 800': '"smoke": 4'}, {}),
     "rivals": (
         "tables.show(pd.DataFrame(this_run)",
-        {'"smoke": 100': '"smoke": 4'},
+        {'"smoke": 200': '"smoke": 4'},
         {"methods": "AE,OCSVM of codes,REAPER"},
     ),
 }

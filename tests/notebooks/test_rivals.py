@@ -190,7 +190,7 @@ def test_a_collapse_of_deep_svdd_is_told():
     model.network.settle(R.training.apply(model.network, seen, index))
     assert not model.judge(seen, index)["collapsed"]
     with torch.no_grad():
-        model.network.encoder[-1].weight.mul_(0.005)
+        model.network.encoder[-1].weight.mul_(0.0005)
     assert model.judge(seen, index)["collapsed"]
 
 
