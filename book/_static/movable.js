@@ -30,7 +30,7 @@ function axes(panel, [x0, x1], [y0, y1], xlabel, ylabel) {
     add(svg, "line", { x1: 58, x2: 628, y1: y(b), y2: y(b), class: "grid" });
   }
   add(svg, "text", { x: 343, y: 312, "text-anchor": "middle" }, xlabel);
-  add(svg, "text", { x: 14, y: 142, "text-anchor": "middle", transform: "rotate(-90 14 142)" }, ylabel);
+  add(svg, "text", { x: 17, y: 142, "text-anchor": "middle", transform: "rotate(-90 17 142)" }, ylabel);
   const drawn = add(svg, "g", {});
   return { svg, x, y, drawn, clear: () => drawn.replaceChildren() };
 }
