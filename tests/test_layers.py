@@ -22,6 +22,7 @@ WINGS = [
     {"ledger"},
     {"detectors"},
     {"screening"},
+    {"commands"},
     {"cli"},
 ]
 HEIGHT = {wing: height for height, wings in enumerate(WINGS) for wing in wings}
