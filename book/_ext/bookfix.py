@@ -44,6 +44,7 @@ def finish(app, exception):
     for page in Path(app.outdir).rglob("*.html"):
         text = ICONS.sub("", page.read_text(encoding="utf-8"))
         text = text.replace("<summary><span", '<summary aria-label="The pages below"><span')
+        text = text.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
         text = PICTURE.sub(later, text)
         page.write_text(text, encoding="utf-8")
 
