@@ -115,13 +115,13 @@ def claims(chosen: argparse.Namespace) -> None:
 
 
 def submit(chosen: argparse.Namespace) -> None:
-    from novelty_utils.ledger import submissions  # loads torch
+    from novelty_utils.ledger import contributed  # loads torch
 
     for name, given in (("FOLDER", chosen.folder), ("--results", chosen.results)):
         with reachable(name, given):
             if not is_folder(Path(given)):
                 raise InputError(f"{name} {given!r} is not a folder: give one with records")
-    checked = submissions.check(chosen.folder, chosen.results)
+    checked = contributed.check(chosen.folder, chosen.results)
     for one in checked:
         print(f"{one.file}: {'; '.join(one.faults) or one.told}")
     refused = sum(bool(one.faults) for one in checked)

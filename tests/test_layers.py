@@ -111,3 +111,9 @@ def later():
     assert wings_imported(source) == {"data", "files", "params", "cli"}
     assert wings_imported("from . import data") == {"."}
     assert everything_imported(source) == {"novelty_utils", "torch"}
+
+
+def test_every_file_of_tests_has_a_name_of_its_own():
+    """Without packages, pytest takes two files of one name for one."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names)) > 50

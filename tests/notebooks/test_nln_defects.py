@@ -45,7 +45,7 @@ def test_the_parts_of_a_patch_are_those_of_the_equations(name):
     X_hat_k = network.decoder(bank[near])
     np.testing.assert_allclose(found["recon"][0, 128:, :128], (x - network.decoder(z)).abs()[0, 0], atol=1e-5)
     np.testing.assert_allclose(found["nln"][0, 128:, :128], (x - X_hat_k).abs().mean(0)[0], atol=1e-5)
-    assert found["dist"][0, 2] == pytest.approx(float((bank[near] - z).norm(dim=1).mean()), rel=1e-4)
+    assert found["dist"][0, 2] == pytest.approx(float((bank[near] - z).norm(dim=1).mean()), rel=1e-3)
     if name == "ResidualAutoencoder":
         expected = (network.critic.features(x) - network.critic.features(X_hat_k)).abs().mean()
     elif name == "ConsistentAutoencoder":

@@ -8,14 +8,14 @@ import pytest
 
 from crossref import ROOT
 from novelty_utils import cli
-from novelty_utils.ledger import submissions
+from novelty_utils.ledger import contributed
 from novelty_utils.records import store
 
 OURS = ROOT / "results"
 FIRST = next(r for r in store.read("leaderboard", OURS) if (r.dataset, r.class_name, r.seed) == ("mnist", "3", 0))
 
 
-def offered(folder: Path, **changes) -> submissions.Checked:
+def offered(folder: Path, **changes) -> contributed.Checked:
     """What is said of one of our own records with these changes; dots lead into it."""
     content = FIRST.model_dump(mode="json")
     for name, value in changes.items():
@@ -28,7 +28,7 @@ def offered(folder: Path, **changes) -> submissions.Checked:
     path = record.path(folder)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(content))
-    (checked,) = submissions.check(folder, OURS)
+    (checked,) = contributed.check(folder, OURS)
     return checked
 
 
@@ -79,7 +79,7 @@ def test_an_edited_or_misplaced_file_is_refused(tmp_path):
     source = FIRST.path(OURS)
     path.write_text(source.read_text().replace('"auroc"', '"auroc', 1))
     shutil.copy(source, path.with_name("4-demo-s0-0123456789.json"))
-    torn, misplaced = sorted(submissions.check(tmp_path, OURS), key=lambda one: one.file != path)
+    torn, misplaced = sorted(contributed.check(tmp_path, OURS), key=lambda one: one.file != path)
     assert "is not a record of a run" in torn.faults[0]
     assert "it lies where another run would" in misplaced.faults[0]
 
@@ -87,7 +87,7 @@ def test_an_edited_or_misplaced_file_is_refused(tmp_path):
 @pytest.mark.prose
 @pytest.mark.slow
 def test_the_checks_refuse_nothing_that_we_have_taken_ourselves():
-    faults = [fault for one in submissions.check(OURS, OURS) for fault in one.faults]
+    faults = [fault for one in contributed.check(OURS, OURS) for fault in one.faults]
     assert faults == ["depth=2: the public code's A halves an image four times"] * 2  # that was not yet refused then
 
 
