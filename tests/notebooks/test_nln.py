@@ -149,6 +149,20 @@ def test_more_neighbours_than_training_images_are_refused_before_the_training():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("class_name", "traced"), [("0", True), ("1", False)])
+def test_the_run_of_fig_7_alone_traces_its_training(tmp_path, monkeypatch, class_name, traced):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    asked = {"class_name": class_name, "protocol": "simo", "models": "AE", "results": str(tmp_path)}
+    names = names_after("nln", "records.write_run(", {'"smoke": 250': '"smoke": 20'}, **asked)
+    (found,) = names["found"].values()
+    at = {r.metric for r in found if "epoch=" in r.metric}
+    assert {metric.split(";epoch")[0] for metric in at} == (
+        {"auroc;score=recon", "auroc;score=nln"} if traced else set()
+    )
+    assert len(at) == (6 if traced else 0)
+
+
+@pytest.mark.slow
 def test_a_smaller_batch_makes_more_steps_in_as_many_epochs(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     few, many = (
