@@ -108,3 +108,16 @@ def test_the_table_of_cells_is_of_detectors_with_all_six_runs(page):
         if record.dataset.startswith("elpv_poly") and (result.method, result.metric) == ("k-NN", "auroc")
     ]
     assert names["means"]["poly"]["pixels, k-NN"] == pytest.approx(100 * sum(wanted) / 3)
+
+
+def test_what_the_page_says_in_short_is_so(page):
+    """Within the width of three thirds, level means: the means lie closer than the features' own thirds."""
+    means, cells = page["means"], page["cells"]
+    for kind, rival, sign in (
+        ("mono", "pixels, k-NN", 1),
+        ("mono", "pixels, PCA", 0),
+        ("poly", "pixels, k-NN", 0),
+        ("poly", "pixels, isolation forest", 0),
+    ):
+        lead = cells[kind].loc["features, k-NN"] - cells[kind].loc[rival]
+        assert (lead > 0).all() if sign else (lead.min() < 0 < lead.max()), (kind, rival, means)
