@@ -802,7 +802,8 @@ for axis, (term, title) in zip(axes, terms.items(), strict=True):
             values = np.abs(history[shown].terms[term])
             axis.plot(np.arange(1, len(values) + 1), values, f"C{number}", label=method)
     axis.set(title=title, xlabel="epoch of its stage", yscale="log")
-    axis.legend(fontsize=8)
+    if axis.lines:  # without ICS nothing has a distance to atypical images
+        axis.legend(fontsize=8)
 plt.show()
 
 # %% tags=["remove-input"]

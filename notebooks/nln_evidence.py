@@ -882,7 +882,7 @@ zero = zero[zero.protocol == "simo"]
 at = zero.metric.str.extract(r"score=(?P<score>recon|nln);epoch=(?P<epoch>\d+)$")
 traced = zero.join(at).dropna(subset="epoch").astype({"epoch": int})
 traced = 100 * traced.groupby(["epoch", "score"]).value.mean().unstack("score")
-assert (traced.diff().dropna() > 0).all(None)
+assert (traced.diff().dropna() > 0).all(axis=None)
 traced.columns = ["image part, α = 1", "reconstruction"]
 told = f"AUROC in percent, one digit normal (0), {tables.runs(zero)}."
 tables.show(traced[["reconstruction", "image part, α = 1"]], caption=told)

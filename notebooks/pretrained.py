@@ -264,7 +264,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run: which test images are nearest to the training images, and which are furthest from them. A border in colour marks a novel one.
+# This run: which test images are nearest to the training images by {eq}`eq-pretrained`, and which are furthest from them. A border in colour marks a novel one.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-ranked", "caption": "The test images of this run, ranked by eq. (1). Above: the eight nearest to the training images. Below: the eight furthest. Novel ones have a thick border."}, "image": {"alt": "Two rows of eight small images: the lowest scores above, the highest below"}}
 split, s = splits[shown], scores[shown]
