@@ -354,8 +354,7 @@ tables.Text(
 # %% [markdown]
 # ## What to make of it
 #
-# * **Which modules are the test matters more than most choices of a method.** A single split of a small data set says little, and an interval over its test images does not know of it. {doc}`The protocols <../book/protocols>` of
-#   the papers have no such problem: their classes have thousands of images each.
+# * **Which modules are the test moves a detector by several points, some by twenty.** A single split of a small data set says little, and an interval over its test images does not know of it.
 # * **Defects can be small.** At 32 pixels a side, as ICS and CRBND see them, a fine crack is less than a pixel wide. The features see 224.
 # * **The features were learnt from other images.** A comparison with the four papers is not a fair fight, and none is meant. It says what can be had without training.
 # * **A wrong scale goes unnoticed.** The package of the weights does not say in which range the network wants its pixels. Given another common one, it ran without a word. A test now shows it a cat and a cup, and asks for their names.
