@@ -172,7 +172,7 @@ from novelty_utils.evaluation import metrics, mixtures, plots, statistics
 from novelty_utils.evaluation.movable import Movable
 from novelty_utils.ledger import published, tables
 from novelty_utils.progress import tqdm
-from novelty_utils.records import Result, where
+from novelty_utils.records import Result, metric_at, where
 
 plots.set_style()
 
@@ -1140,17 +1140,18 @@ def evaluate(name, k):
         found.append(Result(method=name, metric=metric, value=value, note=note, **more))
 
     for part in [part for part in parts if part.startswith("recon")]:
-        add(f"auroc;score={part}", parts[part], interval=True)
+        add(metric_at("auroc", score=part), parts[part], interval=True)
     for n in GRID_K:
-        add(f"auroc;score=raw;K={n}", parts["raw"][:, n - 1])
+        add(metric_at("auroc", score="raw", K=n), parts["raw"][:, n - 1])
     for part in [x for x in ("nln", "res", "con", "con_code") if x in parts]:
         for n, a, scale, how in settings(part, pseudo, held_out):
             scores = combine(parts, held_out, part, n, a, scale)
             if how == "grid":
-                add(f"auroc;score={part};K={n};alpha={a};scale={scale}", scores)
+                at = {"score": part, "K": n, "alpha": a, "scale": scale}
+                add(metric_at("auroc", **at), scores)
             else:
                 note = f"K={n};alpha={a}"
-                add(f"auroc;score={part};choice={how}", scores, True, note)
+                add(metric_at("auroc", score=part, choice=how), scores, True, note)
     for what, values in (("held_out", held_out), ("test", parts)):
         error = float(values["recon"].mean())
         found.append(Result(method=name, metric=f"error;{what}", value=error))
@@ -1181,7 +1182,7 @@ def pixel_neighbours(k):
     return [
         Result(
             method="pixels",
-            metric=f"auroc;score=dist;K={n}",
+            metric=metric_at("auroc", score="dist", K=n),
             value=metrics.auroc(y, distance[:, n - 1])[0],
         )
         for n in GRID_K
@@ -1208,7 +1209,7 @@ def traced_results(n_epochs):
     results_ = []
     for score in TRACED:
         s = parts[score] if parts[score].ndim == 1 else parts[score][:, K - 1]
-        metric = f"auroc;score={score};epoch={n_epochs}"
+        metric = metric_at("auroc", score=score, epoch=n_epochs)
         value = metrics.auroc(split.reveal(), s)[0]
         results_.append(Result(method="AE", metric=metric, value=value))
     return results_
@@ -1346,21 +1347,21 @@ tables.Text(
 VALUE = {(r.method, r.metric): r.value for r in found[shown]}
 
 
+def auroc_of(name, **at):
+    """AUROC of a model in this run; of its own score, unless another is named."""
+    at = {"score": OWN.get(name, "nln")} | at
+    return VALUE.get((name, metric_at("auroc", **at)))
+
+
 def grid(name, n, weight, scale="held out"):
-    """AUROC of a model's own score in this run."""
-    score = OWN.get(name, "nln")
-    return VALUE[name, f"auroc;score={score};K={n};alpha={weight};scale={scale}"]
-
-
-def chosen(name, how):
-    return VALUE[name, f"auroc;score={OWN.get(name, 'nln')};choice={how}"]
+    return auroc_of(name, K=n, alpha=weight, scale=scale)
 
 
 summary = pd.DataFrame(
     {
-        "reconstruction": [VALUE[name, "auroc;score=recon"] for name in wanted],
-        "NLN as set": [chosen(name, "fixed") for name in wanted],
-        "K, α by pseudo-anomalies": [chosen(name, "pseudo") for name in wanted],
+        "reconstruction": [auroc_of(name, score="recon") for name in wanted],
+        "NLN as set": [auroc_of(name, choice="fixed") for name in wanted],
+        "K, α by pseudo-anomalies": [auroc_of(n, choice="pseudo") for n in wanted],
         "test oracle": [
             max(grid(name, n, a) for n in GRID_K for a in GRID_ALPHA) for name in wanted
         ],
@@ -1368,7 +1369,7 @@ summary = pd.DataFrame(
     },
     index=wanted,
 )
-plain = VALUE.get(("pixels", "auroc;score=dist;K=1"))
+plain = auroc_of("pixels", score="dist", K=1)
 told = "AUROC of this run."
 if plain is not None:
     told += f" The nearest training image in pixel space, no network: {plain:.3f}."
@@ -1415,16 +1416,16 @@ PROTOCOL_OF = {"Table 3": "miso", "Table 4": "simo"}
 
 def at_setting(rows, model, n, weight):
     """The model's own score at one K and α: from the grid, or from a run that asked for it."""
-    metric, note = f"auroc;score={OWN.get(model, 'nln')}", f"K={n};alpha={weight}"
-    on_grid = rows.metric == f"{metric};{note};scale=held out"
-    asked = (rows.metric == f"{metric};choice=fixed") & (rows.note == note)
-    return where(rows[on_grid | asked], method=model)
+    rows = where(rows, method=model, kind="auroc", at_score=OWN.get(model, "nln"))
+    grid = where(rows, at_K=n, at_alpha=weight, at_scale="held out")
+    asked = where(rows, at_choice="fixed", note=f"K={n};alpha={weight}")
+    return pd.concat([grid, asked])
 
 
 def settings_of_paper():
     """Of each of the paper's best: protocol, data set as we have it, printed AUROC, model, K, L and α."""
     for one in best.itertuples():
-        at = dict(item.split("=") for item in one.setting.split(";"))
+        at = published.settings(one.setting)
         dataset = {"cifar10": "cifar10_jpeg"}.get(one.dataset, one.dataset)
         chosen = at["model"], int(at["K"]), int(at["L"]), float(at["alpha"])
         yield PROTOCOL_OF[one.table], dataset, one.value, *chosen
@@ -1449,16 +1450,13 @@ tables.show(levels, caption="The paper's best configurations, its Tables 3 and 4
 
 
 # %% tags=["hide-input", "same-in-every-run"]
-def of_ae(metric):
-    return {"method": "AE", "metric": f"auroc;score={metric}"}
-
-
+SCORE = {"kind": "auroc", "at_score": "nln", "at_K": 1, "at_scale": "held out"}
 HALVES = {
-    "reconstruction": of_ae("recon"),
-    "image part alone": of_ae("nln;K=1;alpha=1.0;scale=held out"),
-    "codes alone": of_ae("nln;K=1;alpha=0.0;scale=held out"),
-    "training images": of_ae("raw;K=1"),
-    "pixels": {"method": "pixels", "metric": "auroc;score=dist;K=1"},
+    "reconstruction": {"method": "AE", "metric": "auroc;score=recon"},
+    "image part alone": SCORE | {"method": "AE", "at_alpha": 1.0},
+    "codes alone": SCORE | {"method": "AE", "at_alpha": 0.0},
+    "training images": {"method": "AE", "kind": "auroc", "at_score": "raw", "at_K": 1},
+    "pixels": {"method": "pixels", "kind": "auroc", "at_score": "dist", "at_K": 1},
 }
 plain = where(recorded, L=32)
 plain = plain[plain.method.isin(["AE", "pixels"])]
@@ -1492,10 +1490,8 @@ tables.show(apart, caption=told)
 def panel_of(dataset, protocol):
     """AUROC in percent by K, α and class, and the means of two rivals."""
     rows = where(plain, dataset=dataset, protocol=protocol)
-    pattern = r"score=nln;K=(?P<k>\d+);alpha=(?P<a>.+);scale=held out$"
-    at = rows.metric.str.extract(pattern).astype(float)
-    grid = rows.join(at).dropna(subset="k")
-    values = 100 * grid.groupby(["k", "a", "class_name"]).value.mean()
+    grid = where(rows, kind="auroc", at_score="nln", at_scale="held out")
+    values = 100 * grid.groupby(["at_K", "at_alpha", "class_name"]).value.mean()
     rivals = {
         name: 100 * statistics.per_class(where(rows, **HALVES[name])).mean()
         for name in ("reconstruction", "pixels")

@@ -46,33 +46,16 @@ plots.set_style()
 MODELS = ("AE", "VAE", "AAE", "AE-res", "AE-con")
 OWN = {"AE-res": "res", "AE-con": "con"}  # the models with an error of their own
 
-
-def parsed(table):
-    """Results with the fields of their metric as columns: kind, score, at_K, at_alpha,
-    scale, choice, epoch."""
-    pieces = table.metric.str.split(";")
-    fields = [
-        dict(item.split("=") for item in items if "=" in item) for items in pieces
-    ]
-    names = ["score", "K", "alpha", "scale", "choice", "epoch"]
-    fields = pd.DataFrame(fields, index=table.index, columns=names)
-    for name in ("K", "alpha", "epoch"):
-        fields[name] = pd.to_numeric(fields[name])
-    fields = fields.fillna({"score": "", "scale": "", "choice": ""})
-    fields = fields.rename(columns={"K": "at_K", "alpha": "at_alpha"})
-    return table.assign(kind=pieces.str[0]).join(fields)
-
-
 # %% tags=["hide-input"]
 printed = published.read("nln")
 recorded = records.read_with_reference("nln", results)
-every = parsed(records.to_frame(recorded))
+every = records.to_frame(recorded)
 every = every[(every.tier != "smoke") & every.protocol.isin(["miso", "simo"])]
 same = ["dataset", "protocol", "class_name", "tier", "seed", "L", "arch", "method"]
 same += ["batch", "loss", "adversarial"]
 every = every.drop_duplicates([*same, "metric", "note"])
 # what a network scored on its way is for Fig. 7 alone
-every = every[every.epoch.isna()]
+every = every[every.at_epoch.isna()]
 # the tier with most models; what was run in the other one, too, has a table of its own
 AS_SET = {"batch": 128, "loss": "squared", "adversarial": 1.0}
 ours = where(every, arch="paper", tier="demo", **AS_SET)
@@ -85,7 +68,7 @@ def configuration(dataset, protocol):
     table = {"miso": "Table 3", "simo": "Table 4"}[protocol]
     name = AS_PRINTED.get(dataset, dataset)
     paper = where(printed, table=table, dataset=name, method="NLN").iloc[0]
-    at = dict(item.split("=") for item in paper.setting.split(";"))
+    at = published.settings(paper.setting)
     return paper, at["model"], int(at["K"]), int(at["L"]), float(at["alpha"])
 
 
@@ -101,10 +84,10 @@ def size_of(rows, method):
 def at_setting(rows, score, n, weight):
     """One score at one K and α, from the grids of all runs or from runs that asked for
     just this."""
-    rows = where(rows, score=score)
+    rows = where(rows, at_score=score)
     grid = where(rows, at_K=n, at_alpha=weight)
-    asked = where(rows, choice="fixed", note=f"K={n};alpha={weight}")
-    return per_class(pd.concat([grid[grid["scale"] == "held out"], asked]))
+    asked = where(rows, at_choice="fixed", note=f"K={n};alpha={weight}")
+    return per_class(pd.concat([grid[grid.at_scale == "held out"], asked]))
 
 
 def scores_of(rows, method):
@@ -112,19 +95,19 @@ def scores_of(rows, method):
     oracle's K and α."""
     _, _, n, _, weight = configuration(rows.dataset.iloc[0], rows.protocol.iloc[0])
     mine, score = where(rows, method=method, kind="auroc"), OWN.get(method, "nln")
-    grid = mine[(mine.score == score) & (mine["scale"] == "held out")]
+    grid = mine[(mine.at_score == score) & (mine.at_scale == "held out")]
     of_class = grid.groupby(["at_K", "at_alpha", "class_name"]).value.mean()
     best = of_class.groupby(["at_K", "at_alpha"]).mean().idxmax()
     pixel = where(rows, method="pixels", at_K=1)
     columns = {
-        "reconstruction": per_class(where(mine, score="recon")),
-        "own error": per_class(where(mine, score=f"recon_{OWN.get(method)}")),
+        "reconstruction": per_class(where(mine, at_score="recon")),
+        "own error": per_class(where(mine, at_score=f"recon_{OWN.get(method)}")),
         "NLN as in the paper": at_setting(mine, score, n, weight),
         "α = ½, K = 1": per_class(where(grid, at_K=1, at_alpha=0.5)),
-        "chosen": per_class(where(mine, score=score, choice="pseudo")),
+        "chosen": per_class(where(mine, at_score=score, at_choice="pseudo")),
         "oracle": per_class(where(grid, at_K=best[0], at_alpha=best[1])),
         "codes alone": per_class(where(grid, at_K=1, at_alpha=0.0)),
-        "training images": per_class(where(mine, score="raw", at_K=1)),
+        "training images": per_class(where(mine, at_score="raw", at_K=1)),
         "pixels": per_class(pixel),
     }
     table = pd.DataFrame(columns)
@@ -239,12 +222,12 @@ def gains(dataset, protocol, method):
         return None, {}
     size = size_of(rows, method)
     table, _ = scores_of(rows[(size == rows.L) | (rows.method == "pixels")], method)
-    grid = where(rows, method=method, L=size, score=OWN.get(method, "nln"))
-    grid = grid[(grid["scale"] == "held out") & (grid.at_K == 1)]
+    grid = where(rows, method=method, L=size, at_score=OWN.get(method, "nln"))
+    grid = grid[(grid.at_scale == "held out") & (grid.at_K == 1)]
     table["image part alone"] = per_class(where(grid, at_alpha=1.0))
     if method in OWN:
-        plain = where(rows, method=method, L=size, score="nln", at_K=1, at_alpha=1.0)
-        plain = per_class(plain[plain["scale"] == "held out"])
+        plain = where(rows, method=method, L=size, at_score="nln", at_K=1, at_alpha=1.0)
+        plain = per_class(plain[plain.at_scale == "held out"])
     else:
         plain = table["image part alone"]
     table["decodings"] = plain
@@ -405,13 +388,13 @@ else:
 # %% tags=["hide-input"]
 def scores_of_table6(rows):
     """The rows of the four scores of Table 6, and of that with the roles as in the code."""
-    grid = where(rows, scale="held out", at_K=2)
+    grid = where(rows, at_scale="held out", at_K=2)
     return {
-        "recon": where(rows, score="recon"),
-        "nln": where(grid, score="nln", at_alpha=1.0),
-        "con": where(grid, score="con", at_alpha=1.0),
-        "total": where(grid, score="con", at_alpha=0.9),
-        "con, roles as in the code": where(grid, score="con_code", at_alpha=1.0),
+        "recon": where(rows, at_score="recon"),
+        "nln": where(grid, at_score="nln", at_alpha=1.0),
+        "con": where(grid, at_score="con", at_alpha=1.0),
+        "total": where(grid, at_score="con", at_alpha=0.9),
+        "con, roles as in the code": where(grid, at_score="con_code", at_alpha=1.0),
     }
 
 
@@ -488,13 +471,13 @@ if panels:
             size = size_of(rows, method)
             mine = where(rows, method=method, L=size)
             for scale, style in (("held out", "-"), ("test set", "--")):
-                line = mine[(mine.score == score) & (mine["scale"] == scale)]
+                line = mine[(mine.at_score == score) & (mine.at_scale == scale)]
                 line = line[line.at_K == line.K]
                 line = line.groupby(["at_alpha", "class_name"]).value.mean()
                 line = line.groupby("at_alpha").mean()
                 words = f"{method}, L = {size}" if style == "-" else None
                 axis.plot(100 * line, style, color=f"C{number}", label=words)
-            level = 100 * per_class(where(mine, score="recon")).mean()
+            level = 100 * per_class(where(mine, at_score="recon")).mean()
             axis.axhline(level, linestyle=":", color=f"C{number}")
         level = 100 * per_class(where(rows, method="pixels", at_K=1)).mean()
         axis.axhline(level, linestyle=":", color="gray")
@@ -728,9 +711,9 @@ def recipes():
         rows = where(every, kind="auroc", **these).merge(runs)
         _, _, n, _, weight = configuration(key[0], key[1])
         score = OWN.get(key[2], "nln")
-        codes = where(rows, score=score, at_K=1, at_alpha=0.0, scale="held out")
+        codes = where(rows, at_score=score, at_K=1, at_alpha=0.0, at_scale="held out")
         values = {
-            "reconstruction": per_class(where(rows, score="recon")),
+            "reconstruction": per_class(where(rows, at_score="recon")),
             "codes alone": per_class(codes),
             "NLN": at_setting(rows, score, n, weight),
         }
@@ -817,8 +800,8 @@ tables.show(readings.shown(of_claim))
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-nln-heat", "caption": "As the paper's Fig. 5: mean AUROC in percent of the plain autoencoder under SIMO at α = 0.8, over the classes that are recorded for every L of the panel."}, "image": {"alt": "Heat maps of AUROC with the number of neighbours on one axis and the latent dimension on the other, one per data set"}}
 heat = {}
 for dataset in SETS:
-    rows = where(ours, dataset=dataset, protocol="simo", method="AE", score="nln")
-    rows = rows[(rows["scale"] == "held out") & (rows.at_alpha == 0.8)]
+    rows = where(ours, dataset=dataset, protocol="simo", method="AE", at_score="nln")
+    rows = rows[(rows.at_scale == "held out") & (rows.at_alpha == 0.8)]
     table = rows.pivot_table(index="class_name", columns=["L", "at_K"], values="value")
     table = table.dropna()
     if len(table) and table.columns.get_level_values(0).nunique() > 1:
@@ -879,8 +862,8 @@ tables.Text(
 zero = records.to_frame(records.read_with_reference("nln", "results"))
 zero = where(zero, tier="paper", dataset="mnist", class_name="0", method="AE")
 zero = zero[zero.protocol == "simo"]
-at = zero.metric.str.extract(r"score=(?P<score>recon|nln);epoch=(?P<epoch>\d+)$")
-traced = zero.join(at).dropna(subset="epoch").astype({"epoch": int})
+traced = zero.dropna(subset="at_epoch").astype({"at_epoch": int})
+traced = traced.rename(columns={"at_epoch": "epoch", "at_score": "score"})
 traced = 100 * traced.groupby(["epoch", "score"]).value.mean().unstack("score")
 assert (traced.diff().dropna() > 0).all(axis=None)
 traced.columns = ["image part, α = 1", "reconstruction"]

@@ -14,6 +14,7 @@ from novelty_utils.files import write_atomically
 from novelty_utils.ledger import verdicts
 from novelty_utils.ledger.evidence import TIERS, Evidence, Sample
 from novelty_utils.ledger.tables import verbatim
+from novelty_utils.records.schema import parts_of
 
 COLOURS = {"ICS": "#0072b2", "NLN": "#009e73", "CRBND": "#d55e00", "ADe-GAN": "#cc79a7"}
 ICS = {"protocol": "one_class", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
@@ -183,8 +184,8 @@ def _chosen(price: Price) -> str:
     """The setting that came out best, where one was chosen for all classes; a threshold is one per class."""
     if len(price.peek.choices) > 1:
         return price.chosen.method
-    settings = [part for part in price.chosen.metric.split(";") if part.startswith(("K=", "alpha="))]
-    return ", ".join(settings).replace("alpha=", "α = ").replace("K=", "K = ") or "one per class"
+    _, at = parts_of(price.chosen.metric)
+    return f"K = {at['K']:g}, α = {at['alpha']}" if "K" in at else "one per class"
 
 
 def _words(dataset: str) -> str:

@@ -11,7 +11,7 @@ from novelty_utils.data import protocols
 from novelty_utils.data.protocols import Split
 from novelty_utils.errors import InputError
 from novelty_utils.evaluation import metrics
-from novelty_utils.records.store import Result
+from novelty_utils.records.schema import Result, metric_at
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)  # of outliers in the test
 DRAWS = 5  # mixtures for each share
@@ -53,12 +53,14 @@ def results(method: str, scores: np.ndarray, thresholds: Mapping[str, float], mi
     found = []
     for share, draws in mixed.items():
         pairs = [(labels, scores[at]) for at, labels in draws]
-        at = f"share={round(100 * share)}"
-        found.append(_over_draws(method, f"auroc;{at}", [metrics.auroc(*both)[0] for both in pairs]))
-        found.append(_over_draws(method, f"f1;rule=best;{at}", [metrics.best_f1(*both) for both in pairs]))
-        for rule, threshold in thresholds.items():
-            values = [metrics.f1(*both, threshold) for both in pairs]
-            found.append(_over_draws(method, f"f1;rule={rule};{at}", values))
+        percent = round(100 * share)
+        ranked = {metric_at("auroc", share=percent): [metrics.auroc(*both)[0] for both in pairs]}
+        best = {metric_at("f1", rule="best", share=percent): [metrics.best_f1(*both) for both in pairs]}
+        ruled = {
+            metric_at("f1", rule=rule, share=percent): [metrics.f1(*both, threshold) for both in pairs]
+            for rule, threshold in thresholds.items()
+        }
+        found += [_over_draws(method, metric, values) for metric, values in (ranked | best | ruled).items()]
     return found
 
 

@@ -19,7 +19,7 @@ from novelty_utils.ledger import staleness
 from novelty_utils.ledger.published import Rules
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
 from novelty_utils.records import provenance, replications, store
-from novelty_utils.records.store import Record, Result
+from novelty_utils.records.schema import Record, Result, parts_of
 
 TIERS = ("paper", "demo")  # the first that has what is asked for counts
 ERRORS_IN_INTERVAL = float(norm.ppf(0.5 + metrics.CONFIDENCE / 2))  # half a recorded interval, in standard errors
@@ -185,7 +185,7 @@ def _normal_error(record: Record, method: str) -> float | None:
 def _sample(record: Record, result: Result, value: float, dead: bool | None) -> Sample:
     error = 0.0
     # A row at a share has the lowest and the highest of some draws in place of an interval.
-    if result.low is not None and result.high is not None and "share=" not in result.metric:
+    if result.low is not None and result.high is not None and "share" not in parts_of(result.metric)[1]:
         half = max(result.high - value, value - result.low)  # one side may be cut off at 0 or 1
         error = half / ERRORS_IN_INTERVAL
     place = (record.dataset, record.class_name, record.tier, record.seed)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from novelty_utils.ledger import second_looks, verdicts
+from novelty_utils.ledger import published, second_looks, verdicts
 from novelty_utils.ledger.evidence import (
     TIERS,
     Evidence,
@@ -26,6 +26,7 @@ from novelty_utils.ledger.published import Cells, Rules
 from novelty_utils.ledger.second_looks import Second
 from novelty_utils.ledger.verdicts import MIXED, NOT_ATTEMPTED, NOT_REPRODUCED, Estimate
 from novelty_utils.params import CLASSES, DEFECT_CLASSES
+from novelty_utils.records.schema import parts_of
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 DRAWS = {"caltech256": 20}  # its means are over random draws of categories, not over classes
@@ -210,7 +211,7 @@ def _value(
 
 def _place(rule: Cells, printed: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
     """The parameters, the metric and the note that a printed cell stands for."""
-    setting = _settings(printed["setting"])
+    setting = published.settings(printed["setting"])
     at = rule.parameters | {name: float(setting[name]) for name in rule.varies}
     return at, rule.metric.format(**setting), rule.note.format(**setting)
 
@@ -252,8 +253,8 @@ def _increase(
     half = ((b.high - b.value) ** 2 + ((a.high - a.value) * ratio) ** 2) ** 0.5 / a.value
     value, seeds, assumed = 1 - ratio, min(a.seeds, b.seeds), a.assumed or b.assumed
     parts = b.scaled(1 / a.value) + a.scaled(ratio / a.value)
-    size, setting = used[0].records[0].parameters["L"], used[0].metric.split(";")[2:4]
-    where = f"our best score is at L={size}, {', '.join(setting)}"
+    size, (_, at) = used[0].records[0].parameters["L"], parts_of(used[0].metric)
+    where = f"our best score is at L={size}, K={at['K']:g}, alpha={at['alpha']}"
     return Found(Estimate(value, value - half, value + half, seeds, assumed, parts), used + other, where)
 
 
@@ -300,13 +301,9 @@ def _classes(printed: Mapping[str, Any], samples: Sequence[Sample]) -> set[str]:
     dataset, recorded = printed["dataset"], {s.class_name for s in samples}
     if dataset in DRAWS:
         return recorded if len(recorded) >= DRAWS[dataset] else set()
-    group = _settings(printed["setting"]).get("group", "all")
+    group = published.settings(printed["setting"]).get("group", "all")
     classes = {**CLASSES, **DEFECT_CLASSES}[dataset]
     return {name for name in classes if group == "all" or (name in TEXTURES) == (group == "textures")}
-
-
-def _settings(text: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in text.split(";") if "=" in part)
 
 
 def _why_not(rule: Cells, printed: Mapping[str, Any], source: Evidence) -> str:

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from novelty_utils.evaluation import plots
 from novelty_utils.ledger import published, verdicts
 from novelty_utils.params import CLASSES
-from novelty_utils.records.store import Record, collapsed
+from novelty_utils.records.schema import Record, parts_of
+from novelty_utils.records.store import collapsed
 
 HOLDS, FAILS, SO_FAR, PART, NOT_RUN = "holds", "fails", "below so far", "not all classes run", "not run"
 STATES = (HOLDS, SO_FAR, FAILS, PART, NOT_RUN)
@@ -178,7 +179,7 @@ def _state(claim: Claim, ours: float | None, line: float | None, full: bool, any
 
 def margin(claim: Claim) -> float:
     """How far below what is printed it still holds; another method it has to beat."""
-    return 0.0 if claim.against else verdicts.margins().mean[claim.metric.split(";")[0]]
+    return 0.0 if claim.against else verdicts.margins().mean[parts_of(claim.metric)[0]]
 
 
 def sentence(rows: pd.DataFrame) -> str:
@@ -225,7 +226,7 @@ def figure(claim: Claim, rows: pd.DataFrame) -> Figure:
             ticks.append(y)
             labels.append(row["reading"] + " (default)" * row["default"])
         y += 1
-    axis.set(ylim=(y - 0.4, -0.6), xlabel=claim.metric.split(";")[0].upper(), yticks=ticks, yticklabels=labels)
+    axis.set(ylim=(y - 0.4, -0.6), xlabel=parts_of(claim.metric)[0].upper(), yticks=ticks, yticklabels=labels)
     axis.grid(axis="y", visible=False)
     return drawing
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import (
     Any,
     Literal,
@@ -38,6 +42,10 @@ ADDED_LATER: dict[str, dict[str, Any]] = {
     "crbnd": {"depth": 2},
 }
 ROUNDING = 1e-9  # the mean of ten draws that are equal may lie beside them
+# What a metric may be at: the score of several, its K and alpha, what scaled its parts, who chose them; outliers in the
+# test in percent, the rule of a threshold; which images; after how much training.
+AT = ("score", "K", "alpha", "scale", "choice", "share", "rule", "images", "inliers", "novel", "epoch", "after")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
 NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
 
 
@@ -48,8 +56,26 @@ def added_later(paper: str, dataset: str) -> dict[str, Any]:
     return {name: value for name, value in values if not isinstance(value, dict)} | by_dataset
 
 
+def metric_at(kind: str, **at: float | str) -> str:
+    """The name of a metric that is taken at something, of AT: "auroc" at score="con", K=2 is "auroc;score=con;K=2"."""
+    if unknown := at.keys() - set(AT):
+        raise TypeError(f"{kind} at {', '.join(sorted(unknown))}: a metric may be at {', '.join(AT)}")
+    return ";".join([kind, *(f"{name}={value}" for name, value in at.items())])
+
+
+@cache  # a grid has the same few hundred names in every record
+def parts_of(metric: str) -> tuple[str, Mapping[str, Any]]:
+    """The kind of a metric, and what it is at: numbers as float, a mark without a value as ""."""
+    kind, *at = metric.split(";")
+    parts = (part.partition("=") for part in at)
+    return kind, MappingProxyType({k: float(v) if NUMBER.fullmatch(v) else v for k, _, v in parts})
+
+
 class Result(BaseModel):
-    """One metric of one method; the interval is over test images where there is one."""
+    """One metric of one method; the interval is over test images where there is one.
+
+    metric: its kind, and after semicolons what it is at, as `metric_at` writes and `parts_of` reads it.
+    """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     method: str

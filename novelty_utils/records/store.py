@@ -24,7 +24,7 @@ from novelty_utils.files import first_there, is_folder, write_atomically
 from novelty_utils.params import RunParameters
 from novelty_utils.progress import tell
 from novelty_utils.records import provenance
-from novelty_utils.records.schema import NOT_THE_EXPERIMENT, VERSION, Record, Result
+from novelty_utils.records.schema import AT, NOT_THE_EXPERIMENT, VERSION, Record, Result, parts_of
 
 if TYPE_CHECKING:  # a run is checked against its records before torch or pandas is loaded
     import pandas as pd
@@ -164,6 +164,7 @@ def read_with_reference(paper: str, results: str | Path) -> list[Record]:
 def to_frame(records: list[Record]) -> pd.DataFrame:
     """One row per result, with the parameters that tell runs apart as further columns.
 
+    What a metric is, and is at, has columns of its own: `kind`, `at_K`, `at_score` and so on, NaN where it is not.
     Of a method that was recorded again because others were run beside it, with the same parameters, the newest number.
     """
     import pandas as pd
@@ -179,10 +180,14 @@ def to_frame(records: list[Record]) -> pd.DataFrame:
         for result in r.results
     ]
     if not rows:
-        return pd.DataFrame(columns=["dataset", "class_name", "tier", "seed", *Result.model_fields, *OF_ONE_RUN])
+        names = ["dataset", "class_name", "tier", "seed", *Result.model_fields, *OF_ONE_RUN]
+        return pd.DataFrame(columns=[*names, "kind", *(f"at_{name}" for name in AT)])
     table = pd.DataFrame(rows).sort_values("created", kind="stable")
     same = table.columns.difference(["value", "low", "high", *OF_ONE_RUN, *ALSO_RUN])
-    return table.drop_duplicates(same, keep="last").sort_index().reset_index(drop=True)
+    table = table.drop_duplicates(same, keep="last").sort_index().reset_index(drop=True)
+    parts = (parts_of(name) for name in table.metric)
+    said = pd.DataFrame([{"kind": kind, **at} for kind, at in parts], columns=["kind", *AT])
+    return table.join(said.rename(columns={name: f"at_{name}" for name in AT}))
 
 
 def collapsed(record: Record, method: str) -> bool | None:

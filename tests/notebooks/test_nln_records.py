@@ -74,8 +74,8 @@ def test_a_table_says_how_many_trained_and_gives_the_mean_without_the_others(tab
         for words in (", 9 of 10 trained", ", the trained alone")
     )
     assert (nine.n, alone.n) == ("10", "9")
-    rows = ours[(ours[list(place)] == pd.Series(place)).all(axis=1) & (ours.score == "con") & (ours.at_K == 2)]
-    rows = rows[(rows.at_alpha == 1.0) & (rows["scale"] == "held out")]
+    rows = ours[(ours[list(place)] == pd.Series(place)).all(axis=1) & (ours.at_score == "con") & (ours.at_K == 2)]
+    rows = rows[(rows.at_alpha == 1.0) & (rows.at_scale == "held out")]
     assert nine.ours == pytest.approx(100 * rows.groupby("class_name").value.mean().mean())
     assert alone.ours == pytest.approx(100 * rows[rows.class_name != "bag"].groupby("class_name").value.mean().mean())
     for name, column in (("score_table", "model"), ("increases", "model"), ("best_configurations", "n")):

@@ -27,6 +27,11 @@ def cells(paper: str, table: str) -> pd.DataFrame:
     return printed.pivot_table(index=["dataset", "class_name"], columns="method", values="value")
 
 
+def settings(printed: str) -> dict[str, str]:
+    """What a printed number is at: "model=AE;K=2" is {"model": "AE", "K": "2"}; words alone say nothing."""
+    return dict(part.split("=", 1) for part in printed.split(";") if "=" in part)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
