@@ -34,7 +34,7 @@ if importlib.util.find_spec("novelty_utils") is None:
         raise ModuleNotFoundError(
             "novelty_utils is missing: run `make setup`, or `pip install .` in the clone"
         )
-    source = "novelty-utils @ git+https://github.com/novelty-book/novelty-book@main"
+    source = "novelty-utils @ git+https://github.com/novelty-book/novelty-book@v0.1.0"
     source = os.environ.get("NOVELTY_UTILS_SOURCE", source)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
     importlib.invalidate_caches()

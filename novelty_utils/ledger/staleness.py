@@ -25,6 +25,7 @@ PACKAGE = "novelty_utils"
 MOVED = f"{PACKAGE}/moved.toml"
 UNMOVED = ROOT / "results" / "unmoved.json"
 WRITES = ("records.write(", "records.write_run(")  # a notebook's cell with one of these is the last one that counts
+NO_PART = {"parameters", "colab"}  # the tags of cells that a record does not rest on
 # Modules that show and keep results, but have no part in them; also under the names that they had before.
 ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "repeats", "progress"}
 ONLY_TELL |= {"ledger", "evaluation.statistics"}
@@ -180,9 +181,9 @@ def _now(path: str) -> str:
 
 
 def _cells(notebook: str) -> list[str]:
-    """The code of a notebook, but for its parameters: a record holds their values itself."""
+    """The code of a notebook, but for its parameters, whose values a record holds, and for how the package gets there."""
     code = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
-    return ["".join(cell["source"]) for cell in code if "parameters" not in cell["metadata"].get("tags", [])]
+    return ["".join(cell["source"]) for cell in code if NO_PART.isdisjoint(cell["metadata"].get("tags", []))]
 
 
 def writes(source: str) -> bool:

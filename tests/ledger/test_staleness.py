@@ -20,10 +20,11 @@ def commit(house: Path) -> str:
     return subprocess.run(["git", "rev-parse", "HEAD"], cwd=house, capture_output=True, text=True).stdout.strip()
 
 
-def notebook(*cells: str, parameters: str = "seed = 0") -> str:
+def notebook(*cells: str, parameters: str = "seed = 0", colab: str = "source = 'main'") -> str:
     markdown = {"cell_type": "markdown", "source": ["text"], "metadata": {}}
     code = [{"cell_type": "code", "source": [cell], "metadata": {}} for cell in cells]
-    code.insert(0, {"cell_type": "code", "source": [parameters], "metadata": {"tags": ["parameters"]}})
+    for tag, source in {"parameters": parameters, "colab": colab}.items():
+        code.insert(0, {"cell_type": "code", "source": [source], "metadata": {"tags": [tag, "hide-input"]}})
     return json.dumps({"cells": [markdown, *code]})
 
 
@@ -74,6 +75,7 @@ def test_nothing_has_changed(house):
         ("notebooks/ics.ipynb", notebook(*NOTEBOOK[:2], "show(x, y)")),  # after the record was written
         ("notebooks/ics.ipynb", notebook(NOTEBOOK[0] + "  # one", *NOTEBOOK[1:])),
         ("notebooks/ics.ipynb", notebook(*NOTEBOOK, parameters="seed = 1")),  # the record holds its own
+        ("notebooks/ics.ipynb", notebook(*NOTEBOOK, colab="source = 'v1'")),  # which release it installs
     ],
 )
 def test_what_cannot_change_a_result_does_not_count(house, name, text):

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 import yaml
 
+import release
 from crossref import ROOT, read_book
 
 BOOK = read_book()
@@ -13,6 +14,7 @@ NAME = BOOK.repository.removeprefix("https://github.com/")
 # What an address of ours looks like, whoever we are: the part in the group must be ours.
 OURS = {
     r"git\+https://github\.com/([\w.-]+/[\w-]+)": NAME,
+    rf"git\+https://github\.com/{NAME}@([\w.-]+)": BOOK.branch,
     r"git clone (?:-\S+ )*https://github\.com/([\w.-]+/[\w-]+)": NAME,
     r"colab\.research\.google\.com/github/([\w.-]+/[\w-]+)/blob/": NAME,
     r"colab\.research\.google\.com/github/[\w.-]+/[\w-]+/blob/([\w.-]+)/": BOOK.branch,
@@ -54,7 +56,8 @@ def test_every_address_in_the_repository_is_the_configured_one():
         'source = "novelty-utils @ git+https://github.com/someone/else@main"',
         "git clone https://github.com/someone/else.git",
         "[badge](https://colab.research.google.com/github/someone/else/blob/main/notebooks/ics.ipynb)",
-        f"[badge](https://colab.research.google.com/github/{NAME}/blob/old/notebooks/ics.ipynb)",
+        f"[badge](https://colab.research.google.com/github/{NAME}/blob/main/notebooks/ics.ipynb)",
+        f'source = "novelty-utils @ git+{BOOK.repository}@main"',
         "repository-code: https://github.com/someone/else",
         "url: https://someone.github.io/else/",
         "[page](https://someone.github.io/else/book/protocols.html)",
@@ -86,11 +89,15 @@ def test_the_site_is_the_pages_site_of_the_repository():
 def test_the_places_that_need_the_address_have_it():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (citation["repository-code"], citation["url"]) == (BOOK.repository, BOOK.site)
-    install = f'"novelty-utils @ git+{BOOK.repository}@{BOOK.branch}"'
+    install = rf'"novelty-utils(\[pretrained\])? @ git\+{re.escape(f"{BOOK.repository}@{BOOK.branch}")}"'
     for notebook in ROOT.glob("notebooks/*.py"):
         text = notebook.read_text(encoding="utf-8")
         # A page of evidence reads the records of a clone: it has no badge and nothing to install.
-        assert (install in text) != ("records.BOOK" in text and 'tags=["parameters"]' not in text), notebook.name
+        assert bool(re.search(install, text)) != ("records.BOOK" in text and 'tags=["parameters"]' not in text), notebook.name
+
+
+def test_badges_and_notebooks_name_the_release_of_this_version():
+    assert BOOK.branch == f"v{release.version()}"
 
 
 def test_the_citation_file_is_valid():

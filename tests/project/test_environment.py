@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import tomllib
 from importlib import metadata
 
@@ -14,12 +15,13 @@ from packaging.utils import canonicalize_name
 import editions
 import novelty_utils
 import release
-from crossref import ROOT
+from crossref import ROOT, read_book
 from novelty_utils.runs import execution
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+BOOK = read_book()
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -121,18 +123,36 @@ def test_the_version_stands_in_one_place():
 
 
 @pytest.mark.parametrize(
-    ("tag", "changelog", "told"),
+    ("tag", "changelog", "branch", "told"),
     [
-        ("v1.2.0", "## 1.2.0 (2026-12-01)", []),
-        ("1.2.0", "## 1.2.0 (2026-12-01)", ["the tag is 1.2.0 and the package 1.2.0"]),
-        ("v1.3.0", "## 1.2.0 (2026-12-01)", ["the tag is v1.3.0 and the package 1.2.0"]),
-        ("v1.2.0", "## 1.2.0 (not yet released)", ["CHANGELOG.md has no heading '## 1.2.0 (YYYY-MM-DD)'"]),
-        ("v1.2.0", "## 1.2.01 (2026-12-01)", ["CHANGELOG.md has no heading '## 1.2.0 (YYYY-MM-DD)'"]),
+        ("v1.2.0", "## 1.2.0 (2026-12-01)", "v1.2.0", []),
+        ("1.2.0", "## 1.2.0 (2026-12-01)", "1.2.0", ["the tag is 1.2.0 and the package 1.2.0"]),
+        ("v1.3.0", "## 1.2.0 (2026-12-01)", "v1.3.0", ["the tag is v1.3.0 and the package 1.2.0"]),
+        ("v1.2.0", "## 1.2.0 (2026-12-01)", "main", ["the badges and the notebooks name main: run python tools/rel"]),
+        ("v1.2.0", "## 1.2.0 (not yet released)", "v1.2.0", ["CHANGELOG.md has no heading '## 1.2.0 (YYYY-MM-DD)'"]),
+        ("v1.2.0", "## 1.2.01 (2026-12-01)", "v1.2.0", ["CHANGELOG.md has no heading '## 1.2.0 (YYYY-MM-DD)'"]),
     ],
 )
-def test_a_tag_is_released_only_with_its_version_and_its_news(tag, changelog, told):
-    found = release.problems(tag, "1.2.0", changelog)
+def test_a_tag_is_released_only_with_its_version_its_news_and_notebooks_that_install_it(tag, changelog, branch, told):
+    found = release.problems(tag, "1.2.0", changelog, branch)
     assert len(found) == len(told) and all(line.startswith(start) for line, start in zip(found, told, strict=True))
+
+
+def test_a_release_is_made_ready_by_one_number(tmp_path):
+    """In a clone: the version, the badges and what the notebooks install agree afterwards, and nothing else has moved."""
+    subprocess.run(["git", "clone", "-q", ROOT, tmp_path / "clone"], check=True)
+    clone = tmp_path / "clone"
+    changed = release.prepare("9.8.7", clone)
+    assert release.version(clone) == "9.8.7"
+    for notebook in [*clone.glob("notebooks/*.ipynb"), *clone.glob("assignments/*.py"), clone / "README.md"]:
+        text = notebook.read_text(encoding="utf-8")
+        assert f"@{BOOK.branch}" not in text and f"/blob/{BOOK.branch}" not in text
+        assert ("9.8.7" in text) == (notebook.name in " ".join(changed)), notebook
+    lines = subprocess.run(["git", "diff", "-U0"], cwd=clone, capture_output=True, text=True, check=True).stdout
+    added = [line for line in lines.splitlines() if re.match(r"\+(?!\+\+ )", line)]
+    assert len(added) > 20
+    assert all("9.8.7" in line or '"id":' in line for line in added)
+    assert release.prepare("9.8.7", clone) == []
 
 
 def test_the_changelog_tells_of_this_version():
