@@ -55,7 +55,7 @@ def test_every_address_in_the_repository_is_the_configured_one():
     [
         'source = "novelty-utils @ git+https://github.com/someone/else@main"',
         "git clone https://github.com/someone/else.git",
-        "[badge](https://colab.research.google.com/github/someone/else/blob/main/notebooks/ics.ipynb)",
+        f"[badge](https://colab.research.google.com/github/someone/else/blob/{BOOK.branch}/notebooks/ics.ipynb)",
         f"[badge](https://colab.research.google.com/github/{NAME}/blob/main/notebooks/ics.ipynb)",
         f'source = "novelty-utils @ git+{BOOK.repository}@main"',
         "repository-code: https://github.com/someone/else",

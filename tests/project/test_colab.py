@@ -1,5 +1,6 @@
 """The way through Colab without Colab: one notebook file in an empty folder and a Python that lacks the package."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import colab
 from crossref import ROOT
 
 pytestmark = pytest.mark.slow
@@ -129,3 +131,61 @@ def test_the_install_cell_installs_once_and_the_whole_notebook_then_runs(away):
     assert done.returncode == 0, done.stderr[-2000:]
     assert list((away.folder / "results").rglob("*.json")), "the run left no record"
     assert str(ROOT) not in (away.folder / "out.ipynb").read_text(encoding="utf-8")
+
+
+# --- what Colab brought stays ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pretended(tmp_path_factory) -> Path:
+    """A Python that takes itself for Colab's: of each package with a known version it has the name alone."""
+    folder = tmp_path_factory.mktemp("pretended")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    for name, version in versions().items():
+        about = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (about / "INSTALLER").write_text("pip\n")
+    return folder / "bin" / "python"
+
+
+def versions() -> dict[str, str]:
+    return {one.name: str(one.specifier)[2:] for one in colab.brought() if str(one.specifier).startswith("==")}
+
+
+def report(python: Path, *asked: str) -> dict:
+    """What pip would do, as it says itself. Nothing is installed; what is new may not push what is there aside."""
+    file = python.parents[1] / "report.json"
+    constraints = python.parents[1] / "there.txt"
+    constraints.write_text("\n".join(f"{name}=={version}" for name, version in versions().items()))
+    words = ["install", "--quiet", "--dry-run", "--report", str(file), "--constraint", str(constraints), *asked]
+    kept = {name: value for name, value in os.environ.items() if name not in {*CONFIGURED, "PIP_CONSTRAINT"}}
+    done = subprocess.run([str(python), "-m", "pip", *words], env=kept, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("extras", ["", "[pretrained]"])
+def test_nothing_that_colab_brings_is_upgraded_or_replaced(pretended, wheel, extras):
+    found = report(pretended, f"{wheel}{extras}")
+    assert "novelty-utils" in {one["metadata"]["name"] for one in found["install"]}
+    assert len(versions()) == 8
+    assert colab.touched(found, versions()) == []
+
+
+def test_a_bound_above_what_colab_brings_is_noticed(pretended, wheel):
+    with pytest.raises(AssertionError, match="numpy"):
+        report(pretended, str(wheel), "numpy>=2.2")
+
+
+def test_a_report_that_puts_another_version_there_is_noticed():
+    lines = [{"metadata": {"name": name, "version": "9"}} for name in ("Pillow", "novelty-utils", "scikit_learn")]
+    assert colab.touched({"version": "1", "install": lines}, versions()) == ["Pillow 9", "scikit_learn 9"]
+
+
+def test_every_notebook_with_a_badge_is_run_and_asks_for_extras_that_exist():
+    found = {path.stem: colab.asked(path) for path in (ROOT / "notebooks").glob("*.ipynb")}
+    badges = {name for name in found if "colab-badge" in (ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8")}
+    assert {name for name, extras in found.items() if extras is not None} == badges >= {"ics", "nln", "pretrained"}
+    assert {extras for extras in found.values() if extras} == {"[pretrained]"}
