@@ -46,7 +46,7 @@ def touched(report: Mapping[str, Any], there: Iterable[str]) -> list[str]:
 
 
 def asked(notebook: Path) -> str | None:
-    """The extras that a notebook's first cell installs with the package, such as "[pretrained]"; None if it has none."""
+    """The extras that a notebook installs with the package, such as "[pretrained]"; None if it installs nothing."""
     cells = [cell for cell in notebook_cells.code_cells(notebook) if "colab" in cell.tags]
     return (INSTALLS.search(cells[0].source)[1] or "") if cells else None
 
@@ -68,7 +68,7 @@ def prepare(base: str) -> Path:
 
 
 def run(notebook: Path, python: Path) -> list[str]:
-    """Install and run one notebook in one kernel, from a folder that holds nothing else; what pip touched on the way."""
+    """Install and run one notebook in one kernel, in a folder that holds nothing else; what pip touched on the way."""
     folder, report = FOLDER / notebook.stem, FOLDER / f"{notebook.stem}.json"
     folder.mkdir()
     shutil.copy(notebook, folder)

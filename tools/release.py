@@ -45,7 +45,7 @@ def prepare(new: str, root: Path = ROOT) -> list[str]:
     owner = book.repository.removeprefix("https://github.com/")
     turned = {
         f'__version__ = "{last}"': f'__version__ = "{new}"',
-        f"  branch: {book.branch}\n": f"  branch: v{new}\n",
+        f"  branch: {book.branch} ": f"  branch: v{new} ",
         f"{book.repository}@{book.branch}": f"{book.repository}@v{new}",
         f"/{owner}/blob/{book.branch}/": f"/{owner}/blob/v{new}/",
     }

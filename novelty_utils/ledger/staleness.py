@@ -181,7 +181,7 @@ def _now(path: str) -> str:
 
 
 def _cells(notebook: str) -> list[str]:
-    """The code of a notebook, but for its parameters, whose values a record holds, and for how the package gets there."""
+    """The code of a notebook, but for its parameters, which a record holds, and for how the package gets there."""
     code = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
     return ["".join(cell["source"]) for cell in code if NO_PART.isdisjoint(cell["metadata"].get("tags", []))]
 

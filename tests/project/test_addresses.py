@@ -93,7 +93,9 @@ def test_the_places_that_need_the_address_have_it():
     for notebook in ROOT.glob("notebooks/*.py"):
         text = notebook.read_text(encoding="utf-8")
         # A page of evidence reads the records of a clone: it has no badge and nothing to install.
-        assert bool(re.search(install, text)) != ("records.BOOK" in text and 'tags=["parameters"]' not in text), notebook.name
+        assert bool(re.search(install, text)) != ("records.BOOK" in text and 'tags=["parameters"]' not in text), (
+            notebook.name
+        )
 
 
 def test_badges_and_notebooks_name_the_release_of_this_version():

@@ -133,7 +133,7 @@ def test_the_install_cell_installs_once_and_the_whole_notebook_then_runs(away):
     assert str(ROOT) not in (away.folder / "out.ipynb").read_text(encoding="utf-8")
 
 
-# --- what Colab brought stays ------------------------------------------------------------------------------------------
+# --- what Colab brought stays --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

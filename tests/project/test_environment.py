@@ -140,7 +140,7 @@ def test_a_tag_is_released_only_with_its_version_its_news_and_notebooks_that_ins
 
 @pytest.mark.slow
 def test_a_release_is_made_ready_by_one_number(tmp_path):
-    """In a clone: the version, the badges and what the notebooks install agree afterwards, and nothing else has moved."""
+    """In a clone: version, badges and what the notebooks install agree afterwards, and nothing else has moved."""
     subprocess.run(["git", "clone", "-q", ROOT, tmp_path / "clone"], check=True)
     clone = tmp_path / "clone"
     changed = release.prepare("9.8.7", clone)
