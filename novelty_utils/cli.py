@@ -134,7 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     claims.description = "Compute the ledger of claims from the records in a folder: print the verdicts, write it."
     claims.epilog = "example: novelty claims --results results --output claims"
     claims.add_argument("--results", metavar="FOLDER", default="results", help="the records (default: results)")
-    claims.add_argument("--output", metavar="FOLDER", default="claims", help="for claims.csv and claims.json")
+    claims.add_argument(
+        "--output", metavar="FOLDER", default="claims", help="for claims.csv, .json and .eval_results.yaml"
+    )
     claims.set_defaults(command=commands.claims, parser=claims)
 
     submit = added.add_parser("submit", help="check records from another machine", allow_abbrev=False)

@@ -109,9 +109,10 @@ def claims(chosen: argparse.Namespace) -> None:
     if not existing.is_dir():
         raise InputError(f"--output {chosen.output!r}: {str(existing)!r} is a file: give a folder for the ledger")
     from novelty_utils.ledger import claims as ledger  # loads pandas and torch, which a refusal need not wait for
+    from novelty_utils.ledger import evaluations
 
     table = ledger.ledger(chosen.results)
-    _tell(table, ledger.write(table, chosen.output))
+    _tell(table, [*ledger.write(table, chosen.output), evaluations.write(table, chosen.results, chosen.output)])
 
 
 def submit(chosen: argparse.Namespace) -> None:

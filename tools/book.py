@@ -41,7 +41,7 @@ import second_looks_page
 from crossref import ROOT
 from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
-from novelty_utils.ledger import claims, headlines
+from novelty_utils.ledger import claims, evaluations, headlines
 from novelty_utils.ledger.tables import verbatim
 from novelty_utils.records import provenance, replications, store
 from novelty_utils.runs import execution, pending, sweep_file
@@ -206,6 +206,7 @@ def stage(executed: dict[str, Path], further: list[editions.Further]) -> None:
     peeking_page.write_parts(STAGE / "book", "results")
     table = claims.ledger("results")
     ledger_page.write_parts(STAGE / "book", table, replications.read("results", *papers))
+    evaluations.write(table, "results", STAGE / "book")
     sealed_page.write_parts(STAGE / "book", "results")
     second_looks_page.write_parts(STAGE / "book", "results", ledger_page.NAMES)
     holds_page.write_parts(STAGE / "book", headlines.headlines(table, "results"))

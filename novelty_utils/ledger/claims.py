@@ -20,7 +20,7 @@ from novelty_utils.ledger.second_looks import Second
 COLUMNS = [
     "paper", "kind", "where", "claim", "dataset", "protocol", "class_name", "method", "setting", "metric", "printed",
     "ours", "low", "high", "difference", "margin", "verdict", "reason", "tier", "recipe", "trained", "same_as", "seeds",
-    "stale", "hardware", "command", "inputs",
+    "stale", "hardware", "command", "inputs", "records",
 ]  # fmt: skip
 
 
@@ -29,7 +29,8 @@ def ledger(folder: str | Path) -> pd.DataFrame:
 
     Fractions throughout. `attrs["left_out"]` counts the records of the smoke tier, which take no part;
     `attrs["repeated"]` has an `orders.Repeated` for each method and metric of an order that was run with enough seeds.
-    The column `inputs` is JSON: what a verdict follows from beside interval and margin, read by _static/ledger.js.
+    The column `records` has their files below `folder`, with spaces between. The column `inputs` is JSON: what a
+    verdict follows from beside interval and margin, read by _static/ledger.js.
     """
     lines, left_out, repeated = [], 0, []
     for paper, notebooks in PAPERS.items():

@@ -107,13 +107,15 @@ class Evidence:
         return self._repetitions[method, metric]
 
     def provenance(self, used: Sequence[Sample]) -> dict[str, Any]:
-        """What has changed since these results, where they were made, and the commands that make them again."""
+        """What has changed since these results, where they were made, how they are made again, and their files."""
         mine = list({id(record): record for sample in used for record in sample.records}.values())
         of_each = ((record, sample.method) for sample in used for record in sample.records)
-        told = (staleness.reasons(record, self._newest[_images(record)], method) for record, method in of_each)
-        changed = sorted({reason for reasons in told for reason in reasons})
+        newest = self._newest
+        differs = (staleness.reasons(record, newest[_images(record)], method) for record, method in of_each)
+        changed = sorted({reason for reasons in differs for reason in reasons})
         machines = sorted({provenance.hardware(record.machine) for record in mine})
-        return {"stale": ", ".join(changed), "hardware": "; ".join(machines), "command": command(mine)}
+        told = {"stale": ", ".join(changed), "hardware": "; ".join(machines), "command": command(mine)}
+        return told | {"records": " ".join(sorted(record.path("").as_posix() for record in mine))}
 
 
 def _alike(

@@ -679,7 +679,11 @@ def test_the_ledger_is_written_and_no_traceback_shown_where_nobody_reads_on(tmp_
     )
     os.close(writing)
     assert (run.returncode, run.stderr) == (0, b"")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["claims.csv", "claims.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "claims.csv",
+        "claims.eval_results.yaml",
+        "claims.json",
+    ]
 
 
 def test_a_folder_without_records_is_refused_and_no_ledger_is_overwritten(tmp_path, capsys):
