@@ -89,14 +89,17 @@ def compared(paper: str, commit: str) -> dict[str, list[str]]:
 
 
 def main() -> int:
-    found = {}
+    """What was measured against today's golden values is not measured again."""
+    found = json.loads(UNMOVED.read_text(encoding="utf-8")) if UNMOVED.is_file() else {}
     for paper in golden.NOTEBOOKS:
+        if found.get(paper, {}).get("golden") != golden_digest(paper):
+            found[paper] = {"golden": golden_digest(paper), "commits": {}}
+        known = found[paper]["commits"]
         commits = {record.code["commit"] for record in records.read(paper, ROOT / "results")} - {None}
-        label = f"{paper}: commits"
-        of_paper = {commit: compared(paper, commit) for commit in tqdm(sorted(commits), label)}
-        found[paper] = {"golden": golden_digest(paper), "commits": of_paper}
-        text = json.dumps(found, indent=1) + "\n"
-        write_atomically(UNMOVED, lambda file, text=text: file.write(text.encode()))
+        for commit in tqdm(sorted(commits - known.keys()), f"{paper}: commits"):
+            known[commit] = compared(paper, commit)
+            text = json.dumps(found, indent=1) + "\n"
+            write_atomically(UNMOVED, lambda file, text=text: file.write(text.encode()))
     return 0
 
 
