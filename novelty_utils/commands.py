@@ -100,7 +100,7 @@ def claims(chosen: argparse.Namespace) -> None:
     if not there:
         wanted = "give the one with the records, or go to the clone"
         raise InputError(f"--results {chosen.results!r} is not a folder: {wanted}")
-    papers = [name for names in PAPERS.values() for name in names]
+    papers = list(dict.fromkeys(name for names in PAPERS.values() for name in names))
     if not any(store.files(name, chosen.results) for name in papers):
         wanted = f"holds no records PAPER/DATASET/NAME.json of {', '.join(papers)}"
         raise InputError(f"--results {chosen.results!r} {wanted}: give the folder above, or run one of these first")

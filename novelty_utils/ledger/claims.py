@@ -6,6 +6,7 @@ What is compared with what stands in published/PAPER.toml, how a verdict is reac
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ def ledger(folder: str | Path) -> pd.DataFrame:
     The column `records` has their files below `folder`, with spaces between. The column `inputs` is JSON: what a
     verdict follows from beside interval and margin, read by _static/ledger.js.
     """
-    lines, left_out, repeated = [], 0, []
+    lines, repeated = [], []
+    every = {name: Evidence(name, folder) for name in dict.fromkeys(chain(*PAPERS.values()))}
     for paper, notebooks in PAPERS.items():
-        of_paper, evidence = published.rules(paper), {name: Evidence(name, folder) for name in notebooks}
-        left_out += sum(of_notebook.left_out for of_notebook in evidence.values())
+        of_paper, evidence = published.rules(paper), {name: every[name] for name in notebooks}
         others = _second(paper, evidence[paper], folder)
         lines += _numbers(paper, of_paper, evidence, others)
         for order in of_paper.orders:
@@ -43,6 +44,7 @@ def ledger(folder: str | Path) -> pd.DataFrame:
                 lines.append(orderings.line(paper, order, each, of_paper, evidence, others))
         repeated += orderings.repeated(paper, of_paper.orders, evidence)
     table = pd.DataFrame(lines, columns=COLUMNS)
+    left_out = sum(of_notebook.left_out for of_notebook in every.values())
     table.attrs |= {"left_out": left_out, "repeated": repeated}
     return table
 
