@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from novelty_utils.files import write_atomically
-from novelty_utils.ledger import PAPERS, numbers, orderings, published, second_looks, verdicts
+from novelty_utils.ledger import PAPERS, matching, numbers, orderings, published, second_looks, verdicts
 from novelty_utils.ledger.evidence import Evidence
 from novelty_utils.ledger.published import Rules
 from novelty_utils.ledger.second_looks import Second
@@ -62,7 +62,7 @@ def _numbers(
     first: dict[Hashable, dict[Hashable, Any]] = {}
     for printed in published.read(paper).to_dict("records"):
         found = numbers.lines(paper, printed, of_paper, evidence, others)
-        again = first.setdefault(numbers.sought(paper, printed, of_paper), printed)
+        again = first.setdefault(matching.sought(paper, printed, of_paper), printed)
         if again is not printed:
             found[0]["same_as"] = f"{again['table']}, {again['setting']}"
         lines += found[: 1 if again is not printed else None]

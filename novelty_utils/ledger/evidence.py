@@ -54,7 +54,7 @@ class Evidence:
         self.records = [record for record in every if record.tier != "smoke"]
         self.left_out = len(every) - len(self.records)
         self.datasets = {record.dataset for record in self.records}
-        self.deviations: dict[tuple[str, str], Any] = {}  # between seeds, kept by `numbers.deviation_of`
+        self.deviations: dict[tuple[str, str], Any] = {}  # between seeds, kept by `matching.deviation_of`
         self._repetitions: dict[tuple[str, str], list[Sample]] = {}
         self._newest: dict[tuple, Record] = {}
         for record in sorted(self.records, key=lambda one: one.created, reverse=True):

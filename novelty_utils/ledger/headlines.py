@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from novelty_utils.ledger import claims, numbers, orderings, published, second_looks, verdicts
+from novelty_utils.ledger import claims, matching, orderings, published, second_looks, verdicts
 from novelty_utils.ledger.evidence import Evidence
 from novelty_utils.ledger.verdicts import Estimate
 from novelty_utils.params import CLASSES
@@ -94,7 +94,7 @@ def _level(line: pd.Series, results: str | Path) -> tuple[Estimate, set[str]]:
     source, limits = Evidence(order.notebook or line.paper, results), verdicts.margins()
     samples = orderings.side(order, order.more, each, [line.dataset], source)
     samples = [sample for sample in samples if sample.tier == line.tier]
-    assumed = numbers.deviation_of(source, line.method, order.metric, limits.seed_deviation["auroc"])[0]
+    assumed = matching.deviation_of(source, line.method, order.metric, limits.seed_deviation["auroc"])[0]
     estimate = verdicts.estimate(samples, samples, assumed, limits.confidence)
     return estimate, {sample.class_name for sample in samples}
 

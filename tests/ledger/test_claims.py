@@ -14,7 +14,7 @@ from matplotlib.collections import PathCollection
 
 import ledger_page
 from novelty_utils import cli
-from novelty_utils.ledger import claims, evidence, numbers, published
+from novelty_utils.ledger import claims, evidence, matching, published
 from novelty_utils.params import DEFECT_CLASSES, RunParameters
 from novelty_utils.records import store
 from novelty_utils.records.store import Record, Result
@@ -91,7 +91,7 @@ def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
         named |= {name for side in sides for name in side} - {"method", "metric", "note", "constant"}
         assert named <= set(schema.model_fields), "a misspelt parameter would count as agreeing"
     for cells in of_paper.cells:
-        assert any(numbers._about(cells, cell) for cell in printed), cells
+        assert any(matching.is_about(cells, cell) for cell in printed), cells
     for rule in of_paper.orders:
         if rule.printed:
             names = set(published.cells(paper, rule.printed["table"]).columns)

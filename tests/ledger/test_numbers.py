@@ -3,7 +3,7 @@
 import pytest
 from test_claims import DIGITS, number, put
 
-from novelty_utils.ledger import claims, evidence, numbers, published
+from novelty_utils.ledger import claims, evidence, matching, numbers, published
 from novelty_utils.params import CLASSES
 
 pytestmark = pytest.mark.slow
@@ -146,7 +146,7 @@ def test_the_same_place_with_another_printed_value_is_another_number():
         printed[(printed.table == where) & printed.setting.str.contains(part) & (printed.method != "VAE")]
         for where, part in (("Table 3", "model=AE-con"), ("Table 6", "score=con"))
     )
-    keys = [numbers.sought("nln", one.to_dict("records")[0], of_paper) for one in (table_3, con)]
+    keys = [matching.sought("nln", one.to_dict("records")[0], of_paper) for one in (table_3, con)]
     assert keys[0][:-1] == keys[1][:-1]
     assert keys[0] != keys[1]
 

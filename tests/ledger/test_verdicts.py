@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from novelty_utils.ledger import numbers, published, verdicts
+from novelty_utils.ledger import matching, published, verdicts
 from novelty_utils.ledger.evidence import Sample
 from novelty_utils.ledger.verdicts import ABOVE, BELOW, BETTER, CONTESTED, MIXED, NOT_REPRODUCED, OPEN, REPRODUCED
 
@@ -126,7 +126,7 @@ def test_there_is_a_margin_and_a_deviation_for_every_metric_that_is_compared():
     limits = verdicts.margins()
     for paper in ("ics", "nln", "crbnd", "ade_gan"):
         for printed in published.read(paper).to_dict("records"):
-            if any(numbers._about(cells, printed) for cells in published.rules(paper).cells):
+            if any(matching.is_about(cells, printed) for cells in published.rules(paper).cells):
                 by_kind = limits.mean if printed["class_name"] == "mean" else limits.cell
                 assert printed["metric"] in by_kind, printed
                 assert printed["metric"] in limits.seed_deviation, printed
