@@ -15,19 +15,18 @@
 # %% [markdown]
 # # Leaderboard: four papers beside five baselines
 #
-# Four papers, four protocols, and hardly a method that was tried under another paper's: only ADe-GAN and NLN share one. One paper trains on a single class and calls nine novel; another trains on nine and looks for
-# the tenth; a third mixes its test on purpose. Each chose its own rivals. So a reader who asks the plain question, *which of these should I use?*, finds four tables
-# that cannot be laid side by side.
+# *Which of these should I use?* Four papers answer with four tables that cannot be laid side by side: each has its own protocol, and chose its own rivals. Here they are, as far as they have been run, on the same images, under all protocols, with the same held-out parts and seeds. Five baselines that need no network run beside them.
 #
-# Here they are laid side by side, as far as they have been run. All four methods can be run under all protocols on the same images, with the same held-out parts and the same seeds. Five
-# baselines that need no network run beside them: principal components, a one-class SVM, an isolation forest, the local outlier factor and the distance to the nearest neighbours.
-# This page has two parts. The first runs the baselines, class by class, and leaves records. The second reads the records of *all* papers and compares what is there.
+# **In short**, from short training and for centred grey pictures such as those of MNIST and Fashion-MNIST:
 #
-# The short answer, from short training and for centred grey pictures such as those of MNIST and Fashion-MNIST: use nearest neighbours on the pixels; on MNIST, LOF is better still. (That these two of five baselines are the ones to name, we know from the board.) No network of the four papers is ahead of these two beyond chance, under any protocol, and they need no training. The nearest neighbours among an autoencoder's *codes*
-# come closest to being a reason to train something: level with those among the pixels where one class is normal, and ahead of them on MNIST where nine are. What a network may be good for is not on this board: to tell *where* a picture is wrong, and natural photographs, on which all five baselines are little better than chance and hardly a network has been run. On MNIST and Fashion-MNIST all four papers meet under three protocols: one class of 4000 images, one class with all its images (SIMO), and nine classes (MISO); most with one seed. The table of runs, at the start of the second part, says what is there.
+# * **Use nearest neighbours on the pixels; on MNIST, LOF is better still.** (That these two of five baselines are the ones to name, we know from the board.)
+# * No network of the four papers is ahead of these two beyond chance, under any protocol.
+# * The nearest neighbours among an autoencoder's *codes* come closest to being a reason to train something: level with those among the pixels where one class is normal, and ahead of them on MNIST where nine are.
+# * Natural photographs are another matter. All five baselines are little better than chance on them, and hardly a network has been run.
 #
-# **Before you start** you should know what the {doc}`four protocols <../book/protocols>` are and what an AUROC measures. The methods are on their own pages:
-# {doc}`ics`, {doc}`nln`, {doc}`crbnd`, {doc}`ade_gan`.
+# {numref}`fig-board-classes` shows it class by class. The first part of the page runs the baselines and leaves records. The second reads the records of *all* papers.
+#
+# **Before you start** you should know what the {doc}`four protocols <../book/protocols>` are and what an AUROC measures. The methods are on their own pages: {doc}`ics`, {doc}`nln`, {doc}`crbnd`, {doc}`ade_gan`. Reading takes about 15 minutes, the run below seconds.
 
 # %% tags=["colab", "hide-input"]
 # On Colab this cell installs the package; elsewhere it only checks that it is there.
@@ -49,9 +48,9 @@ if importlib.util.find_spec("novelty_utils") is None:
 # %% [markdown]
 # ## Parameters
 #
-# These are the knobs of a run of the baselines; `papermill` or `novelty run leaderboard -p KEY=VALUE` replaces them from outside.
+# `papermill` or `novelty run leaderboard -p KEY=VALUE` replaces them from outside.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 dataset = "digits"  # mnist, fashion_mnist, cifar10, cifar10_jpeg, folder:PATH
 class_name = "3"  # the normal class, under miso the novel one: name, number, or all
 tier = "smoke"  # the baselines are the same in every tier; the board shows demo
@@ -94,8 +93,7 @@ pd.set_option("display.max_columns", 40, "display.width", 160)
 # %% [markdown]
 # ## Five ways to be far from normal
 #
-# Each baseline is a detector: `fit_rows` learns from normal images, as rows of pixels, and `score_rows` scores others. Higher means more anomalous. No parameter was tuned: each is the
-# library's default, or what one of our pages prints for the same tool.
+# Each baseline learns from normal images, as rows of pixels, and scores others. Higher means more anomalous. No parameter was tuned: each is the library's default, or what one of our pages prints for the same tool.
 #
 # | baseline | its idea of "far" | fixed beforehand |
 # |---|---|---|
@@ -105,14 +103,12 @@ pd.set_option("display.max_columns", 40, "display.width", 160)
 # | **LOF** {cite:p}`breunig2000` | in a sparser place than one's own neighbours | 20 neighbours, the library's default |
 # | **k-NN** {cite:p}`ramaswamy2000` | far from the fifth nearest training image | 5 neighbours, the default of PyOD |
 #
-# All five are in scikit-learn. PyOD's LOF and k-NN give the same scores, which the tests check. Its PCA is another score
-# (distances along the components, weighted), so we take the reconstruction error, which is what an autoencoder generalises.
+# All five are in scikit-learn. PyOD's LOF and k-NN give the same scores, which the tests check. Its PCA is another score, so we take the reconstruction error, which is what an autoencoder generalises.
 #
-# **Too many images.** The time of the SVM grows with the square of the number of training images, and so does that of LOF, which needs the neighbours of every training image. Where there are more than 6000, these two
-# get a random 6000 of them, drawn by the seed. Under MISO that is one image in eight; under the other protocols it is all but a few. A record says how many images a baseline was fitted to.
+# **Too many images.** The times of the SVM and of LOF grow with the square of the number of training images. Where there are more than 6000, these two get a random 6000 of them. Under MISO that is one image in eight; under the other protocols it is all but a few.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -277,7 +273,7 @@ plt.show()
 #
 # The images are taken as they are, as pixels in $[0, 1]$, under the same splits as the four papers' pages.
 
-# %%
+# %% tags=["hide-input"]
 watch = records.RunMeter()
 ds = data.load(p.dataset, side=32)
 splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
@@ -291,11 +287,10 @@ splits[shown].card()
 # %% [markdown]
 # ## Run
 #
-# A baseline sees the training images. Held-out images only set the threshold of F1, at which 5 % of them are rejected. The labels of the test are read for the metrics alone: the
-# AUROC over the whole test part, and, where one class is normal, AUROC and F1 when a given share of the test is novel, as on the page of {doc}`crbnd`.
+# A baseline sees the training images. Held-out images only set the threshold of F1, at which 5 % of them are rejected. The labels of the test are read for the metrics alone.
 
 
-# %%
+# %% tags=["hide-input"]
 def run(name, k):
     """One baseline on one class: its results, and what it cost."""
     split, model = splits[k], BASELINES[name](seed=p.seed)
@@ -335,7 +330,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run, for the class shown: AUROC with its interval over test images, seconds to fit, and milliseconds per image. (The small digits that the book runs on have 64 pixels, which 64 components redraw without error: there PCA's row is what rounding leaves. The records compared below are of larger pictures.)
+# This run, for the class shown: AUROC with its interval over test images, seconds to fit, and milliseconds per image. (The small digits that the book runs on have 64 pixels, which 64 components redraw without error: there PCA's row is what rounding leaves.)
 
 # %% tags=["hide-input"]
 this_run = [
@@ -352,20 +347,18 @@ tables.show(pd.DataFrame(this_run), precision=3)
 # %% [markdown]
 # ## Who takes part
 #
-# From here on everything is read from the records under `results/`, of this page and of all others. A contestant is a score, and the place where records keep it. Each method comes with its default
-# parameters, the same under all protocols and on all data sets (but for $\beta$ of ADe-GAN, which its paper sets to 10 on CIFAR-10). *We* tuned nothing to a column of the board. Their authors did in part: $K$, $L$ and $\alpha$ of NLN were chosen
-# on the test images of these data sets, as {doc}`the protocols <../book/protocols>` tell, and the narrow code of CRBND is our answer to a failure of the network with two poolings, which was ours as well.
+# From here on everything is read from the records of this page and of all others. Each method comes with its default parameters, the same under all protocols and on all data sets (but for $\beta$ of ADe-GAN, which its paper sets to 10 on CIFAR-10).
+# *We* tuned nothing to a column of the board. Their authors did in part: $K$, $L$ and $\alpha$ of NLN were chosen on the test images of these data sets, as {doc}`the protocols <../book/protocols>` tell. The narrow code of CRBND is our answer to a failure of the network with two poolings, which was ours as well.
 #
 # * **ICS**: the autoencoder alone (CAE), with closeness (CLS), with the split (ICS), each followed by the one-class SVM;
-# * **NLN**: the reconstruction error of the autoencoder; its nearest-latent-neighbours score; the total score of AE-con; all with $L = 32$, $K = 2$, $\alpha = 0.9$; and the distance between codes alone, $\alpha = 0$,
-#   which joined the board after {doc}`the page of NLN <nln>` had shown that it carries the gain;
+# * **NLN**: the reconstruction error; the nearest-latent-neighbours score; the total score of AE-con; all with $L = 32$, $K = 2$, $\alpha = 0.9$; and the distance between codes alone, $\alpha = 0$, which joined the board after {doc}`the page of NLN <nln>` had shown that it carries the gain;
 # * **CRBND**: three autoencoders. One pools four times, as the U-Net that its paper cites; it is here where all ten classes have been run. One pools twice, our choice until 2026-11-29. One has a narrow code of 64 numbers between two poolings (dense64).
 # * **ADe-GAN**: R1 with the printed norm (l2) and with that per pixel (rms), and the error alone of the former.
 #
 # `outlier_share` trains as `simo` does and differs in its test only. So the two are one column here, and the shares have a table of their own.
 
 
-# %%
+# %% tags=["hide-input"]
 from novelty_utils.records import provenance
 
 
@@ -504,7 +497,7 @@ runs = collected([record for read in every.values() for record in read])
 print(len(runs), "results of", runs.name.nunique(), "contestants")
 
 # %% [markdown]
-# **What has been run, and what is missing.** Runs per contestant: classes times seeds under each protocol on each data set. Ten are one seed of every class; `novelty sweep sweeps/leaderboard.yml` makes those that are missing (and repeats the few whose records come from another choice of models).
+# **What has been run, and what is missing.** Runs per contestant: classes times seeds. Ten are one seed of every class; `novelty sweep sweeps/leaderboard.yml` makes those that are missing.
 
 
 # %% tags=["hide-input"]
@@ -521,9 +514,9 @@ coverage(runs).rename_axis("contestant")
 # %% [markdown]
 # ## How to compare many methods
 #
-# A mean of AUROCs over classes is easily ruled by one hard class. Ranks are not: on each **block**, a class of a data set under one protocol, the contestants are ranked, 1 for the highest AUROC (averaged over
-# seeds), and the ranks are averaged over blocks. With $k$ contestants and $n$ blocks, write $\bar R_j$ for the mean rank of contestant $j$. If all were alike, every order would be
-# equally probable and every $\bar R_j$ near $(k+1)/2$. A single rank is then uniform on $1, \dots, k$, with variance $(k^2-1)/12$, and {cite:t}`demsar2006` recommends two steps for what follows from it.
+# A mean of AUROCs over classes is easily ruled by one hard class. Ranks are not. On each **block**, a class of a data set under one protocol, the contestants are ranked, 1 for the highest AUROC (averaged over seeds), and the ranks are averaged over blocks.
+#
+# With $k$ contestants and $n$ blocks, write $\bar R_j$ for the mean rank of contestant $j$. If all were alike, every order would be equally probable and every $\bar R_j$ near $(k+1)/2$. A single rank is then uniform on $1, \dots, k$, with variance $(k^2-1)/12$, and {cite:t}`demsar2006` recommends two steps for what follows from it.
 #
 # **Are they alike?** Friedman's test compares the spread of the mean ranks with that variance,
 #
@@ -538,24 +531,20 @@ coverage(runs).rename_axis("contestant")
 #
 # $$ \frac{1}{n} \Bigl( 2\, \frac{k^2 - 1}{12} + 2\, \frac{k+1}{12} \Bigr) = \frac{k (k+1)}{6\, n} . $$
 #
-# There are many pairs, and the largest difference of all is what chance would show us first. The range of $k$ independent normal values, in units of the deviation of a *single* one, has the distribution of the *studentised range*. A difference of two has a deviation $\sqrt 2$ times as large, so with the upper 5 % point divided by $\sqrt 2$, called $q$, Nemenyi's
-# **critical difference** is
+# The largest difference of all pairs is what chance would show us first. The range of $k$ independent normal values, in units of the deviation of a *single* one, has the distribution of the *studentised range*. A difference of two has a deviation $\sqrt 2$ times as large. So with the upper 5 % point divided by $\sqrt 2$, called $q$, Nemenyi's **critical difference** is
 #
 # ```{math}
 # :label: eq-board-cd
 # CD = q \sqrt{ \frac{k (k+1)}{6\, n} } .
 # ```
 #
-# Two contestants whose mean ranks differ by more are told apart, with one error in twenty for *all* pairs together.
+# Two contestants whose mean ranks differ by more are told apart, with one error in twenty for *all* pairs together. A gap is not a loss: contestants with half of the blocks of a data set or fewer are not ranked, and of the others only common blocks count.
 #
-# Ranks mean something only on blocks that every ranked contestant has: a gap is not a loss. Contestants with half of the blocks of a data set or fewer are not ranked, and of the others only common blocks count.
-#
-# **Two at a time.** Mean ranks have a weakness: whether they tell two contestants apart depends on who else takes part. Every variant of a method that we add makes $k$ and the critical difference larger, and a contestant that lands between two others drives their ranks apart
-# {cite:p}`benavoli2016`. On twenty blocks $CD$ is less than half a rank for two contestants, and more than three ranks for eleven. So we read ranks as a picture, and judge pairs by their own blocks: the paired differences, class by class, with Wilcoxon's signed-rank test. Among many pairs some small $p$ are chance. Holm's rule allows
-# for it {cite:p}`holm1979`: sort the $m$ values of $p$; the smallest is multiplied by $m$, the next by $m - 1$, and so on, and none may fall below the one before it. An adjusted $p$ below 0.05 then leaves one chance in twenty of *any* false alarm in the table.
+# **Two at a time.** Whether mean ranks tell two contestants apart depends on who else takes part: every variant of a method that we add makes $k$ and the critical difference larger {cite:p}`benavoli2016`. On twenty blocks $CD$ is less than half a rank for two contestants, and more than three ranks for eleven.
+# So we read ranks as a picture, and judge pairs by their own blocks: the paired differences, class by class, with Wilcoxon's signed-rank test. Holm's rule {cite:p}`holm1979` then allows for the number of pairs: sort the $m$ values of $p$; the smallest is multiplied by $m$, the next by $m - 1$, and so on, and none may fall below the one before it. An adjusted $p$ below 0.05 leaves one chance in twenty of *any* false alarm in the table.
 
 
-# %%
+# %% tags=["hide-input"]
 def block_values(rows):
     """AUROC by block and contestant, mean over seeds: a frame with NaN for what was not
     run, index (data set, class), one column per contestant with a run."""
@@ -584,13 +573,16 @@ assert abs(statistics.critical_difference(4, 10) - 2.569 * np.sqrt(4 * 5 / 60)) 
 # %% [markdown]
 # ## The leaderboard
 #
-# Best rank first. **rank**: mean rank on the common blocks of this table; **AUROC** in percent, mean over classes, with {ref}`± and σ <statistics>`: how far the mean depends on the classes, and one run on its seed;
-# **train** in seconds and **ms** per image, medians over the runs on the hardware that most of them had, which is named: all that a score needs, neighbours and SVM included. Compare times within one kind of
-# hardware only, and then roughly: other work ran on some of these machines at the same time, and made the same training up to three quarters longer on a busy one. (The same name of a processor stands for several: with bf16 it trains more than twice as fast as without.) A dash under ms means that the runs are older than the measurement, or that the score is only a part of another. The *p* value above a table is that of {eq}`eq-board-friedman`. Contestants
-# with too few classes for a rank stand below the others: their mean is over other classes.
+# Best rank first.
+#
+# * **rank**: mean rank on the common blocks of this table. Contestants with too few classes for one stand below the others.
+# * **AUROC** in percent, mean over classes, with {ref}`± and σ <statistics>`: how far the mean depends on the classes, and one run on its seed.
+# * **train** in seconds and **ms** per image: medians on the hardware that most of the runs had. Compare them within one kind of hardware only, and roughly: other work ran beside some. A dash under ms is a run older than the measurement, or a score that is a part of another.
+#
+# The *p* value above a table is that of {eq}`eq-board-friedman`.
 
 
-# %%
+# %% tags=["hide-input"]
 # a letter for each kind of hardware, the same in all tables, so that it fits into them
 LETTER = {word: chr(65 + i) for i, word in enumerate(sorted(set(runs.hardware)))}
 COLUMNS = ["contestant", "rank", "AUROC", "±", "σ", "classes", "runs"]
@@ -659,8 +651,7 @@ for dataset_ in SHORT:
     show_board("one_class", dataset_)
 
 # %% [markdown]
-# This is the protocol of ICS. ICS has the best mean rank of all networks on MNIST, and not on Fashion-MNIST, where NLN has it. What the pages of the others found at home holds here as well, on both data sets: NLN is ahead of the error of its autoencoder; CRBND with two poolings is near the bottom;
-# and R1 of ADe-GAN, whose second half is the paper's idea, ranks below its own first half.
+# This is the protocol of ICS. It has the best mean rank of all networks on MNIST; on Fashion-MNIST NLN has it. What the pages of the others found at home holds here as well, on both data sets. NLN is ahead of the error of its autoencoder. CRBND with two poolings is near the bottom. And R1 of ADe-GAN, whose second half is the paper's idea, ranks below its own first half.
 
 # %% [markdown]
 # ### Single inlier, multiple outliers (SIMO)
@@ -680,13 +671,16 @@ for dataset_ in SHORT:
     show_board("miso", dataset_)
 
 # %% [markdown]
-# Everything is harder here. Nine classes are normal, and a network that redraws them all redraws the tenth as well: errors of reconstruction fall by twenty points or more against SIMO, neighbours by ten to twenty. On MNIST the distance between codes stands apart from all others; on Fashion-MNIST it is level with the pixels' neighbours. With 4000 images of one normal digit ICS has the highest mean AUROC of all networks. Here it is behind NLN on both data sets, and behind k-NN and LOF on eight digits and seven garments of ten. Its lead over its own CLS is some two points on each, within the noise between classes. CRBND with two poolings is little better than a coin toss in the mean, on both: it finds the 1 and the sneaker well, and half of the classes of either it ranks as more normal than the normal ones, the 2, the 3 and the 5 clearly so. Its classifier tells spoiled images from sound ones all but perfectly on every class, and a sound image of a class that it never saw is sound.
+# **Everything is harder here.** A network that redraws nine normal classes redraws the tenth as well. Errors of reconstruction fall by twenty points or more against SIMO, neighbours by ten to twenty. On MNIST the distance between codes stands apart from all others; on Fashion-MNIST it is level with the pixels' neighbours.
+#
+# With 4000 images of one normal digit ICS has the highest mean AUROC of all networks. Here it is behind NLN on both data sets, and behind k-NN and LOF on eight digits and seven garments of ten. Its lead over its own CLS is some two points on each, within the noise between classes.
+#
+# CRBND with two poolings is little better than a coin toss in the mean, on both. It finds the 1 and the sneaker well. Half of the classes of either it ranks as more normal than the normal ones, the 2, the 3 and the 5 clearly so. Its classifier tells spoiled images from sound ones all but perfectly, and a sound image of a class that it never saw is sound.
 
 # %% [markdown]
 # ### A given share of outliers
 #
-# The same runs as under SIMO, tested on mixtures. AUROC in percent should not depend on the share but for chance; the F1 of the normal class must. **best**: F1 at the best threshold, an oracle; **5 %**: at the threshold that
-# rejects 5 % of held-out normals; at a share of 10 and of 50 %. Calling everything normal gives the last row; contestants with fewer classes stand below the others. Runs that are older than these rows are left out; so are scores that are only a part of another.
+# The same runs as under SIMO, tested on mixtures. AUROC in percent should not depend on the share but for chance; the F1 of the normal class must. **best**: F1 at the best threshold, an oracle; **5 %**: at the threshold that rejects 5 % of held-out normals; at a share of 10 and of 50 %. Calling everything normal gives the last row.
 
 
 # %% tags=["hide-input"]
@@ -718,8 +712,9 @@ for dataset_ in SHORT:
     display(tables.show(table, caption=SHORT[dataset_]))  # noqa: F821
 
 # %% [markdown]
-# Read a row from left to right. Its AUROC stays where it is, within a point, from one image in ten novel to one in two. F1 does not stay. At one in ten the worst row stands less than a point above calling everything normal, and the best less than four; LOF and CRBND with two poolings, far apart by AUROC on MNIST, are within three points. At one in two the same two are nineteen points apart. An F1 that is printed without its share says nothing, and one at a small share says little.
-# What the threshold costs can be read off as well: chosen blindly, on held-out normal images, it gives away one to three points of F1 against the oracle.
+# **An F1 that is printed without its share says nothing, and one at a small share says little.** A row's AUROC stays where it is, within a point. F1 does not. At one in ten the worst row stands less than a point above calling everything normal, and the best less than four. LOF and CRBND with two poolings, far apart by AUROC on MNIST, are within three points there, and nineteen apart at one in two.
+#
+# Choosing the threshold blindly, on held-out normal images, gives away one to three points of F1 against the oracle.
 
 # %% [markdown]
 # ### Class by class
@@ -796,14 +791,13 @@ if panels:
     plt.show()
 
 # %% [markdown]
-# The picture separates little. Where one class is normal, the bar of the best overlaps with those of most others, and only four or five at the bottom are told apart from it: CRBND with two poolings and ICS's autoencoder by far, then the one-class SVM and R1 of ADe-GAN. The critical difference grows with the number of contestants, for all pairs share one error in twenty; and ranks forget by how much. The pairs below, each by itself and with the size of its differences, are told apart more often.
+# **The picture separates little.** Where one class is normal, the bar of the best overlaps with those of most others. Only four or five at the bottom are told apart from it: CRBND with two poolings and ICS's autoencoder by far, then the one-class SVM and R1 of ADe-GAN. All pairs share one error in twenty, and ranks forget by how much. The pairs below are told apart more often.
 
 
 # %% [markdown]
 # ### Does a network earn its training?
 #
-# Each network against each baseline, on the classes of MNIST and Fashion-MNIST that both have: the mean difference of their AUROCs in points, network minus baseline, and on how many classes the network is ahead. A star marks $p < 0.05$ in Wilcoxon's signed-rank test over these classes,
-# by Holm's rule for all pairs of that protocol. On ten classes alone nothing earns a star among so many pairs, not even ten of ten.
+# **Not beside k-NN or LOF.** Each network against each baseline, on the classes of MNIST and Fashion-MNIST that both have: the mean difference of their AUROCs in points, network minus baseline, and on how many classes the network is ahead. A star marks $p < 0.05$ in Wilcoxon's signed-rank test over these classes, by Holm's rule for all pairs of that protocol. On ten classes alone nothing earns a star among so many pairs, not even ten of ten.
 
 
 # %% tags=["hide-input"]
@@ -842,9 +836,9 @@ for protocol_, values in blocks.items():
         display(tables.show(table, caption=words))  # noqa: F821
 
 # %% [markdown]
-# In the records committed with the book no network is ahead of k-NN or of LOF beyond chance, under any protocol; several are behind. With nine normal classes NLN's scores are ahead of the other three baselines in the mean, most of them beyond chance, and so is, by the widest gaps and beyond chance in all three, the plain distance between its codes.
+# No network is ahead of k-NN or of LOF beyond chance, under any protocol; several are behind. With nine normal classes NLN's scores are ahead of the other three baselines in the mean, most of them beyond chance. So is, by the widest gaps and beyond chance in all three, the plain distance between its codes.
 #
-# That row is worth a second look. *Nearest neighbours among the codes* against *nearest neighbours among the pixels* is the comparison that the idea of NLN calls for, and its paper does not have it. The table above is not quite that comparison: the board's k-NN takes the distance to the *fifth* neighbour, NLN the mean distance to the nearest *two*. NLN's records hold the pixels' neighbours by NLN's own rule, so here are both by one rule:
+# *Nearest neighbours among the codes* against *nearest neighbours among the pixels* is the comparison that the idea of NLN calls for, and its paper does not have it. The table above is not quite that: the board's k-NN takes the distance to the *fifth* neighbour, NLN the mean distance to the nearest *two*. NLN's records hold the pixels' neighbours by NLN's own rule, so here are both by one rule:
 
 
 # %% tags=["hide-input"]
@@ -879,29 +873,26 @@ words += "points of AUROC, and on how many classes the codes are ahead"
 tables.show(by_one_rule(every["nln"]), caption=words)
 
 # %% [markdown]
-# With one normal class the two are level. With nine, the codes are ahead by some four points on MNIST, and not on Fashion-MNIST. So nearly half of what the row on the board shows is the rule, and the rest is one data set; whoever wants to know
-# would run more data sets rather than more seeds. Decoding the neighbours, which NLN does next, loses more than these points.
+# With one normal class the two are level. With nine, the codes are ahead by some four points on MNIST, and not on Fashion-MNIST. So nearly half of what the row on the board shows is the rule, and the rest is one data set. Decoding the neighbours, which NLN does next, loses more than these points.
 #
-# Take it as it is meant. Nearest neighbours and LOF in pixel space are strong on centred, aligned
-# pictures of one object, which is what MNIST and Fashion-MNIST are; they keep training images (all of them, or 6000) and search them for every new one, and they cannot say *where* a picture is wrong. And the networks had a few epochs. But a paper on novelty detection that
-# shows these data sets owes its readers the pixel neighbours, and none of the four has them.
+# Nearest neighbours and LOF in pixel space are strong on centred, aligned pictures of one object. They keep training images (all of them, or 6000) and search them for every new one, and they cannot say *where* a picture is wrong. And the networks had a few epochs. But a paper on novelty detection that shows these data sets owes its readers the pixel neighbours, and none of the four has them.
 
 # %% [markdown]
-# ## What it shows, and what it does not
+# ## What it does not show
 #
-# **What it shows.** Whether a network earns its training seconds beside baselines that need none; which differences are larger than chance; and, as far as the table of what has been run is filled, whether an ordering that a paper found under its own protocol survives under another's, which is read by following the same contestants from table to table.
-#
-# **What it does not.**
-#
-# * **The paper tier.** Every number here is of the demo tier, whose runs train a few hundred to a few thousand steps; the few models that have been trained at full length are on their papers' pages. A method that needs long training is at a disadvantage here, and under a protocol that is not its own it gets as many steps as at home, to the nearest whole epoch and at least one:
-#   on the nine classes of MISO that can be up to twice as many.
-# * **Tuned methods.** Everyone runs with default parameters. That is fair in that nobody was tuned to the test, and unfair to a method whose defaults were set for one data set.
-# * **Independent blocks.** The ten classes of a data set share images: what is normal in one block is novel in nine others. The tests treat blocks as independent, so their *p* values are too small and the critical difference is too optimistic. Seeds
-#   do not enter the tests at all, only the mean over them does, and most contestants have one.
+# * **The paper tier.** Every number here is of the demo tier, a few hundred to a few thousand steps. A method that needs long training is at a disadvantage. Under a protocol that is not its own it gets as many steps as at home, to the nearest whole epoch and at least one: on the nine classes of MISO that can be up to twice as many.
+# * **Tuned methods.** Everyone runs with default parameters. That is unfair to a method whose defaults were set for one data set.
+# * **Independent blocks.** The ten classes of a data set share images: what is normal in one block is novel in nine others. The tests treat blocks as independent, so their *p* values are too small. Seeds do not enter the tests at all, and most contestants have one.
 # * **Unlike sets of classes.** A pair is compared where both have been run. For some that is MNIST alone: the number of classes beside each difference tells.
 # * **Equal work.** The SVM and LOF see at most 6000 images, the SVM behind ICS as well. Under MISO a part of their distance to the others may be due to that.
 # * **Comparable times** across hardware, and across pages: NLN's latency includes all its scores for several $K$ at once. Nor are differences of a point or two between networks safe across hardware: {doc}`the page of claims <../book/claims>` has a network that moved by more with the processor alone.
 # * **CIFAR-10 proper.** Its numbers come from a JPEG copy.
+#
+# ```{admonition} Take away
+# * Before you train a network on centred grey pictures, measure the nearest neighbours among their pixels.
+# * Compare two methods on the classes that both have, pair by pair. A rank depends on who else takes part.
+# * Never quote an F1 without the share of outliers.
+# ```
 #
 # ## Exercises
 #

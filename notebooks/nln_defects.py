@@ -15,27 +15,71 @@
 # %% [markdown]
 # # NLN on defects: where in the picture is the novelty?
 #
-# A camera looks down on a production line. You have pictures of sixty flawless parts and none of a flawed one, for the
-# line is good and flaws are rare. The next part comes by. Is it flawed, and if so, *where*? A number for the whole picture
-# will not do: the worker who takes the part off the line wants to see the scratch.
+# A camera looks down on a production line. You have pictures of sixty flawless parts and none of a flawed one. Is the next part flawed, and if so, *where*? The worker who takes it off the line wants to see the scratch.
 #
-# {cite:t}`mesarcik2022` write that autoencoders give such maps "for free", and that their nearest latent neighbours make them better. An autoencoder, trained on flawless
-# pictures, encodes the new one; instead of decoding that code, decode the codes of the most similar *flawless* pictures,
-# and subtract. What a flawless part would not show stays behind. On the photographs of MVTec-AD {cite:p}`bergmann2019`, fifteen
-# products with masks that mark each defect, they report that this raises the performance on the object classes and
-# does not help on textures.
+# {cite:t}`mesarcik2022` write that autoencoders give such maps "for free", and that latent neighbours make them better. Encode the part, decode the codes of the most similar *flawless* parts instead of its own, and subtract. What a flawless part would not show stays behind.
+# On MVTec-AD {cite:p}`bergmann2019`, fifteen products with masks of their defects, they report a gain on objects and none on textures.
+
+# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-defects-idea", "caption": "A drawing, not data. Top: the brightness along one line across a scratched part (black), with what each method compares it to (red). Bottom: the absolute difference; the scratch is the shaded stretch. An autoencoder that generalises copies part of the scratch and so loses it. The decoded neighbour is flawless, but it is another part, which lay a little to the left: the scratch stands out, and so do the edges."}, "image": {"alt": "Two columns of line plots. Left, reconstruction: it follows half of the dip and the error at the scratch is small. Right, decoded neighbour: it has no dip but is shifted, and the error is large at the scratch and at both edges"}}
+import matplotlib.pyplot as plt
+import numpy as np
+
+t = np.linspace(0, 1, 500)
+
+
+def part(shift, scratch):
+    edge = 1 / (1 + np.exp(-(t - 0.2 - shift) / 0.008))
+    other = 1 / (1 + np.exp((t - 0.8 - shift) / 0.008))
+    return 0.1 + 0.7 * edge * other - scratch * np.exp(-(((t - 0.55) / 0.015) ** 2))
+
+
+compared = {
+    "reconstruction": part(0, 0.3),
+    "decoded neighbour": part(-0.02, 0),
+}
+figure, axes = plt.subplots(
+    2,
+    2,
+    figsize=(8.5, 3.2),
+    dpi=110,
+    sharex=True,
+    sharey="row",
+    height_ratios=[2, 1],
+    layout="constrained",
+)
+for column, (title, other) in zip(axes.T, compared.items(), strict=True):
+    column[0].plot(t, part(0, 0.5), color="black", label="the part")
+    column[0].plot(t, other, color="#d55e00", label=title)
+    column[0].legend(fontsize=8, loc="lower center")
+    column[1].fill_between(t, np.abs(part(0, 0.5) - other), color="gray")
+    for axis in column:
+        axis.axvspan(0.52, 0.58, color="#e69f00", alpha=0.3)
+        axis.set(xticks=[], yticks=[])
+axes[0, 0].set_ylabel("brightness")
+axes[1, 0].set_ylabel("difference")
+plt.show()
+
+# %% [markdown]
+# {numref}`fig-defects-idea` cuts a flawless part along one line. An autoencoder can copy the defect. A neighbour never does, but its edges lie elsewhere.
 #
-# This page builds that part of the paper: the pictures and their masks, the larger network, the maps, three metrics, the
-# curve over $\alpha$, and the tables. **The photographs cannot be bundled with a book**, so the page runs on small
-# pictures of its own, photographed or drawn, with drawn defects. They exercise every line that MVTec-AD would, and
-# nothing measured on them is ever put beside the paper's numbers. With the real archive the same page runs on that.
-#
-# At the end we ask what holds up. The short answer: the printed table lacks the one comparison that would show what the
-# neighbours contribute. This page makes it, but in a smoke run on one drawn object, and the only recorded run is of a network that
+# **In short.** The printed table lacks the one comparison that would show what the neighbours contribute: the error of the *same* autoencoder. This page makes it, in a smoke run on one drawn object. The only recorded run is of a network that
 # learned nothing but a constant. So we can say how to measure the neighbours' share, and not how large it is.
 #
-# **Before you start** read {doc}`the notebook on NLN <nln>`, which derives the method and asks what holds up on digits and
-# clothes. {ref}`Pixel AUROC <metric-pixel-auroc>` and {ref}`intersection over union <metric-iou>` are explained with the metrics.
+# ```{admonition} What you will learn
+# * How a score of an image becomes a map of its defects, and what a map of neighbours loses at edges.
+# * Which three metrics judge a map, and which of them needs an oracle.
+# * How to tell a network that draws a constant from one that has learned.
+#
+# **Reading:** about 15 minutes. **Running:** a minute or two of one CPU core at the smallest tier.
+#
+# **You need** {doc}`the notebook on NLN <nln>`, which derives the method. {ref}`Pixel AUROC <metric-pixel-auroc>` and {ref}`intersection over union <metric-iou>` are explained with the metrics.
+# ```
+#
+# The photographs cannot be bundled with a book. So the page runs on small pictures of its own, photographed or drawn, with drawn defects. They exercise every line, and no number of theirs is put beside the paper's. With the real archive the same page runs on that.
+#
+# ## Setup
+#
+# `novelty run nln_defects -p KEY=VALUE` replaces them from outside. The defaults of `model`, `L`, `K` and `alpha` are those of the paper's Table 5.
 
 # %% tags=["colab", "hide-input"]
 # On Colab this cell installs the package; elsewhere it only checks that it is there.
@@ -54,13 +98,7 @@ if importlib.util.find_spec("novelty_utils") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
     importlib.invalidate_caches()
 
-# %% [markdown]
-# ## Parameters
-#
-# Use `novelty run nln_defects -p KEY=VALUE` to change them from outside. The defaults of `model`, `L`, `K` and `alpha` are those of the
-# paper's Table 5.
-
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 dataset = "synthetic_defects"  # mvtec_ad, folder:PATH
 class_name = "nut"  # the product: its name, its number, or all
 tier = "smoke"  # smoke (a minute or two), demo (minutes), paper (a GPU)
@@ -125,45 +163,9 @@ from novelty_utils.evaluation.neighbours import nearest
 from novelty_utils.progress import tqdm
 
 # %% [markdown]
-# ## The idea in one picture
-#
-# Cut a flawless part along one line: bright metal between two dark edges. A scratch makes a dip. Two things can go wrong with
-# an error map, and the two methods differ in which.
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-defects-idea", "caption": "A drawing, not data. Top: the brightness along one line across a scratched part (black), with what each method compares it to (red). Bottom: the absolute difference; the scratch is the shaded stretch. An autoencoder that generalises copies part of the scratch and so loses it. The decoded neighbour is flawless, but it is another part, which lay a little to the left: the scratch stands out, and so do the edges."}, "image": {"alt": "Two columns of line plots. Left, reconstruction: it follows half of the dip and the error at the scratch is small. Right, decoded neighbour: it has no dip but is shifted, and the error is large at the scratch and at both edges"}}
-t = np.linspace(0, 1, 500)
-
-
-def part(shift, scratch):
-    edge = 1 / (1 + np.exp(-(t - 0.2 - shift) / 0.008))
-    other = 1 / (1 + np.exp((t - 0.8 - shift) / 0.008))
-    return 0.1 + 0.7 * edge * other - scratch * np.exp(-(((t - 0.55) / 0.015) ** 2))
-
-
-compared = {
-    "reconstruction": part(0, 0.3),
-    "decoded neighbour": part(-0.02, 0),
-}
-figure, axes = plt.subplots(
-    2, 2, figsize=(8.5, 3.6), sharex=True, sharey="row", height_ratios=[2, 1]
-)
-for column, (title, other) in zip(axes.T, compared.items(), strict=True):
-    column[0].plot(t, part(0, 0.5), color="black", label="the part")
-    column[0].plot(t, other, color=plots.NOVEL, label=title)
-    column[0].legend(fontsize=8, loc="lower center")
-    column[1].fill_between(t, np.abs(part(0, 0.5) - other), color="gray")
-    for axis in column:
-        axis.axvspan(0.52, 0.58, color=plots.ATYPICAL, alpha=0.3)
-        axis.set(xticks=[], yticks=[])
-axes[0, 0].set_ylabel("brightness")
-axes[1, 0].set_ylabel("difference")
-plt.show()
-
-# %% [markdown]
 # ## The pictures
 #
-# A data set of defects has a folder per product, and in it flawless pictures to train on, flawless and flawed ones to test on,
-# and a mask for each flawed one:
+# A data set of defects has a folder per product, in the layout of MVTec-AD: flawless pictures to train on, flawless and flawed ones to test on, and a mask for each flawed one.
 #
 # ```
 # CLASS/train/good/000.png
@@ -171,21 +173,16 @@ plt.show()
 #                                CLASS/ground_truth/scratch/000_mask.png
 # ```
 #
-# This is the layout of MVTec-AD. `mvtec_ad` reads it from the unpacked archive, `folder:PATH` reads your own pictures, and
-# `synthetic_defects` draws pictures of this kind in memory: *brick* and *gravel* are cut from two photographs (the left halves for
-# training, the right halves for testing), *cloth* is drawn; so are three objects, *capsule*, *nut* and *zipper*. Every picture has its own
-# position, exposure and noise, and every mask is exact, because whoever draws a scratch knows where it is.
+# `mvtec_ad` reads the unpacked archive, `folder:PATH` your own pictures. `synthetic_defects` draws such pictures in memory. *Brick* and *gravel* are cut from two photographs, the left halves for training, the right ones for testing. *Cloth*, *capsule*, *nut* and *zipper* are drawn.
+# Every picture has its own position, exposure and noise, and every mask is exact.
 #
-# Pictures are resized to a square, of 1024 pixels in the paper tier, as in the authors' code. One fifth of the flawless training
-# pictures is **held out**: they bring the two parts of the score to one scale and set a threshold, and neither the network nor
-# the store of neighbours sees them. Some figures show masks of test pictures, so that you see what a defect looks like; no computation before the
-# metrics uses one.
+# One fifth of the flawless training pictures is **held out**. They bring the two parts of the score to one scale and set a threshold; neither the network nor the store of neighbours sees them. Some figures show masks of test pictures. No computation before the metrics uses one.
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 PATCH = 128
 TEXTURES = {"brick", "cloth", "gravel", "carpet", "grid", "leather", "tile", "wood"}
 
-# %%
+# %% tags=["hide-input"]
 SIDE = {"smoke": 256, "demo": 512, "paper": 1024}[p.tier]
 HELD_OUT = 0.2
 
@@ -257,25 +254,20 @@ plt.show()
 # %% [markdown]
 # ## Patches
 #
-# The network is small and the pictures are large, so it sees squares of 128 × 128 pixels. There are two ways to cut
-# them, for two purposes:
+# The network is small and the pictures are large, so it sees squares of 128 × 128 pixels.
 #
-# * **A grid without overlap**, `defects.patches`, for everything that is stored or scored: every pixel belongs to one patch, and
-#   `defects.whole` puts the maps together again.
-# * **Random cut-outs**, `defects.augmented`, for training besides the grid: from the central 80 % of the picture, for textures also turned by a
-#   random multiple of 90°. A carpet has no upright; a transistor has, so objects are not turned.
+# * **A grid without overlap** for everything that is stored or scored: every pixel belongs to one patch.
+# * **Random cut-outs** for training, besides the grid: from the central 80 % of the picture, and for textures turned by a random multiple of 90°. A carpet has no upright; a transistor has.
 #
-# The paper says that "random rotations and crops" follow {cite:t}`bergmann2019`; the rest we know from the public code. Mind one
-# difference of scale: at 1024 pixels a patch shows a sixty-fourth of the picture, at the 256 pixels of our own data set a
-# quarter.
+# The paper says that "random rotations and crops" follow {cite:t}`bergmann2019`; the rest is from the public code. Mind the scale: at 1024 pixels a patch shows a sixty-fourth of the picture, at the 256 pixels of this run a quarter.
 
-# %%
+# %% tags=["hide-input"]
 images_ = torch.arange(2 * 3 * 256 * 256).view(2, 3, 256, 256)
 assert defects.patches(images_).shape == (8, 3, PATCH, PATCH)
 assert torch.equal(defects.whole(defects.patches(images_)[:, 0], 256), images_[:, 0])
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 def training_patches(sound, name, seed):
     """uint8 (n, c, 128, 128): the grid, and as many random cut-outs per image as it
     has patches (at least 16)."""
@@ -287,9 +279,8 @@ def training_patches(sound, name, seed):
 # %% [markdown]
 # ## From a score to a map
 #
-# {doc}`The notebook on NLN <nln>` arrives at the score of an image $x$ with code $z = f_{enc}(x)$, nearest training codes
-# $z^1, \dots, z^K$ and their decodings $\hat x^k = f_{dec}(z^k)$: the mean absolute difference to the decodings, plus the mean distance to
-# the codes (the paper's eq. 4). A mean over pixels can be left undone. What remains is a number for every pixel, row $n$ and column $m$, here with $C$ colour channels:
+# {doc}`The notebook on NLN <nln>` arrives at the score of an image $x$ with code $z = f_{enc}(x)$, nearest training codes $z^1, \dots, z^K$ and their decodings $\hat x^k = f_{dec}(z^k)$: the mean absolute difference to the decodings, plus the mean distance to the codes (the paper's eq. 4).
+# Leave the mean over pixels undone, and a number remains for every row $n$ and column $m$, here with $C$ colour channels:
 #
 # ```{math}
 # :label: eq-defects-recon
@@ -305,26 +296,18 @@ def training_patches(sound, name, seed):
 # d = \frac1K \sum_{k=1}^{K} \lVert z - z^k \rVert
 # ```
 #
-# for the neighbours. The distance $d$ has no pixels in it: it belongs to the patch. Added to a map it lifts or lowers all the 16 384 pixels
-# of a patch together, and so says *which patches* to distrust, while $e_{nln}$ says *where in the patch*.
+# for the neighbours. The distance $d$ belongs to the patch. It says *which patches* to distrust, while $e_{nln}$ says *where in the patch*.
 #
-# **One scale.** An error in brightness lies between 0 and 1; a distance of codes has whatever size the encoder gave its codes. Before
-# $\alpha$ can weigh them, both must be put on one scale. We take one that needs no anomaly: with the mean $\mu$ and deviation $\sigma$ of
-# each part over the held-out flawless pictures,
+# **One scale.** An error in brightness lies between 0 and 1; a distance of codes has whatever size the encoder gave it. With the mean $\mu$ and deviation $\sigma$ of each part over the held-out flawless pictures, both are on one scale, and no anomaly is needed for it:
 #
 # ```{math}
 # :label: eq-defects-map
 # \eta_{nln}[n,m] = \alpha\, \frac{e_{nln}[n,m] - \mu_e}{\sigma_e} + (1-\alpha)\, \frac{d - \mu_d}{\sigma_d} .
 # ```
 #
-# $\alpha = 1$ is the decoded neighbour alone, $\alpha = 0$ a map of constant squares, and $\alpha = 0.5$ gives both halves the same weight in units
-# of their own spread.
+# $\alpha = 1$ is the decoded neighbour alone, $\alpha = 0$ a map of constant squares. At $\alpha = 0.5$ both halves have the same weight in units of their own spread.
 #
-# **Why not the latent half alone?** Because it cannot draw. Other detectors do compare stored features only, and get their outlines from
-# many small patches. The paper's argument for decoding is that one look-up for a patch of 128 pixels is enough (its footnote 1).
-#
-# **A score for the whole picture** is a different matter: how are the patches pooled? The paper does not say. Its public code
-# takes the *mean* of the error over the picture and the *maximum* of the distance over its patches, and so do we, each on its own scale:
+# **A score for the whole picture** has to pool the patches. The paper does not say how. Its public code takes the *mean* of the error over the picture and the *maximum* of the distance over its patches, and so do we, each on its own scale:
 #
 # ```{math}
 # :label: eq-defects-image
@@ -332,17 +315,13 @@ def training_patches(sound, name, seed):
 #   + (1-\alpha)\, \frac{\max d - \mu_{\max d}}{\sigma_{\max d}} .
 # ```
 #
-# For the models with a discriminator $\overline e$ averages the feature errors of the paper's eqs. 7 and 8 over the patches; their maps
-# are {eq}`eq-defects-map` like everyone's, since features have no pixels either.
+# For the models with a discriminator $\overline e$ averages the feature errors of the paper's eqs. 7 and 8. Their maps are {eq}`eq-defects-map` like everyone's, since features have no pixels.
 
 # %% [markdown]
 # ## The network, block by block
 #
-# The paper takes the architecture of {cite:t}`bergmann2019` and names one number, 1.79 million parameters for the feature-consistent
-# model. The layers below are those of the public code, which have $1.798$ million parameters in colour and $1.794$ million in grey. That is the printed number if
-# it was truncated; rounded, the colour model would be one hundredth more. We take it as a sign that they are the right ones. Four convolutions of
-# stride 2 halve the side from 128 to 8, three more mix channels, and a last one, as large as what is left, gives the $L$
-# numbers of $z$.
+# The paper takes the architecture of {cite:t}`bergmann2019` and names one number, 1.79 million parameters for the feature-consistent model. The layers of the public code have $1.798$ million in colour and $1.794$ million in grey: the printed number, if it was truncated. We take it as a sign that they are the right ones.
+# Four convolutions of stride 2 halve the side from 128 to 8, three more mix channels, and a last one, as large as what is left, gives the $L$ numbers of $z$.
 
 
 # %% tags=["define"]
@@ -378,7 +357,7 @@ class Encoder(nn.Module):
         return self.code(self.mix(self.shrink(X))).flatten(1).float()
 
 
-# %%
+# %% tags=["hide-input"]
 def shape(block, *size):
     with torch.no_grad():
         return tuple(block(torch.zeros(2, *size)).shape[1:])
@@ -415,17 +394,14 @@ class Decoder(nn.Module):
         return torch.sigmoid(self.paint(h).float())
 
 
-# %%
+# %% tags=["hide-input"]
 assert shape(Decoder(C, L).start, L, 1, 1) == (32, 8, 8)
 assert shape(Decoder(C, L).mix, 32, 8, 8) == (64, 8, 8)
 assert shape(Decoder(C, L).grow, 64, 8, 8) == (32, 64, 64)
 assert shape(Decoder(C, L), L) == (C, 128, 128)
 
 # %% [markdown]
-# Three models share them. `AE` is the plain autoencoder of Table 5. `AE-res`, the paper's choice for the image scores of Table 4,
-# adds a discriminator $d_x$: an encoder with one more unit, whose inner layer $q$ has $H = L$ numbers. (The paper *replaces* the encoder's final layer by a
-# dense layer with a sigmoid, section 4.3; we keep it and add the unit, as the public code does.) `AE-con` adds a second encoder
-# $f_{con}$ for reconstructions. With all of them aboard we can count.
+# Three models share them. `AE` is the plain autoencoder of Table 5. `AE-res`, the paper's choice for Table 4, adds a discriminator $d_x$: an encoder with one more unit, whose inner layer $q$ has $H = L$ numbers. `AE-con` adds a second encoder $f_{con}$ for reconstructions.
 
 
 # %% tags=["define"]
@@ -467,7 +443,7 @@ class ConsistentAutoencoder(ResidualAutoencoder):
         self.re_encoder = Encoder(C, L)
 
 
-# %%
+# %% tags=["hide-input"]
 def millions(network):
     return round(sum(w.numel() for w in network.parameters()) / 1e6, 3)
 
@@ -481,9 +457,7 @@ for make in (Autoencoder, ResidualAutoencoder, ConsistentAutoencoder):
 # %% [markdown]
 # ## Training
 #
-# The losses are those of {doc}`the notebook on NLN <nln>`, where they are derived: the squared error for `AE`; a weak adversarial
-# term for `AE-res`; and for `AE-con` reconstruction, matching of the critic's features and agreement of the two codes. The critic is
-# trained against eq. 6, on the same batches.
+# The losses are those of {doc}`the notebook on NLN <nln>`: the squared error for `AE`; a weak adversarial term for `AE-res`; and for `AE-con` reconstruction, matching of the critic's features and agreement of the two codes. The critic is trained against eq. 6, on the same batches.
 
 
 # %% tags=["define"]
@@ -529,12 +503,11 @@ def critic_loss(model, batch):
 
 
 # %% [markdown]
-# The paper trains for 50 epochs with Adam at $10^{-4}$. With a few dozen pictures that is next to nothing, so the two small tiers
-# fix the number of *steps* instead, at a rate of $10^{-3}$: 300 steps of 32 patches for `smoke`, which builds this page, and 1000 steps of 64 for
-# `demo`. Whether that is enough must be looked at each time. A network can reach the error of the mean training patch by drawing that patch for every input,
-# and some trainings end there. So the page compares the two errors on held-out pictures, below, and records both.
+# The paper trains for 50 epochs with Adam at $10^{-4}$. With a few dozen pictures that is next to nothing. So the two small tiers fix the number of *steps*, at a rate of $10^{-3}$: 300 steps of 32 patches for `smoke`, 1000 of 64 for `demo`.
+#
+# Is that enough? A network can reach the error of the mean training patch by drawing that patch for every input, and some trainings end there. So the page compares the two errors on held-out pictures, below, and records both.
 
-# %%
+# %% tags=["hide-input"]
 STEPS = {"smoke": 300, "demo": 1000}
 BATCH = {"smoke": 32, "demo": 64, "paper": 128}[p.tier]
 LR = 1e-4 if p.tier == "paper" else 1e-3
@@ -582,27 +555,24 @@ def train(name, sound):
 
 network, history = train(shown, sound)
 
-# %% mystnb={"figure": {"name": "fig-defects-curve", "caption": "Terms of the loss over the epochs, on a logarithmic scale, for the class shown."}, "image": {"alt": "Line plot of the terms of the loss over epochs"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-defects-curve", "caption": "Terms of the loss over the epochs, on a logarithmic scale, for the class shown."}, "image": {"alt": "Line plot of the terms of the loss over epochs"}}
 plots.curves({f"{p.model}, {shown}": history.terms})
 plt.show()
 
 # %% [markdown]
 # ## The bank
 #
-# The bank holds the code of every grid patch of the flawless training pictures, and nothing else: held-out pictures stay out, or they
-# would find themselves at distance zero and set a scale that no new picture can meet. Augmented patches stay out as well. (The paper's footnote on storage counts
-# $209 \cdot 16 \cdot 4$ "augmented patches" for the class *bottle*, which is 64 for each of its 209 pictures; a grid on 1024 pixels has
-# 64 patches too, and turned copies of one patch would make the second neighbour a copy of the first.) A code takes $4L$ bytes.
+# The bank holds the code of every grid patch of the flawless training pictures, in $4L$ bytes each, and nothing else. Held-out pictures would find themselves at distance zero. A turned copy of a patch would make the second neighbour a copy of the first.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 def through(part, inputs):
     """What a part of the network makes of patches uint8 or float32 (n, c, 128, 128), or
     of codes float32 (n, L); float32, on the CPU."""
     return training.apply(part, inputs, torch.arange(len(inputs)))
 
 
-# %%
+# %% tags=["hide-input"]
 bank = through(network.encoder, defects.patches(sound))
 print(f"{len(bank)} codes, {bank.numel() * 4 / 1e6:.2f} MB")
 print(f"the paper's bank for bottle: {209 * 16 * 4 * 128 * 4 / 1e6:.2f} MB")
@@ -610,9 +580,7 @@ print(f"the paper's bank for bottle: {209 * 16 * 4 * 128 * 4 / 1e6:.2f} MB")
 # %% [markdown]
 # ## From pictures to maps
 #
-# For each patch: encode, look up, decode the neighbours, subtract. The next function does it for some patches at a time, so that the decodings of
-# a hundred large pictures need not be kept. It returns {eq}`eq-defects-recon`, both halves of {eq}`eq-defects-nln`, and the
-# feature error of the model, if it has one.
+# For each patch: encode, look up, decode the neighbours, subtract. This gives {eq}`eq-defects-recon`, both halves of {eq}`eq-defects-nln`, and the feature error of the model, if it has one.
 
 
 # %% tags=["define"]
@@ -668,7 +636,7 @@ def score(network, bank, pictures, K):
     return in_parts(lambda some: patch_parts(network, bank, some, K), pictures)
 
 
-# %%
+# %% tags=["hide-input"]
 def held_out_errors(reference, sound, held_out, name):
     """Mean absolute error on held-out pictures, of the network and of the mean training
     patch; a warning where they agree, for then the network may draw a constant."""
@@ -686,8 +654,7 @@ errors = held_out_errors(reference, sound, held_out, shown)
 print({name: round(error, 4) for name, error in errors.items()})
 
 # %% [markdown]
-# Next, one scale for both halves, and their sum, for any $\alpha$: {eq}`eq-defects-map` for pixels, {eq}`eq-defects-image` for whole
-# pictures.
+# Next, one scale for both halves, and their sum, for any $\alpha$: {eq}`eq-defects-map` for pixels, {eq}`eq-defects-image` for whole pictures.
 
 
 # %% tags=["define"]
@@ -729,14 +696,14 @@ def nln_image(scaled, alpha):
     return alpha * scaled["error"] + (1 - alpha) * scaled["dist"]
 
 
-# %%
+# %% tags=["hide-input"]
 scaled = on_one_scale(test, reference)
 four = to_pixels(np.arange(4.0).reshape(1, 4), 2 * PATCH)[0]
 assert four[::255, ::255].tolist() == [[0, 1], [2, 3]]
 eta = nln_map(scaled, alpha)
 
 
-# %% mystnb={"figure": {"name": "fig-defects-maps", "caption": "As in the paper's Figs. 1 and 4, one picture per kind of defect and a flawless one below: the input with the outline of its mask, its reconstruction, the decodings of the nearest codes, the two errors (the same grey scale), the distance of the codes, one number per patch, and the map that adds the last two."}, "image": {"alt": "Rows of seven pictures: input with outlined defect, reconstruction, decoded neighbours, error of the reconstruction, error against the neighbours, distance per patch, and their weighted sum"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-defects-maps", "caption": "As in the paper's Figs. 1 and 4, one picture per kind of defect and a flawless one below: the input with the outline of its mask, its reconstruction, the decodings of the nearest codes, the two errors (the same grey scale), the distance of the codes, one number per patch, and the map that adds the last two."}, "image": {"alt": "Rows of seven pictures: input with outlined defect, reconstruction, decoded neighbours, error of the reconstruction, error against the neighbours, distance per patch, and their weighted sum"}}
 def redrawn(image):
     """The reconstruction of one image (1, c, h, h) and its decoded first neighbours,
     each (c, h, h)."""
@@ -773,14 +740,11 @@ plt.show()
 # %% [markdown]
 # Read {numref}`fig-defects-maps` from left to right.
 #
-# * The **reconstruction** is a smoothed likeness. Where the defect has left a trace in it, the error of the reconstruction lacks that much.
-# * The **decoded neighbours** belong to other, flawless pictures, each patch to another one, so seams may show. There is no defect in them, but
-#   they are also not *this* part: whatever lies elsewhere in the other picture is an error too.
-# * The **distance** says how unusual the code of a patch is. It draws no outline, and when a defect crosses a seam, two patches light up.
+# * The **reconstruction** is a smoothed likeness. Where the defect has left a trace in it, the error lacks that much.
+# * The **decoded neighbours** are flawless, but they are not *this* part. Whatever lies elsewhere in them is an error too, and seams may show.
+# * The **distance** says how unusual the code of a patch is. It draws no outline. When a defect crosses a seam, two patches light up.
 #
-# The method pays where the gain at the defect is larger than the loss at all the edges that do not match. For a rigid object in
-# a fixed place there is little to lose. For an irregular texture no stored patch has its stones in the same place, and the
-# decoded neighbour is no better a background than a grey card. This is where one should expect textures to fail.
+# The method pays where the gain at the defect is larger than the loss at all the edges that do not match. A rigid object in a fixed place has little to lose. In an irregular texture no stored patch has its stones in the same place: there one should expect it to fail.
 
 # %% [markdown]
 # ## Metrics
@@ -789,19 +753,15 @@ plt.show()
 #
 # * **Pixel AUROC** ranks all pixels of all test pictures in one pile, Table 5's metric.
 # * **Image AUROC** ranks pictures; flawed is positive. Table 4's metric.
-# * **IoU** compares marked with defective pixels, and so needs a threshold. The authors' code takes the one with the largest difference of true and
-#   false positive rate *on the test masks*: an **oracle**. Ours marks what exceeds 99 % of the pixels of held-out flawless pictures, a
-#   threshold that anyone can set. No map of one patch may depend on another test picture, so nothing else is taken from the test part.
+# * **IoU** compares marked with defective pixels, and so needs a threshold. The authors' code takes the best one *by the test masks*, an **oracle**. Ours marks what exceeds 99 % of the pixels of held-out flawless pictures, which anyone can set.
 #
-# The same two thresholds serve the reconstruction error. And two detectors without any network stand beside, for scale:
+# Two detectors without any network stand beside, for scale:
 #
-# * **mean image**: the difference to the mean of the flawless training pictures. For a rigid object in a fixed place it is hard to see
-#   what a network could add to it.
-# * **pixel neighbour**: the difference to the nearest *training patch itself*, found by comparing thumbnails of 32 × 32 pixels. NLN without
-#   the network: no code, no decoder, no blur.
+# * **mean image**: the difference to the mean of the flawless training pictures;
+# * **pixel neighbour**: the difference to the nearest *training patch itself*, found by comparing thumbnails of 32 × 32 pixels. NLN without code, decoder and blur.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 def mean_image(sound, pictures):
     """Mean absolute difference to the mean training image: {"recon": (n, h, h)}."""
     mean = sound.float().mean(0)
@@ -826,7 +786,7 @@ def pixel_neighbour(sound, pictures):
     return in_parts(error, pictures)
 
 
-# %%
+# %% tags=["hide-input"]
 def quality(maps, image_scores, held_out_maps, truth):
     """The metrics of one detector."""
     masks, kinds = truth
@@ -870,11 +830,9 @@ found = evaluate(ds, sound, held_out, test, reference)
 # %% [markdown]
 # ### This run
 #
-# Side by side: the paper's $\alpha$ (0.6 in Table 5), the $\alpha$ that needs no anomaly (0.5 gives both halves the same weight
-# after scaling), and the best $\alpha$ of the grid *by the test masks*, different for each metric: an oracle, as in the paper's Fig. 6.
-# Mind the interval of the image AUROC, which rests on a few dozen pictures: its third digit means nothing.
+# Side by side: the paper's $\alpha$ (0.6 in Table 5), the $\alpha$ that needs no anomaly (0.5), and the best of the grid *by the test masks*, an oracle as in the paper's Fig. 6. The image AUROC rests on a few dozen pictures: its third digit means nothing.
 
-# %%
+# %% tags=["hide-input"]
 METRICS = {
     "pixel_auroc": "pixel AUROC",
     "image_auroc": "image AUROC",
@@ -901,7 +859,7 @@ print(f"{p.dataset}, {shown}, {p.tier} tier, seed {p.seed}")
 print(f"95 % interval of the image AUROC at α = {p.alpha:g}: {low:.3f} to {high:.3f}")
 tables.show(side_by_side(found).rename_axis("method"), precision=3)
 
-# %% mystnb={"figure": {"name": "fig-defects-alpha", "caption": "The three metrics of the paper's Fig. 6 against α, for the class shown. Dotted: the reconstruction error, dashed: the nearest training patch without a network. The vertical line is the α of the run. The curves are drawn, not used: nothing was chosen by them."}, "image": {"alt": "Three line plots against alpha: pixel AUROC, image AUROC, and IoU with two thresholds, with horizontal lines for reconstruction and pixel neighbour"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-defects-alpha", "caption": "The three metrics of the paper's Fig. 6 against α, for the class shown. Dotted: the reconstruction error, dashed: the nearest training patch without a network. The vertical line is the α of the run. The curves are drawn, not used: nothing was chosen by them."}, "image": {"alt": "Three line plots against alpha: pixel AUROC, image AUROC, and IoU with two thresholds, with horizontal lines for reconstruction and pixel neighbour"}}
 curve = pd.DataFrame({a: found["NLN", a] for a in GRID}).T
 panels = {
     "pixel AUROC": ["pixel_auroc"],
@@ -922,18 +880,15 @@ for axis, (title, keys) in zip(axes, panels.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# The left end of each curve in {numref}`fig-defects-alpha` is the distance alone, the right end the decoded neighbour alone. Two things to
-# look for. *Does the curve rise above both ends?* Then the two halves know different things. *Is its right end above the dotted line?*
-# Then decoding a neighbour beats decoding the code itself, which is the claim in its purest form.
+# The left end of each curve in {numref}`fig-defects-alpha` is the distance alone, the right end the decoded neighbour alone. *Does the curve rise above both ends?* Then the two halves know different things. *Is its right end above the dotted line?* Then decoding a neighbour beats decoding the code itself, which is the claim in its purest form.
 #
-# A warning when you compare with the paper's Fig. 6: in the public code, the script behind that figure puts $\alpha$ on the *distance*, while
-# the detection code and eq. 4 put it on the error. The printed axis may be mirrored.
+# (In the public code, the script behind the paper's Fig. 6 puts $\alpha$ on the *distance*, eq. 4 puts it on the error. The printed axis may be mirrored.)
 #
 # ### Which defects are found?
 #
 # Pixel AUROC kind by kind: the pixels of one kind of flawed pictures and of all flawless ones.
 
-# %%
+# %% tags=["hide-input"]
 maps = {"recon": test["recon"]}
 maps |= {f"NLN, α = {a:g}": nln_map(scaled, a) for a in sorted({p.alpha, 1.0})}
 by_kind = {}
@@ -949,7 +904,7 @@ tables.show(pd.DataFrame(by_kind).T.rename_axis("kind"), precision=3)
 #
 # What a user would get to see: the pixels above a threshold.
 
-# %% mystnb={"figure": {"name": "fig-defects-regions", "caption": "The same pictures as above. Defective pixels (mask), then the pixels that the map marks: above 99 % of the pixels of held-out flawless pictures, and above the oracle's threshold, which was chosen with all masks of the test part."}, "image": {"alt": "Rows of four pictures: input, mask, region above the held-out threshold, region above the oracle threshold"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-defects-regions", "caption": "The same pictures as above. Defective pixels (mask), then the pixels that the map marks: above 99 % of the pixels of held-out flawless pictures, and above the oracle's threshold, which was chosen with all masks of the test part."}, "image": {"alt": "Rows of four pictures: input, mask, region above the held-out threshold, region above the oracle threshold"}}
 known = nln_map(on_one_scale(reference, reference), alpha)
 thresholds = {
     "99 % of held out": np.quantile(known, 0.99),
@@ -970,19 +925,15 @@ for axis, title in zip(axes[:, 0], ("input", "mask", *thresholds), strict=True):
 plt.show()
 
 # %% [markdown]
-# The largest difference of two *rates* does not care that sound pixels are many: five false alarms per hundred
-# sound pixels cost as much as five misses per hundred defective ones. With defects that cover a percent of the picture, it therefore marks far too
-# much. The IoU at the oracle's threshold is low for this reason before it says anything about the map, and the threshold without
-# an oracle can come out ahead.
+# The oracle marks too much. It takes the largest difference of two *rates*, so five false alarms per hundred sound pixels cost as much as five misses per hundred defective ones, and sound pixels are many. Its IoU is low for this reason before it says anything about the map.
 
 # %% [markdown]
 # ## All classes of the run, recorded
 #
-# One record per class, with every metric of every detector and where it came from. With `class_name="all"` the other classes follow here,
-# one at a time, for each has its own pictures.
+# One record per class, with every metric of every detector. With `class_name="all"` the other classes follow here, one at a time.
 
 
-# %%
+# %% tags=["hide-input"]
 def as_results(found):
     """One Result per method, alpha and metric."""
     return [
@@ -1028,13 +979,11 @@ shutil.rmtree(records.scratch("nln_defects", p), ignore_errors=True)
 # %% [markdown]
 # ## Recorded runs
 #
-# What follows is read from records committed under `results/`, each with its seed, data checksum, commit, hardware and seconds. Runs of
-# the smoke tier, such as the one on this page, are left out.
+# What follows is read from records. Runs of the smoke tier, such as the one on this page, are left out.
 #
 # ### On our own pictures (synthetic)
 #
-# Pixel and image AUROC in percent. **These are drawn pictures with drawn defects: the numbers say what the code does, not what
-# the method does on real parts**, and the paper has nothing to put beside them.
+# Pixel and image AUROC in percent. **These are drawn pictures with drawn defects**: the numbers say what the code does, not what the method does on real parts.
 
 # %% tags=["hide-input"]
 
@@ -1083,25 +1032,17 @@ def show(dataset, metric):
 
 show("synthetic_defects", "pixel_auroc")
 
-# %%
+# %% tags=["hide-input"]
 show("synthetic_defects", "image_auroc")
 
 # %% [markdown]
-# **Read *brick* with care.** Its recorded network, in the demo tier, learned a constant. Three signs agree. Its error on the training patches is
-# the variance of these patches about their mean; its error on held-out pictures is that of the mean
-# training patch, and of one grey card; and "NLN, α = 1" equals `recon` in every digit
-# shown, for if every code decodes to the same patch, so does the neighbour's. The row says nothing about decoded neighbours. What is left of NLN in it is
-# the distance of codes.
+# **Read *brick* with care.** Its recorded network, in the demo tier, learned a constant. Its error on the training patches is their variance. Its error on held-out pictures is that of the mean training patch. And "NLN, α = 1" equals `recon` in every digit
+# shown: if every code decodes to the same patch, so does the neighbour's. What is left of NLN in this row is the distance of codes.
 
 # %% [markdown]
 # ### Beside the paper's Table 5
 #
-# Pixel AUROC on MVTec-AD, in percent, as printed: two autoencoders of {cite:t}`bergmann2019`, a network that fills in masked regions (SMAI), a VAE with
-# attention maps (VE-VAE) and NLN. Our columns appear once a run on the real archive is recorded:
-#
-# ```bash
-# novelty run nln_defects -p dataset=mvtec_ad -p class_name=all -p tier=paper -p results=results
-# ```
+# Pixel AUROC on MVTec-AD, in percent, as printed: two autoencoders of {cite:t}`bergmann2019`, a network that fills in masked regions (SMAI), a VAE with attention maps (VE-VAE) and NLN. Our columns appear once a run on the real archive is recorded: `novelty run nln_defects -p dataset=mvtec_ad -p class_name=all -p tier=paper -p results=results`.
 
 # %% tags=["hide-input"]
 mine = recorded("mvtec_ad")
@@ -1126,6 +1067,9 @@ tables.show(table4)
 # %% [markdown]
 # ## What the paper leaves unsaid, and what we chose
 #
+# ```{admonition} Fourteen choices, and why
+# :class: dropdown
+#
 # | open | our choice | why |
 # |---|---|---|
 # | layers | those of the public code | they have the printed number of parameters, if it was truncated |
@@ -1133,7 +1077,7 @@ tables.show(table4)
 # | size of the pictures | 1024 pixels for all (paper tier) | the public code; it takes 1000 for *capsule*, which 128 does not divide |
 # | rotations, crops | multiples of 90° for textures only; cut-outs of the central 80 % | the public code; objects have an upright |
 # | grey classes | one channel where all pictures are grey (*grid*, *screw*, *zipper*) | as stored |
-# | what the bank holds | the grid patches of the training pictures, 64 each | the footnote's count; copies would be one another's neighbours |
+# | what the bank holds | the grid patches of the training pictures, 64 each | the count in the paper's footnote on storage |
 # | batch, loss | 128, squared error | neither is printed; the public code changed both over time |
 # | the norm in eq. 4 | Euclidean | the public code |
 # | bringing both halves to one scale | mean and deviation on held-out flawless pictures | the public code uses the minimum and maximum *of the test set*; see below |
@@ -1142,18 +1086,17 @@ tables.show(table4)
 # | maps of AE-res and AE-con | eq. 4 | features have no pixels |
 # | colour | the mean over channels | eq. 3 has no channels |
 # | threshold of the IoU | the oracle's and the held-out one, side by side | the paper does not say; the public code uses the oracle |
+# ```
 #
 # ### The same α, another weight
 #
-# With minimum and maximum of the test set, the error is divided by its range $R_e$ and the distance by $R_d$. The order of the pixels is then that of
-# {eq}`eq-defects-map` with another weight,
+# **"The best $\alpha$ is 0.6" cannot be carried from one scale to another, nor from one test set to another.** With minimum and maximum of the test set, the error is divided by its range $R_e$ and the distance by $R_d$. The order of the pixels is then that of {eq}`eq-defects-map` with another weight,
 #
 # $$ \alpha' = \frac{\alpha\,\sigma_e / R_e}{\alpha\,\sigma_e / R_e + (1 - \alpha)\,\sigma_d / R_d} . $$
 #
-# One saturated pixel in the whole test set stretches $R_e$ and so takes weight from the error; one odd patch stretches $R_d$ and gives it back.
-# For the class shown:
+# One saturated pixel in the whole test set stretches $R_e$ and so takes weight from the error; one odd patch stretches $R_d$ and gives it back. For the class shown:
 
-# %%
+# %% tags=["hide-input"]
 width = {key: np.ptp(test[key]) / reference[key].std() for key in ("nln", "dist")}
 rows_ = []
 for a in (0.25, 0.5, 0.6, 0.8):
@@ -1162,18 +1105,13 @@ for a in (0.25, 0.5, 0.6, 0.8):
 tables.show(pd.DataFrame(rows_), precision=2)
 
 # %% [markdown]
-# So "the best $\alpha$ is 0.6" cannot be carried from one scale to another, nor from one test set to another: with the public code's scaling, the
-# weight of the halves depends on the worst pixel and the oddest patch of the test part.
-
-# %% [markdown]
 # ## What holds up, and what does not
 #
 # ### The printed table against the printed sentences
 #
-# The paper says that NLN "demonstrates performance increases in the object classes" and that "this is not the case for the texture classes". Table 5
-# lets you check this without training anything (mean gain in points, classes won, classes tied):
+# The paper says that NLN "demonstrates performance increases in the object classes" and that "this is not the case for the texture classes". Table 5 lets you check this without training anything (mean gain in points, classes won, classes tied):
 
-# %%
+# %% tags=["hide-input"]
 table5 = published.cells("nln", "Table 5").loc["mvtec_ad"][of_paper]
 kind = np.where(table5.index.isin(TEXTURES), "texture", "object")
 table5 = table5.set_index(pd.Index(kind, name="kind"), append=True).swaplevel()
@@ -1192,7 +1130,7 @@ for rival in [*table5.columns.drop("NLN"), "best of the four"]:
     rows_.append(row)
 tables.show(pd.DataFrame(rows_))
 
-# %% mystnb={"figure": {"name": "fig-defects-table5", "caption": "The paper's Table 5, class by class: pixel AUROC of NLN minus that of the plain autoencoder from which it takes its layers (AE-L2, filled) and minus the best of the four others (hollow), in points."}, "image": {"alt": "Dot plot of differences per class, textures on the left and objects on the right: filled dots mostly above zero, hollow dots mostly at or below zero"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-defects-table5", "caption": "The paper's Table 5, class by class: pixel AUROC of NLN minus that of the plain autoencoder from which it takes its layers (AE-L2, filled) and minus the best of the four others (hollow), in points."}, "image": {"alt": "Dot plot of differences per class, textures on the left and objects on the right: filled dots mostly above zero, hollow dots mostly at or below zero"}}
 figure, axis = plt.subplots(figsize=(8.5, 3.2))
 x = np.arange(len(table5))
 colours = [plots.ATYPICAL if k == "texture" else plots.NORMAL for k, _ in table5.index]
@@ -1209,56 +1147,68 @@ axis.legend(fontsize=8, loc="lower right")
 plt.show()
 
 # %% [markdown]
-# Against AE-L2, the plain autoencoder from which NLN takes its layers, the mean gain on *textures* is as large as that on objects. It comes from
-# *carpet* and *leather*, while *grid*, *tile* and *wood* gain nothing. Against the strongest of the four rivals, NLN wins outright on three objects
-# and no texture. So the contrast between textures and objects depends on the rival: NLN is not worse at textures than its own backbone, but the others are
-# better at textures than it is.
+# **The contrast depends on the rival.** Against AE-L2, the plain autoencoder from which NLN takes its layers, the mean gain on *textures* is as large as that on objects. It comes from *carpet* and *leather*; *grid*, *tile* and *wood* gain nothing. Against the strongest of the four rivals, NLN wins outright on three objects and no texture.
 #
 # ### The comparison that is missing
 #
-# AE-L2 is another group's work, with their epochs, patches and scaling. The paper prints no reconstruction error *of its own
-# autoencoder* on MVTec-AD, and so no cell of Table 5 shows what the neighbours contribute. On this page the two stand side by side, from one network, as `recon` and
-# "NLN, α = 1" in the tables above, and as the dotted line and the right end of the curve in {numref}`fig-defects-alpha`.
+# **No cell of Table 5 shows what the neighbours contribute.** AE-L2 is another group's work, with their epochs, patches and scaling. On this page the two stand side by side, from one network: `recon` and "NLN, α = 1" in the tables, the dotted line and the right end of the curve in {numref}`fig-defects-alpha`.
 #
-# For image scores, look at the dotted line in the middle panel, and mind how wide the interval of an AUROC over a few dozen pictures is.
-#
-# The row of the *pixel neighbour* belongs beside them. It compares a patch with a real flawless patch, found without any
-# network. Where it does as well as NLN, the latent space has contributed its compactness, $4L$ bytes per patch instead of all its pixels, and not
-# a better notion of what is similar. And where the *mean image* does as well, the class is easy.
+# The *pixel neighbour* belongs beside them. Where it does as well as NLN, the latent space has contributed its compactness, $4L$ bytes per patch, and not a better notion of what is similar. Where the *mean image* does as well, the class is easy.
 #
 # ### Where does the gain come from?
 #
-# The curve over $\alpha$ separates the halves. At $\alpha = 0$ the map is a chequerboard of constant squares, and its pixel AUROC is what one gets for pointing
-# at the right *patch*. With 1024-pixel pictures a patch is 1.6 % of the picture; with our 256 pixels it is a quarter. So the
-# distance half should be worth more on the real data than here, and we have not shown that it is.
+# At $\alpha = 0$ the map is a chequerboard, and its pixel AUROC is what one gets for pointing at the right *patch*. With 1024-pixel pictures a patch is 1.6 % of the picture; with our 256 pixels it is a quarter. So the distance half should be worth more on the real data than here. We have not shown that it is.
 #
 # ### What we have not shown
 #
-# * **MVTec-AD.** No run on the real photographs is recorded here. The path is tested on files in the official layout, not on the files.
-# * **Real defects.** Ours were drawn by the hand that wrote the detector. Strong contrast and small, sharp outlines suit a
-#   difference of pixels; a bent lead or a missing part with the right colours would not.
-# * **Training.** The page is built in the smoke tier: minutes, not 50 epochs on thousands of patches. An autoencoder this young does not yet
-#   *copy* defects well, and copying is the fault that NLN sets out to cure; so a smoke run understates the reconstruction's weakness.
-# * **One seed**, here and in the only record. The photographs behind *brick* and *gravel* are two pictures, whatever we cut from them.
+# * **MVTec-AD.** No run on the real photographs is recorded here. The path is tested on files in the official layout.
+# * **Real defects.** Ours were drawn by the hand that wrote the detector. Small, sharp outlines of strong contrast suit a difference of pixels.
+# * **Training.** An autoencoder this young does not yet *copy* defects well, which is the fault that NLN sets out to cure. A smoke run understates it.
+# * **One seed**, here and in the only record. The photographs behind *brick* and *gravel* are two pictures.
 # * **Other pooling.** The maximum of the map would be a natural image score and was not tried, lest one more choice be made by looking at the test set.
+#
+# ```{admonition} Take away
+# * A score becomes a map by leaving a mean undone. What belongs to a patch, not to a pixel, draws no outline.
+# * A gain over somebody else's autoencoder says nothing about neighbours. Compare with your own.
+# * Before you believe a network, set its error beside that of a constant.
+# ```
 
 # %% [markdown]
+# ## Check yourself
+#
+# **1.** The decoded neighbour is flawless. Why can its error map be worse than that of the reconstruction?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# It is another part. Its edges lie elsewhere, and every edge that does not match is an error on sound pixels. Pixel AUROC ranks those above a faint defect.
+# ```
+#
+# **2.** "NLN, α = 1" and `recon` agree in every digit. What has the network learned?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# A constant. If all codes decode to the same patch, the neighbour's decoding is the reconstruction.
+# ```
+#
+# **3.** Multiply the distance by ten on all pictures, held-out ones included. What happens to {eq}`eq-defects-map`?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# Nothing: $\mu_d$ and $\sigma_d$ grow with it. That is what the common scale is for.
+# ```
+#
 # ## Exercises
 #
 # To talk about. Marked assignments, and hints for them, are part of {doc}`the course <../book/course>`.
 #
-# 1. *(on paper)* Show that $\alpha'$ above gives the same order of pixels. Why may you drop $\mu_e$ and $\mu_d$? For image scores the argument
-#    needs another $R$ and $\sigma$: which?
+# 1. *(on paper)* Show that $\alpha'$ above gives the same order of pixels. Why may you drop $\mu_e$ and $\mu_d$? For image scores the argument needs another $R$ and $\sigma$: which?
 # 2. *(one line)* Draw the map for $\alpha = 0$. What is the largest pixel AUROC that any map of constant patches can reach on this class?
-# 3. *(a run)* Run `class_name=gravel` and `class_name=nut`. On which one does the right end of the curve lie above the dotted line? Explain it with
-#    {numref}`fig-defects-maps`.
-# 4. *(a little code)* Move the test grid by 64 pixels in both directions, score again where both grids have pixels, and average. What happens to the seams, and to
-#    the pixel AUROC?
+# 3. *(a run)* Run `class_name=gravel` and `class_name=nut`. On which one does the right end of the curve lie above the dotted line? Explain it with {numref}`fig-defects-maps`.
+# 4. *(a little code)* Move the test grid by 64 pixels in both directions, score again where both grids have pixels, and average. What happens to the seams, and to the pixel AUROC?
 #
 # ```{admonition} Hint for exercise 2
 # :class: dropdown
-# Give each patch the share of its pixels that is defective, and ask what is left undecided inside the patches: defective and sound pixels of the
-# same patch are ties.
+# Give each patch the share of its pixels that is defective, and ask what is left undecided inside the patches: defective and sound pixels of the same patch are ties.
 # ```
 #
 # ## References

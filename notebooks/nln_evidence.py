@@ -336,29 +336,25 @@ panels = [
 ]
 
 if panels:
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(7.5, 2.5 * len(panels)), squeeze=False
-    )
-    for axis, (dataset, protocol) in zip(axes[:, 0], panels, strict=True):
+    lines = -(-len(panels) // 2)
+    looks = {"figsize": (9, 2.4 * lines), "squeeze": False}
+    figure, axes = plt.subplots(lines, 2, **looks)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (dataset, protocol) in zip(axes.flat, panels, strict=False):
         rows = where(ours, dataset=dataset, protocol=protocol)
         size = size_of(rows, "AE")
         table, _ = scores_of(rows[(size == rows.L) | (rows.method == "pixels")], "AE")
         table = 100 * table
         x = np.arange(len(table))
-        axis.scatter(
-            x,
-            table.reconstruction,
-            facecolors="none",
-            edgecolors="C0",
-            label="reconstruction",
-        )
+        hollow = {"facecolors": "none", "edgecolors": "C0"}
+        axis.scatter(x, table.reconstruction, **hollow, label="reconstruction")
         axis.scatter(x, table["NLN as in the paper"], color="C0", label="NLN")
-        axis.scatter(x, table.pixels, marker="_", s=200, color="gray", label="pixels")
-        axis.set(
-            title=f"{tables.DATASETS[dataset]}, {protocol.upper()}, L = {size}",
-            ylabel="AUROC in %",
-        )
-        axis.set_xticks(x, table.index, rotation=25)
+        axis.scatter(x, table.pixels, marker="_", s=150, color="gray", label="pixels")
+        title = f"{tables.DATASETS[dataset]}, {protocol.upper()}, L = {size}"
+        axis.set(title=title, ylabel="AUROC in %")
+        turned = 0 if max(map(len, table.index)) < 3 else 30
+        axis.set_xticks(x, table.index, rotation=turned, fontsize=8)
     axes[0, 0].legend(fontsize=7)
     plt.show()
 else:

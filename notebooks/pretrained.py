@@ -16,13 +16,8 @@
 # # Real defects: solar cells, and a network that has seen other images
 #
 # The four papers were measured on digits, garments and small photographs. What becomes of them on a real inspection task, with the few images that such a task has?
-# This page takes photographs of solar cells. It compares the detectors of the book, as far as they have been run on them, with one that none of the papers allows itself: a network trained on ImageNet, whose features
-# are compared with those of the sound images. It is the first thing that somebody with real parts would try today.
 #
-# **In short.** On monocrystalline cells the features are ahead of neighbours among pixels, and level with a plain PCA. On polycrystalline ones they are level with both neighbours among pixels and an isolation forest.
-# {ref}`The numbers <pretrained-cells>` are read from records.
-#
-# **Before you start** you should know {doc}`the protocols <../book/protocols>` and what an AUROC measures. Reading takes ten minutes. The run below takes seconds.
+# This page takes photographs of solar cells. It compares the detectors of the book, as far as they have been run on them, with one that none of the papers allows itself: a network trained on ImageNet, whose features are compared with those of the sound images. It is the first thing that somebody with real parts would try today.
 
 # %% tags=["colab", "hide-input"]
 # On Colab this cell installs the package; elsewhere it only checks that it is there.
@@ -41,12 +36,7 @@ if importlib.util.find_spec("novelty_utils") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
     importlib.invalidate_caches()
 
-# %% [markdown]
-# ## Parameters
-#
-# `papermill` or `novelty run pretrained -p KEY=VALUE` replaces them from outside. With `dataset=elpv_mono_1`, which needs `pip install elpv-dataset`, this is a run on solar cells.
-
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 dataset = "digits"  # elpv_mono_1 ... elpv_poly_3, mnist, folder:PATH ...
 class_name = "3"  # the normal class, under miso the novel one: name, number, or all
 tier = "smoke"  # nothing is trained: the same in every tier; the tables show demo
@@ -83,6 +73,71 @@ from novelty_utils.records import Result
 
 plots.set_style()
 
+# %% tags=["hide-input"]
+DETECTORS = {
+    ("pretrained", "EffNetKNN"): ("features, k-NN", "auroc"),
+    ("leaderboard", "PCA"): ("pixels, PCA", "auroc"),
+    ("leaderboard", "OCSVM"): ("pixels, one-class SVM", "auroc"),
+    ("leaderboard", "isolation forest"): ("pixels, isolation forest", "auroc"),
+    ("leaderboard", "LOF"): ("pixels, LOF", "auroc"),
+    ("leaderboard", "k-NN"): ("pixels, k-NN", "auroc"),
+    ("ics", "CAE"): ("ICS: CAE", "auroc"),
+    ("ics", "CLS"): ("ICS: CLS", "auroc"),
+    ("ics", "ICS"): ("ICS", "auroc"),
+    ("nln", "AE"): ("NLN: AE", "auroc;score=nln;K=2;alpha=0.9;scale=held out"),
+    ("nln", "AE-con"): ("NLN: AE-con", "auroc;score=con;K=2;alpha=0.9;scale=held out"),
+    ("crbnd", "CRBND"): ("CRBND", "auroc"),
+    ("ade_gan", "R1"): ("ADe-GAN: R1", "auroc"),
+}
+KINDS = {"mono": "monocrystalline", "poly": "polycrystalline"}
+THIRDS = (1, 2, 3)
+
+
+def on_cells(results):
+    """AUROC in percent: a row per detector, columns (kind of cell, third of the modules)."""
+    found = {}
+    for (paper, method), (name, metric) in DETECTORS.items():
+        every = records.to_frame(records.read(paper, records.BOOK, results))
+        mine = records.where(every, method=method, metric=metric, tier="demo")
+        value = 100 * mine.groupby("dataset").value.mean()
+        names = {(kind, n): f"elpv_{kind}_{n}" for kind in KINDS for n in THIRDS}
+        if set(names.values()) <= set(value.index):
+            found[name] = {place: value[of_place] for place, of_place in names.items()}
+    return pd.DataFrame(found).T
+
+
+cells = on_cells(p.results)
+means = pd.DataFrame({kind: cells[kind].mean(axis=1) for kind in KINDS if len(cells)})
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed."}, "image": {"alt": "Two panels, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
+if len(cells):
+    figure, axes = plt.subplots(1, 2, figsize=(9, 0.6 + 0.32 * len(cells)), sharey=True)
+    for axis, (kind, title) in zip(axes, KINDS.items(), strict=True):
+        rows = range(len(cells))[::-1]
+        for n in THIRDS:
+            axis.plot(cells[kind][n], rows, "o", color=plots.NORMAL, ms=5, alpha=0.7)
+        axis.plot(means[kind], rows, "|", color=plots.NOVEL, ms=16, mew=2)
+        axis.axvline(50, color="gray", lw=0.8, ls=":")
+        axis.set(
+            title=title, xlabel="AUROC in %", yticks=[*rows], yticklabels=cells.index
+        )
+    plt.show()
+
+# %% [markdown]
+# **In short.** On monocrystalline cells the features are ahead of neighbours among pixels, and level with a plain PCA. On polycrystalline ones they are level with both neighbours among pixels and an isolation forest. {ref}`The numbers <pretrained-cells>` are read from records.
+#
+# ```{admonition} What you will learn
+# * How to measure a detector on real parts without letting it win by the kind of part or by the batch it came from.
+# * What features of another task are worth, and what they are compared with to tell.
+# * Why one split of a small data set says little.
+#
+# **Reading:** about ten minutes. **Running:** seconds of one CPU core. The weights are a package of 17 MB.
+#
+# **You need** {doc}`the protocols <../book/protocols>`, and what an AUROC measures.
+# ```
+#
+# `novelty run pretrained -p KEY=VALUE` changes the parameters, which are folded above. With `dataset=elpv_mono_1`, which needs `pip install elpv-dataset`, this is a run on solar cells. As the book is built, the run below is one on small digits.
+
 # %% [markdown]
 # ## The detector: neighbours among features
 #
@@ -96,9 +151,12 @@ plots.set_style()
 #
 # With the pixels themselves as features this is k-NN of the {doc}`leaderboard`. So whatever the two differ by is what ImageNet has taught $\phi$.
 #
-# All choices but one were made before any number was seen. $\phi$ is EfficientNet-Lite0 {cite:p}`tan2019`, because its weights can be had as a package (17 MB, under Apache's licence). It is *not* the VGG19 of
-# the papers, whose weights could not be had here. $k = 5$, as on the leaderboard. Images come in at 224 pixels a side, for which the network was made. Smaller ones come in as they are; below 64 pixels they are enlarged to 64,
-# since five halvings leave nothing of less. The one is the scale of the pixels, $(255 x - 127)/128$: a first run on one third of the cells took another, and was thrown away once pictures of a cat and a cup had shown that this one is right.
+# All choices but one were made before any number was seen.
+#
+# * $\phi$ is EfficientNet-Lite0 {cite:p}`tan2019`, because its weights can be had as a package, under Apache's licence. It is *not* the VGG19 of the papers, whose weights could not be had here.
+# * $k = 5$, as on the leaderboard.
+# * Images come in at 224 pixels a side, for which the network was made. Smaller ones come in as they are; below 64 pixels they are enlarged to 64, since five halvings leave nothing of less.
+# * The one: pixels are scaled to $(255 x - 127)/128$. A first run on one third of the cells took another scale. It was thrown away once pictures of a cat and a cup had shown that this one is right.
 
 
 # %% tags=["define"]
@@ -205,7 +263,7 @@ class EffNetKNN(Detector):
 # * **The module.** The cells were cut from 44 modules, and cells of a module look alike. The files lie module after module, 60 to a usual one. So of every three blocks of 60 files one is the test part: the first in
 #   `elpv_mono_1`, the second in `elpv_mono_2`, the third in `elpv_mono_3`. Defective cells are taken from these same blocks. Sound and defective ones of the same modules are compared, and hardly a module is in both parts.
 
-# %%
+# %% tags=["hide-input"]
 watch = records.RunMeter()
 ds = data.load(p.dataset, side=224)
 splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
@@ -264,7 +322,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run: which test images are nearest to the training images by {eq}`eq-pretrained`, and which are furthest from them. A border in colour marks a novel one.
+# {numref}`fig-pretrained-ranked` shows which test images are nearest to the training images by {eq}`eq-pretrained`, and which are furthest from them.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-ranked", "caption": "The test images of this run, ranked by eq. (1). Above: the eight nearest to the training images. Below: the eight furthest. Novel ones have a thick border."}, "image": {"alt": "Two rows of eight small images: the lowest scores above, the highest below"}}
 split, s = splits[shown], scores[shown]
@@ -284,57 +342,7 @@ plt.show()
 # (pretrained-cells)=
 # ## The detectors on the solar cells
 #
-# From here on everything is read from records, whatever this page was run on. `novelty sweep sweeps/solar_cells.yml` makes them. A detector joins the table when all six of its runs are there.
-
-# %% tags=["hide-input"]
-DETECTORS = {
-    ("pretrained", "EffNetKNN"): ("features, k-NN", "auroc"),
-    ("leaderboard", "PCA"): ("pixels, PCA", "auroc"),
-    ("leaderboard", "OCSVM"): ("pixels, one-class SVM", "auroc"),
-    ("leaderboard", "isolation forest"): ("pixels, isolation forest", "auroc"),
-    ("leaderboard", "LOF"): ("pixels, LOF", "auroc"),
-    ("leaderboard", "k-NN"): ("pixels, k-NN", "auroc"),
-    ("ics", "CAE"): ("ICS: CAE", "auroc"),
-    ("ics", "CLS"): ("ICS: CLS", "auroc"),
-    ("ics", "ICS"): ("ICS", "auroc"),
-    ("nln", "AE"): ("NLN: AE", "auroc;score=nln;K=2;alpha=0.9;scale=held out"),
-    ("nln", "AE-con"): ("NLN: AE-con", "auroc;score=con;K=2;alpha=0.9;scale=held out"),
-    ("crbnd", "CRBND"): ("CRBND", "auroc"),
-    ("ade_gan", "R1"): ("ADe-GAN: R1", "auroc"),
-}
-KINDS = {"mono": "monocrystalline", "poly": "polycrystalline"}
-THIRDS = (1, 2, 3)
-
-
-def on_cells(results):
-    """AUROC in percent: a row per detector, columns (kind of cell, third of the modules)."""
-    found = {}
-    for (paper, method), (name, metric) in DETECTORS.items():
-        every = records.to_frame(records.read(paper, records.BOOK, results))
-        mine = records.where(every, method=method, metric=metric, tier="demo")
-        value = 100 * mine.groupby("dataset").value.mean()
-        names = {(kind, n): f"elpv_{kind}_{n}" for kind in KINDS for n in THIRDS}
-        if set(names.values()) <= set(value.index):
-            found[name] = {place: value[of_place] for place, of_place in names.items()}
-    return pd.DataFrame(found).T
-
-
-cells = on_cells(p.results)
-means = pd.DataFrame({kind: cells[kind].mean(axis=1) for kind in KINDS if len(cells)})
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed."}, "image": {"alt": "Two panels, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
-if len(cells):
-    figure, axes = plt.subplots(1, 2, figsize=(9, 0.6 + 0.32 * len(cells)), sharey=True)
-    for axis, (kind, title) in zip(axes, KINDS.items(), strict=True):
-        rows = range(len(cells))[::-1]
-        for n in THIRDS:
-            axis.plot(cells[kind][n], rows, "o", color=plots.NORMAL, ms=5, alpha=0.7)
-        axis.plot(means[kind], rows, "|", color=plots.NOVEL, ms=16, mew=2)
-        axis.axvline(50, color="gray", lw=0.8, ls=":")
-        axis.set(
-            title=title, xlabel="AUROC in %", yticks=[*rows], yticklabels=cells.index
-        )
-    plt.show()
+# From here on, and in {numref}`fig-pretrained-cells`, everything is read from records, whatever this page was run on. `novelty sweep sweeps/solar_cells.yml` makes them. A detector joins when all six of its runs are there.
 
 # %% tags=["hide-input"]
 tables.show(means.rename(columns=KINDS).rename_axis("AUROC in %, mean of thirds"))
@@ -358,6 +366,35 @@ tables.Text(
 # * **Defects can be small.** At 32 pixels a side, as ICS and CRBND see them, a fine crack is less than a pixel wide. The features see 224.
 # * **The features were learnt from other images.** A comparison with the four papers is not a fair fight, and none is meant. It says what can be had without training.
 # * **A wrong scale goes unnoticed.** The package of the weights does not say in which range the network wants its pixels. Given another common one, it ran without a word. A test now shows it a cat and a cup, and asks for their names.
+#
+# ```{admonition} Take away
+# * Begin with features of a network that is there, and with plain pixels beside them. Both are done in seconds.
+# * Split by what images share, here the module, not at random.
+# * Report several splits, and how far they lie apart.
+# ```
+#
+# ## Check yourself
+#
+# **1.** Sound cells are monocrystalline in 39 of a hundred, defective ones in 44. What could a detector do with that if both kinds were one data set?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# Rank monocrystalline cells higher, and be a little better than chance without having seen a defect.
+# ```
+#
+# **2.** $\phi$ averages over all places. What does that do to a small crack?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# It thins it out. At 224 pixels the last maps have 7 × 7 places; a crack in one of them moves the average by a forty-ninth of what it moves that place.
+# ```
+#
+# **3.** A detector reaches 80 on one third of the modules and 60 on another. May you quote 70 ± the interval over test images?
+#
+# ```{admonition} Answer
+# :class: dropdown
+# No. That interval tells how other *images of the same modules* would move it. Other modules move it by more.
+# ```
 #
 # ## Exercises
 #

@@ -17,6 +17,48 @@
 #
 # The tables of the four papers hold more numbers of others than of their own. Most of these numbers were copied from elsewhere: other networks, other preprocessing, other splits. So who is ahead of whom?
 # This page builds the rivals on *one* trunk and gives each the same number of steps. A method is one screen: its idea, its score, its network and loss, and what its authors tuned it on.
+
+# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-rivals-idea", "caption": "What is compared (red) to score an image x. Above: a copy redrawn from a code z; a drawing found by searching for its code, dashed; a drawing whose code E gives at once. Below: the code of the image and that of its copy; a code and the centre that was fixed at the start; the image and its projection onto a subspace."}, "image": {"alt": "Six small diagrams of nodes and arrows, one per family of methods; in each a red arc joins the two nodes whose distance is the score"}}
+import matplotlib.pyplot as plt
+
+ARROWS = {  # by family: arrows as "from to label", and the two nodes that are compared
+    "redraw: AE, VAE, MemAE,\nSkip-GANomaly": ("x z f|z x̂ g", "x x̂"),
+    "search: AnoGAN": ("z x̂ G", "x x̂"),
+    "learn the way back: EGBAD": ("x z E|z x̂ G", "x x̂"),
+    "encode it twice: GANomaly": ("x z f|z x̂ g|x̂ ẑ f̂", "z ẑ"),
+    "keep it close: Deep SVDD": ("x z f", "z c"),
+    "a subspace: REAPER,\nOutlier Pursuit": ("x x̂ Π", "x x̂"),
+}
+PLACE = {"x": (0, 0), "z": (1, 0), "x̂": (2, 0), "ẑ": (3, 0), "c": (2, 0)}
+figure, axes = plt.subplots(2, 3, figsize=(9, 3.3), dpi=110, layout="constrained")
+for axis, (title, (arrows, pair)) in zip(axes.flat, ARROWS.items(), strict=True):
+    steps = [arrow.split() for arrow in arrows.split("|")]
+    if title.startswith("search"):
+        back = {"arrowstyle": "->", "linestyle": "--", "color": "0.3"}
+        axis.annotate(
+            "",
+            (1.15, 0),
+            (1.85, 0),
+            arrowprops=back | {"connectionstyle": "arc3,rad=-0.6"},
+        )
+    for start, end, label in steps:
+        (a, _), (b, _) = PLACE[start], PLACE[end]
+        line = {"arrowstyle": "->", "color": "0.3"}
+        axis.annotate("", (b - 0.2, 0), (a + 0.2, 0), arrowprops=line)
+        axis.text((a + b) / 2, 0.1, label, ha="center", fontsize=9, color="0.3")
+    for node in {*pair.split(), *(node for step in steps for node in step[:2])}:
+        axis.text(*PLACE[node], node, ha="center", va="center", fontsize=13)
+    (a, _), (b, _) = (PLACE[node] for node in pair.split())
+    red = {"arrowstyle": "<->", "color": "#d55e00", "lw": 1.6}
+    red |= {"connectionstyle": f"arc3,rad={-0.5 if b - a > 1 else -0.7}"}
+    axis.annotate("", (b, 0.17), (a, 0.17), arrowprops=red)
+    axis.set(xlim=(-0.3, 3.3), ylim=(-0.55, 1.0), title=title)
+    axis.title.set_fontsize(9)
+    axis.set_axis_off()
+plt.show()
+
+# %% [markdown]
+# {numref}`fig-rivals-idea` holds most of what tells them apart. The rest is one term of the loss each.
 #
 # ```{admonition} What you will learn
 # * How little separates a dozen published detectors: mostly one loss term and one line of score.
@@ -27,6 +69,10 @@
 #
 # **You need** autoencoders, GANs and ROC curves: {doc}`nln` and {doc}`ade_gan` derive what is used here. {doc}`Protocols and metrics <../book/protocols>` are a page.
 # ```
+#
+# ## Setup
+#
+# `novelty run rivals -p KEY=VALUE` replaces them from outside.
 
 # %% tags=["colab", "hide-input"]
 # On Colab this cell installs the package; elsewhere it only checks that it is there.
@@ -44,11 +90,6 @@ if importlib.util.find_spec("novelty_utils") is None:
     source = os.environ.get("NOVELTY_UTILS_SOURCE", source)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
     importlib.invalidate_caches()
-
-# %% [markdown]
-# ## Parameters
-#
-# `novelty run rivals -p KEY=VALUE` replaces them from outside.
 
 # %% tags=["parameters", "hide-input"]
 dataset = "digits"  # mnist, fashion_mnist, cifar10_jpeg, folder:PATH
