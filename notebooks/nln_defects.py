@@ -503,12 +503,12 @@ def critic_loss(model, batch):
 
 
 # %% [markdown]
-# The paper trains for 50 epochs with Adam at $10^{-4}$. With a few dozen pictures that is next to nothing. So the two small tiers fix the number of *steps*, at a rate of $10^{-3}$: 300 steps of 32 patches for `smoke`, 1000 of 64 for `demo`.
+# The paper trains for 50 epochs with Adam at $10^{-4}$. With a few dozen pictures that is next to nothing. So the two small tiers fix the number of *steps*, at a rate of $10^{-3}$: 200 steps of 32 patches for `smoke`, 1000 of 64 for `demo`.
 #
 # Is that enough? A network can reach the error of the mean training patch by drawing that patch for every input, and some trainings end there. So the page compares the two errors on held-out pictures, below, and records both.
 
 # %% tags=["hide-input"]
-STEPS = {"smoke": 300, "demo": 1000}
+STEPS = {"smoke": 200, "demo": 1000}
 BATCH = {"smoke": 32, "demo": 64, "paper": 128}[p.tier]
 LR = 1e-4 if p.tier == "paper" else 1e-3
 CRITIC_LR = 1e-4

@@ -855,7 +855,7 @@ tables.Text(
 # a shorter training. Most of the rise comes first.
 
 # %% tags=["hide-input"]
-zero = records.to_frame(records.read_with_reference("nln", "results"))
+zero = records.to_frame(recorded)
 zero = where(zero, tier="paper", dataset="mnist", class_name="0", method="AE")
 zero = zero[zero.protocol == "simo"]
 traced = zero.dropna(subset="at_epoch").astype({"at_epoch": int})

@@ -447,6 +447,7 @@ class AE(Rival):
         return error(X, network(X))
 
 
+# %% tags=["define", "hide-input"]
 class Variational(Autoencoder):
     """The encoder gives mean and log variance of a code; forward redraws the mean."""
 
@@ -461,6 +462,7 @@ class Variational(Autoencoder):
         return self.decoder(self.posterior(X)[0]).float()
 
 
+# %% tags=["define"]
 def bound(X, X_hat, mu, log_variance):
     """Eq. 1, for each image: (B,). X_hat decodes mu, or in training a draw."""
     KL = 0.5 * (mu.square() + log_variance.exp() - 1 - log_variance).sum(1)
@@ -564,7 +566,7 @@ class MemAE(AE):
 # **Tuned on.** Retina scans. Both ADe-GAN and NLN quote it on MNIST.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 class GAN(nn.Module):
     """G: codes (B, L) -> images; D: images -> logits (B, 1)."""
 
@@ -587,6 +589,7 @@ def draw_images(model, batch):
     return {"loss": G, "G": G}
 
 
+# %% tags=["define"]
 def residual(X, X_hat, f, f_hat, λ):
     """Eqs. 3 and 4, for each image: (B,)."""
     return (1 - λ) * distance_1(X, X_hat) + λ * distance_1(f, f_hat)
@@ -607,6 +610,7 @@ def search(network, X, z, steps, λ):
     return z.detach()
 
 
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class AnoGAN(Rival):
     """A search among what a GAN can draw: eq. 3."""
@@ -661,7 +665,7 @@ class AnoGAN(Rival):
 # **Tuned on.** MNIST with nine normal classes, and network traffic. Its public code prints the area under the curve of precision and recall, not the AUROC that others quote.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 class PairCritic(nn.Module):
     """A discriminator of pairs: images and codes -> logits (B, 1)."""
 
@@ -691,6 +695,7 @@ class BiGAN(nn.Module):
         return self.G(self.E(X)).float()
 
 
+# %% tags=["define"]
 def judge_pairs(model, batch):
     """Loss of D."""
     X, z = batch["all"], batch["z"]
@@ -753,7 +758,7 @@ class EGBAD(Rival):
 # We keep the last epoch and score in evaluation mode. (The code also fools the discriminator where the paper matches its features, and squares where the paper takes absolute values. We compute what is printed.)
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 class Twice(Autoencoder):
     """An autoencoder with a second encoder and a discriminator."""
 
@@ -770,6 +775,7 @@ def judge_redrawn(model, batch):
     return {"loss": D, "D": D}
 
 
+# %% tags=["define"]
 def ganomaly_loss(model, batch):
     """Weights 1, 50 and 1 for features, images and codes."""
     X = batch["all"]
@@ -902,7 +908,7 @@ class SkipGANomaly(Rival):
 # **Tuned on.** MNIST and CIFAR-10 with one normal class, with contrast-normalised images and a small LeNet. ICS compares itself with it.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 class Sphere(nn.Module):
     """An encoder without biases and a centre: images -> codes (B, L)."""
 
@@ -929,6 +935,7 @@ def spread(codes):
     return codes.var(0, correction=0).mean().sqrt()
 
 
+# %% tags=["define"]
 def radius(distance, ν):
     """The R² that minimises the soft loss of eq. 7, for squared distances (n,)."""
     outside = math.floor(ν * len(distance) + 1e-9)  # so many may stay outside
@@ -940,6 +947,7 @@ def soft(distance, R2, ν):
     return R2 + F.relu(distance - R2).mean() / ν
 
 
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class DeepSVDD(Rival):
     """The distance of a code to the centre: eq. 7, hard."""
@@ -1027,7 +1035,7 @@ class SoftDeepSVDD(DeepSVDD):
 # and a one-class SVM {cite:p}`scholkopf2001`, which leaves a share $\nu$ of the training codes outside. Both are scikit-learn's. Nearest neighbours among codes are on the page of {doc}`nln`.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 MOST = 6000  # training codes of the SVM, and images of Outlier Pursuit
 
 
@@ -1097,7 +1105,7 @@ class CodesOCSVM(CodesMahalanobis):
 # **Tuned on.** All were made to find outliers *within* the images that they are fitted to, and CRBND's Table 1 quotes them for that, on Caltech-256. Here they learn from normal images only. Then there is nothing to be robust against, and you should expect what PCA gives.
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class Pixels(Detector):
     """What the methods without a network have in common; images stay as they are."""
@@ -1150,6 +1158,7 @@ def fill(values, k):
             return np.maximum(0, 1 - θ / np.maximum(values, 1e-300))
 
 
+# %% tags=["define"]
 def reaper(X, k, rounds=30):
     """The k directions (d, k) of eq. 9 for centred rows X (n, d)."""
     w, before = np.ones(len(X)), math.inf
@@ -1164,6 +1173,7 @@ def reaper(X, k, rounds=30):
     return U[:, :k]
 
 
+# %% tags=["define", "hide-input"]
 def pursuit(M, λ, rounds=200):
     """L of eq. 10 for columns M (d, n), by alternating directions."""
     μ = M.size / (40 * np.abs(M).sum())
@@ -1182,7 +1192,7 @@ def pursuit(M, λ, rounds=200):
     return L
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class Mahalanobis(Pixels):
     """Eq. 8 on pixels, with one variance beyond the largest directions."""

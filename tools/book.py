@@ -70,7 +70,10 @@ def asked(edition: editions.Edition) -> list[Run]:
     if unknown := {*edition.pages, *(one.of for one in edition.further)} - sources.keys():
         raise InputError(f"there is no notebook {', '.join(sorted(unknown))}: choose from {', '.join(sources)}")
     pages = [Run(name, path, edition.pages.get(name, {})) for name, path in sources.items()]
-    return pages + [Run(one.page, sources[one.of], one.parameters) for one in edition.further]
+    runs = pages + [Run(one.page, sources[one.of], one.parameters) for one in edition.further]
+    return sorted(
+        runs, key=lambda run: not _has_parameters(run.source.with_suffix(".ipynb"))
+    )  # what trains nothing last
 
 
 def costs(runs: list[Run]) -> None:
@@ -105,7 +108,8 @@ def execute(run: Run) -> Path:
         shutil.rmtree(other)
     plain, executed = folder / "source" / f"{run.source.stem}.ipynb", folder / "run.ipynb"
     plain.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(jupytext.reads(run.source.read_text(encoding="utf-8"), fmt="py:percent"), plain)
+    notebook = jupytext.reads(run.source.read_text(encoding="utf-8"), fmt="py:percent")
+    nbformat.write(editions.part(notebook) if run.page != run.source.stem else notebook, plain)
     values = _values(plain, run.parameters | {"results": str(folder / "results")})
     print(f"{run.page}: running {run.source} {_show(values)} ...", flush=True)
     started = time.perf_counter()

@@ -79,6 +79,13 @@ def listed(edition: Edition) -> list[dict[str, str]]:
     ]
 
 
+def part(notebook: NotebookNode) -> NotebookNode:
+    """A notebook without the cells that a further run would only repeat: nothing of them is on its page."""
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [cell for cell in notebook.cells if SAME not in cell.metadata.get("tags", [])]
+    return notebook
+
+
 def page(run: NotebookNode, one: Further) -> NotebookNode:
     """What an executed notebook shows, under the headings that lead there. Its text stands on the page of `one.of`."""
     cells, headings = [], []
