@@ -71,9 +71,8 @@ def asked(edition: editions.Edition) -> list[Run]:
         raise InputError(f"there is no notebook {', '.join(sorted(unknown))}: choose from {', '.join(sources)}")
     pages = [Run(name, path, edition.pages.get(name, {})) for name, path in sources.items()]
     runs = pages + [Run(one.page, sources[one.of], one.parameters) for one in edition.further]
-    return sorted(
-        runs, key=lambda run: not _has_parameters(run.source.with_suffix(".ipynb"))
-    )  # what trains nothing last
+    runs.sort(key=lambda run: not _has_parameters(run.source.with_suffix(".ipynb")))  # the shortest last
+    return runs
 
 
 def costs(runs: list[Run]) -> None:

@@ -32,8 +32,8 @@ def gallery(rows: Mapping[str, Tensor], colours: Sequence[str] | None = None) ->
         white = 255 if pictures.dtype == torch.uint8 else 1.0
         blank = torch.full((10, *pictures.shape[1:]), white, dtype=pictures.dtype)
         blank[: len(pictures[:10])] = pictures[:10]
-        apart = F.pad(blank.expand(-1, 3, -1, -1), (1, 1, 1, 1), value=white)
-        axis.imshow(torch.cat([*apart], 2).permute(1, 2, 0).numpy())
+        strip = torch.cat([*F.pad(blank.expand(-1, 3, -1, -1), (1, 1, 1, 1), value=white)], 2)
+        axis.imshow(F.pad(strip, (1, 1, 1, 1), value=white).permute(1, 2, 0).numpy())
         axis.set_axis_off()
         axis.set_title(name, loc="left", fontsize=9, color=colours[number] if colours else "black")
     return figure
