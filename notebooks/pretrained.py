@@ -59,7 +59,7 @@ class Parameters(RunParameters):
 
 p = Parameters.check(globals())
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed."}, "image": {"alt": "Two panels, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
 import time
 
 import matplotlib.pyplot as plt
@@ -73,7 +73,6 @@ from novelty_utils.records import Result
 
 plots.set_style()
 
-# %% tags=["hide-input"]
 DETECTORS = {
     ("pretrained", "EffNetKNN"): ("features, k-NN", "auroc"),
     ("leaderboard", "PCA"): ("pixels, PCA", "auroc"),
@@ -109,7 +108,6 @@ def on_cells(results):
 cells = on_cells(p.results)
 means = pd.DataFrame({kind: cells[kind].mean(axis=1) for kind in KINDS if len(cells)})
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed."}, "image": {"alt": "Two panels, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
 if len(cells):
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.6 + 0.32 * len(cells)), sharey=True)
     for axis, (kind, title) in zip(axes, KINDS.items(), strict=True):
@@ -269,7 +267,7 @@ ds = data.load(p.dataset, side=224)
 splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
 shown = next(iter(splits))
 print(f"{ds.name}, checksum {ds.checksum}, images {tuple(ds.images.shape[1:])}")
-splits[shown].card()
+tables.show(splits[shown].card())
 
 # %% [markdown]
 # ## Run

@@ -232,7 +232,7 @@ shown = next(iter(splits))  # the tables and pictures below show this class
 EPOCHS = training.epochs_for(STEPS, len(splits[shown].train), 128)
 print(f"{ds.name}, checksum {ds.checksum}, {SIDE}×{SIDE} pixels for the networks")
 print(f"{p.protocol}, class {ds.classes[shown]!r}, {EPOCHS} epochs")
-splits[shown].card()
+tables.show(splits[shown].card())
 
 # %% [markdown]
 # ## One trunk for all
