@@ -71,16 +71,21 @@ def code(paper: str) -> dict[str, Any]:
     return known | {"dirty": True if other else known["dirty"], "notebook": digest}
 
 
+def package() -> str:
+    """A hash of the code of the package as it is now."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 @lru_cache
 def _clone(root: Path) -> dict[str, Any]:
     """Once for a process: what is edited while it runs is not what it runs."""
-    digest = hashlib.sha256()
-    for file in sorted((root / "novelty_utils").rglob("*.py")):
-        digest.update(file.read_bytes())
     commit, why = _git("rev-parse", "HEAD")
     differs, why = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results") if commit else (None, why)
     known = {"version": __version__, "commit": commit, "dirty": None if differs is None else bool(differs)}
-    return known | {"package": digest.hexdigest()[:16]} | ({"no_commit": why} if why else {})
+    return known | {"package": package()} | ({"no_commit": why} if why else {})
 
 
 @lru_cache

@@ -116,10 +116,16 @@ def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iter
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said in one line
     if scheduler:
+        from novelty_utils.runs import same_versions
+
         _refuse_silent(scheduler)
         client = Client(scheduler)
         try:
-            yield client, []
+            if not client.scheduler_info(n_workers=-1)["workers"]:
+                print("no worker is connected yet: waiting for one", file=sys.stderr)
+                client.wait_for_workers(1)
+            with same_versions.demanded(client):
+                yield client, []
         finally:
             client.close(timeout=5)
         return
@@ -176,9 +182,6 @@ def _submitted(client: Client, todo: list[Job], gpus: list[str], local: bool, un
 
     Workers of this machine keep checkpoints beside the results, so that a run which is cut off goes on.
     """
-    if not client.scheduler_info(n_workers=-1)["workers"]:
-        print("no worker is connected yet: waiting for one", file=sys.stderr)
-        client.wait_for_workers(1)
     found = client.scheduler_info(n_workers=-1)["workers"].values()
     gpu = any("GPU" in worker["resources"] for worker in found)
     return {

@@ -830,6 +830,70 @@ def test_a_late_gpu_takes_its_share_and_a_dead_scheduler_is_a_failure(clone, clu
     assert len(started()) == 3
 
 
+# --- a cluster of different environments ---------------------------------------------------------------------------
+
+
+def elsewhere(folder: Path, what: str) -> str:
+    """A PYTHONPATH under which a worker has another version of something."""
+    if what == "torch":
+        about = folder / "torch-9.9.9.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.9.9\n")
+    else:
+        ignore = shutil.ignore_patterns("__pycache__", "samples", *(["runs"] if what == "without runs" else []))
+        shutil.copytree(ROOT / "novelty_utils", folder / "novelty_utils", ignore=ignore)
+        (folder / "novelty_utils" / "errors.py").open("a").write("# another version\n")
+    return f"{folder}{os.pathsep}{os.environ['PYTHONPATH']}"
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("torch", r"torch 9\.9\.9 in place of \d[\d.]+"),
+        ("package", "novelty_utils [0-9a-f]{16} in place of [0-9a-f]{16}"),
+        ("without runs", "no novelty_utils, or an older one"),
+    ],
+)
+def test_a_worker_with_another_version_is_refused_by_name_before_anything_starts(
+    clone, cluster, start, monkeypatch, tmp_path, what, told
+):
+    cluster.add_worker()
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", elsewhere(tmp_path / "other", what))
+        cluster.add_worker()
+    log = cluster.folder / "2.log"
+    wait_for(lambda: re.search("Registered to", log.read_text()), "the second worker")
+    address = re.search(r"Start worker at: +(tcp://\S+)", log.read_text()).group(1)
+    sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: [0, 1]}}")
+    code, out, err = ended(start("--scheduler", cluster.address))
+    assert (code, out) == (2, "")
+    line = rf"novelty: {address} has {told}: install the same on every machine, or stop these workers"
+    assert re.fullmatch(line, err.splitlines()[-1])
+    assert not started() and not Path("results").exists()
+
+
+def test_a_worker_with_another_version_cannot_join_while_a_sweep_is_running(
+    clone, cluster, start, monkeypatch, tmp_path
+):
+    sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: [0, 1]}}")
+    cluster.add_worker()
+    client = start("--scheduler", cluster.address)
+    wait_for(started, "the first run", client)
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", elsewhere(tmp_path / "other", "torch"))
+        cluster.add_worker()
+    late = cluster.workers[-1]
+    wait_for(lambda: late.poll() is not None, "the end of the late worker", client)
+    assert "ended: for the sweep that is running it has torch 9.9.9 in place of" in (cluster.folder / "2.log").read_text()
+    open_gate("0", "1")
+    assert ended(client)[0] == 0
+    assert recorded() == ["0", "1"]
+    with monkeypatch.context() as patch:  # once the sweep has ended, it may
+        patch.setenv("PYTHONPATH", elsewhere(tmp_path / "again", "torch"))
+        cluster.add_worker()
+    wait_for(lambda: "Registered to" in (cluster.folder / "3.log").read_text(), "the worker")
+
+
 def test_ctrl_c_ends_all_runs_and_keeps_the_records(clone, start):
     sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: [0, 1, 2]}}")
     client = start("--workers", "2")
