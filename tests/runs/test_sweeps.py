@@ -785,7 +785,10 @@ def test_a_scheduler_may_be_named_without_its_scheme(shared, capsys):
 
 
 def test_the_address_of_a_worker_is_one_line(shared, start):
-    log = next(path for path in sorted(shared.folder.glob("*.log")) if "Start worker at" in path.read_text())
+    def started_workers() -> list[Path]:
+        return [path for path in sorted(shared.folder.glob("*.log")) if "Start worker at" in path.read_text()]
+
+    log = wait_for(started_workers, "a worker")[0]
     address = re.search(r"Start worker at: +(tcp://\S+)", log.read_text()).group(1)
     sweep("grid: {seed: [0]}")
     code, _, err = ended(start("--scheduler", address))
@@ -884,7 +887,9 @@ def test_a_worker_with_another_version_cannot_join_while_a_sweep_is_running(
         cluster.add_worker()
     late = cluster.workers[-1]
     wait_for(lambda: late.poll() is not None, "the end of the late worker", client)
-    assert "ended: for the sweep that is running it has torch 9.9.9 in place of" in (cluster.folder / "2.log").read_text()
+    assert (
+        "ended: for the sweep that is running it has torch 9.9.9 in place of" in (cluster.folder / "2.log").read_text()
+    )
     open_gate("0", "1")
     assert ended(client)[0] == 0
     assert recorded() == ["0", "1"]
