@@ -21,7 +21,7 @@ MISSING = ["myst.xref_missing", "ref.doc", "ref.ref", "ref.numref", "ref.eq"]  #
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """The HTML of three pages; a warning ends the build. Notebooks are not run: book.py does that before any builder."""
+    """The HTML of three pages; a warning ends the build. Notebooks are not run: that is book.py's part."""
     folder = tmp_path_factory.mktemp("plain")
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     kept = {name: value for name, value in config["sphinx"]["config"].items() if not name.startswith("html_")}
