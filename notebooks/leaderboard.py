@@ -319,7 +319,7 @@ for k, name in tqdm([(k, b) for k in splits for b in BASELINES], "run", leave=Fa
     results_, costs[k][name] = run(name, k)
     found[k] += results_
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 records.write_run(
     "leaderboard",
     p,

@@ -79,7 +79,7 @@ plt.show()
 #
 # ## Setup
 #
-# `novelty run nln_defects -p KEY=VALUE` replaces them from outside. The defaults of `model`, `L`, `K` and `alpha` are those of the paper's Table 5.
+# `novelty run nln_defects -p KEY=VALUE` replaces the parameters below. The defaults of `model`, `L`, `K` and `alpha` are those of the paper's Table 5.
 
 # %% tags=["colab", "hide-input"]
 # On Colab this cell installs the package; elsewhere it only checks that it is there.

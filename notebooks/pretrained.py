@@ -59,7 +59,7 @@ class Parameters(RunParameters):
 
 p = Parameters.check(globals())
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed."}, "image": {"alt": "Two panels, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed."}, "image": {"alt": "Two panels, one above the other, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
 import time
 
 import matplotlib.pyplot as plt
@@ -109,7 +109,8 @@ cells = on_cells(p.results)
 means = pd.DataFrame({kind: cells[kind].mean(axis=1) for kind in KINDS if len(cells)})
 
 if len(cells):
-    figure, axes = plt.subplots(1, 2, figsize=(9, 0.6 + 0.32 * len(cells)), sharey=True)
+    looks = {"figsize": (6.2, 1.2 + 0.54 * len(cells)), "sharex": True}
+    figure, axes = plt.subplots(2, 1, **looks)
     for axis, (kind, title) in zip(axes, KINDS.items(), strict=True):
         rows = range(len(cells))[::-1]
         for n in THIRDS:

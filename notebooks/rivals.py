@@ -18,7 +18,7 @@
 # The tables of the four papers hold more numbers of others than of their own. Most of these numbers were copied from elsewhere: other networks, other preprocessing, other splits. So who is ahead of whom?
 # This page builds the rivals on *one* trunk and gives each the same number of steps. A method is one screen: its idea, its score, its network and loss, and what its authors tuned it on.
 
-# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-rivals-idea", "caption": "What is compared (red) to score an image x. Above: a copy redrawn from a code z; a drawing found by searching for its code, dashed; a drawing whose code E gives at once. Below: the code of the image and that of its copy; a code and the centre that was fixed at the start; the image and its projection onto a subspace."}, "image": {"alt": "Six small diagrams of nodes and arrows, one per family of methods; in each a red arc joins the two nodes whose distance is the score"}}
+# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-rivals-idea", "caption": "What is compared (red) to score an image x, row by row: a copy redrawn from a code z; a drawing found by searching for its code, dashed; a drawing whose code E gives at once; the code of the image and that of its copy; a code and the centre that was fixed at the start; the image and its projection onto a subspace."}, "image": {"alt": "Six small diagrams of nodes and arrows, one per family of methods; in each a red arc joins the two nodes whose distance is the score"}}
 import matplotlib.pyplot as plt
 
 ARROWS = {  # by family: arrows as "from to label", and the two nodes that are compared
@@ -30,7 +30,7 @@ ARROWS = {  # by family: arrows as "from to label", and the two nodes that are c
     "a subspace: REAPER,\nOutlier Pursuit": ("x x̂ Π", "x x̂"),
 }
 PLACE = {"x": (0, 0), "z": (1, 0), "x̂": (2, 0), "ẑ": (3, 0), "c": (2, 0)}
-figure, axes = plt.subplots(2, 3, figsize=(9, 3.3), dpi=110, layout="constrained")
+figure, axes = plt.subplots(3, 2, figsize=(6, 4.4), dpi=130, layout="constrained")
 for axis, (title, (arrows, pair)) in zip(axes.flat, ARROWS.items(), strict=True):
     steps = [arrow.split() for arrow in arrows.split("|")]
     if title.startswith("search"):
@@ -45,15 +45,15 @@ for axis, (title, (arrows, pair)) in zip(axes.flat, ARROWS.items(), strict=True)
         (a, _), (b, _) = PLACE[start], PLACE[end]
         line = {"arrowstyle": "->", "color": "0.3"}
         axis.annotate("", (b - 0.2, 0), (a + 0.2, 0), arrowprops=line)
-        axis.text((a + b) / 2, 0.1, label, ha="center", fontsize=9, color="0.3")
+        axis.text((a + b) / 2, 0.1, label, ha="center", fontsize=11, color="0.3")
     for node in {*pair.split(), *(node for step in steps for node in step[:2])}:
-        axis.text(*PLACE[node], node, ha="center", va="center", fontsize=13)
+        axis.text(*PLACE[node], node, ha="center", va="center", fontsize=14)
     (a, _), (b, _) = (PLACE[node] for node in pair.split())
     red = {"arrowstyle": "<->", "color": "#d55e00", "lw": 1.6}
     red |= {"connectionstyle": f"arc3,rad={-0.5 if b - a > 1 else -0.7}"}
     axis.annotate("", (b, 0.17), (a, 0.17), arrowprops=red)
-    axis.set(xlim=(-0.3, 3.3), ylim=(-0.55, 1.0), title=title)
-    axis.title.set_fontsize(9)
+    axis.set(xlim=(-0.3, 3.3), ylim=(-0.4, 0.85), title=title)
+    axis.title.set_fontsize(11)
     axis.set_axis_off()
 plt.show()
 
@@ -72,7 +72,7 @@ plt.show()
 #
 # ## Setup
 #
-# `novelty run rivals -p KEY=VALUE` replaces them from outside.
+# `novelty run rivals -p KEY=VALUE` replaces the parameters below.
 
 # %% tags=["colab", "hide-input"]
 # On Colab this cell installs the package; elsewhere it only checks that it is there.
@@ -174,10 +174,16 @@ from novelty_utils.training import collapse
 # %% [markdown]
 # ## Fixed beforehand
 #
-# The choices below were made before any score was seen, but for two. The smoke tier has 200 steps, because GANomaly had not begun to learn before. And what counts as a collapse of Deep SVDD was set lower, after runs on the digits in which codes shrank and ranked well. Neither was chosen by a test label.
-# *From memory* in the table means that the paper was not at hand: check it before you rely on it. Where a paper and its public code agree, we take what they say. Where its length of training is
-# out of reach, we shorten all alike: the same number of steps and of images per step for every network, as on the page of {doc}`nln`. Rates that were made for longer training are raised by one rule: autoencoders and Deep SVDD learn at
-# NLN's rate, everything adversarial at DCGAN's {cite:p}`radford2016`. No epoch is picked: the last one counts. Networks score in evaluation mode.
+# The choices in the table were made before any score was seen, but for two. Neither of these was chosen by a test label.
+#
+# * The smoke tier has 200 steps, because GANomaly had not begun to learn before.
+# * What counts as a collapse of Deep SVDD was set lower, after runs on the digits in which codes shrank and ranked well.
+#
+# Where a paper and its public code agree, we take what they say. *From memory* means that the paper was not at hand: check it before you rely on it.
+#
+# **Length.** Where a paper's training is out of reach, we shorten all alike: the same number of steps and of images per step for every network, as on the page of {doc}`nln`. No epoch is picked: the last one counts. Networks score in evaluation mode.
+#
+# **Rates** that were made for longer training are raised by one rule. Autoencoders and Deep SVDD learn at NLN's rate, everything adversarial at DCGAN's {cite:p}`radford2016`.
 
 # %% tags=["hide-input"]
 STEPS = {"smoke": 200, "demo": 1000, "paper": 20_000}[p.tier]  # of 128 images
@@ -1355,7 +1361,7 @@ for k, name in tqdm([(k, m) for k in splits for m in wanted], "run", leave=False
     if k != shown and name != "AE":  # the AE's network serves two more methods
         del models[k, name]
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 records.write_run(
     "rivals",
     p,
@@ -1366,7 +1372,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike; AnoGAN and EGBAD, whom no loss asks to redraw, by the second alone; Deep SVDD by the spread of its codes. (On the small digits that the book runs on, the VAE assumes more noise in a pixel than most pixels vary. It then draws little but the mean, and counts as dead.)
+# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike; AnoGAN and EGBAD, whom no loss asks to redraw, by the second alone; Deep SVDD by the spread of its codes.
 
 # %% tags=["hide-input"]
 this_run = []
@@ -1385,7 +1391,12 @@ for r in found[shown]:
                 "ms per image": 1000 * cost["scoring_seconds"] / cost["scored_images"],
             }
         )
-tables.show(pd.DataFrame(this_run), precision=3)
+display(tables.show(pd.DataFrame(this_run), precision=3))  # noqa: F821
+dead = [row["method"] for row in this_run if row["alive"] == "no"]
+told = f"Dead in this run: {', '.join(dead) or 'none'}."
+if "VAE" in dead:
+    told += " A VAE assumes noise of a fixed size in every pixel. Where most pixels vary by less, as on small digits, it draws little but the mean."
+tables.Text(told)
 
 # %% [markdown]
 # {numref}`fig-rivals-redrawn` shows what the networks make of the same ten test images.

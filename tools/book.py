@@ -70,9 +70,7 @@ def asked(edition: editions.Edition) -> list[Run]:
     if unknown := {*edition.pages, *(one.of for one in edition.further)} - sources.keys():
         raise InputError(f"there is no notebook {', '.join(sorted(unknown))}: choose from {', '.join(sources)}")
     pages = [Run(name, path, edition.pages.get(name, {})) for name, path in sources.items()]
-    runs = pages + [Run(one.page, sources[one.of], one.parameters) for one in edition.further]
-    runs.sort(key=lambda run: not _has_parameters(run.source.with_suffix(".ipynb")))  # the shortest last
-    return runs
+    return pages + [Run(one.page, sources[one.of], one.parameters) for one in edition.further]
 
 
 def costs(runs: list[Run]) -> None:

@@ -22,6 +22,7 @@ from nbformat.v4 import new_markdown_cell
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from novelty_utils.errors import InputError
+from novelty_utils.ledger import staleness
 
 Parameters = dict[str, str]
 SAME = "same-in-every-run"  # the tag of a cell that no parameter changes: the page of the notebook itself shows it
@@ -80,9 +81,11 @@ def listed(edition: Edition) -> list[dict[str, str]]:
 
 
 def part(notebook: NotebookNode) -> NotebookNode:
-    """A notebook without the cells that a further run would only repeat: nothing of them is on its page."""
+    """A notebook without what a further run would only repeat after its record: nothing of it is on its page."""
     notebook = copy.deepcopy(notebook)
-    notebook.cells = [cell for cell in notebook.cells if SAME not in cell.metadata.get("tags", [])]
+    writing = (n for n, cell in enumerate(notebook.cells) if staleness.writes(cell.source))
+    written = next(writing, len(notebook.cells))
+    notebook.cells[written:] = [cell for cell in notebook.cells[written:] if SAME not in cell.metadata.get("tags", [])]
     return notebook
 
 

@@ -209,6 +209,15 @@ def test_a_page_of_a_further_run_keeps_what_was_put_out_and_the_headings_that_le
     assert cells[4].metadata == figure  # the run itself is left alone
 
 
+def test_a_further_run_leaves_out_what_it_would_only_repeat_after_its_record():
+    same = {"tags": [editions.SAME]}
+    cells = [new_code_cell(source, metadata=tags) for source, tags in (("1", same), ("2", {}))]
+    cells += [new_code_cell("records.write_run(2)"), new_code_cell("3", metadata=same), new_code_cell("4")]
+    kept = editions.part(new_notebook(cells=cells)).cells
+    assert [cell.source for cell in kept] == ["1", "2", "records.write_run(2)", "4"]
+    assert len(cells) == 5
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
