@@ -1428,7 +1428,8 @@ for axis, title in zip(axes, ("autoencoder: error", "ADe-GAN: R1"), strict=True)
     axis.set_xticks([2, 4, 8, 16, 30], labels=["2", "4", "8", "16", "30"])
     axis.minorticks_off()
     axis.axhline(50, linestyle=":", color="gray")
-    axis.legend(fontsize=8)
+    if len(axis.lines) > 1:  # elsewhere than in the clone there are no records
+        axis.legend(fontsize=8)
 axes[0].set(ylabel="AUROC in %")
 plt.show()
 
