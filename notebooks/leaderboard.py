@@ -160,7 +160,7 @@ class Baseline(Detector):
         return self.score_rows(pixels(images[index])).astype(np.float64)
 
 
-# %% tags=["define"]
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class PCA(Baseline):
     """The squared distance to the subspace of the largest components."""
@@ -509,7 +509,7 @@ def coverage(rows):
     return table.fillna(0).astype(int).rename(columns=SHORT | PROTOCOLS)
 
 
-coverage(runs).rename_axis("contestant")
+tables.show(coverage(runs).rename_axis("contestant"))
 
 # %% [markdown]
 # ## How to compare many methods
@@ -771,7 +771,7 @@ def rank_panel(axis, common, title):
     half = statistics.critical_difference(k, n) / 2
     looks = {"fmt": "o", "color": plots.NORMAL, "capsize": 3}
     axis.errorbar(ranks, range(k), xerr=half, **looks)
-    axis.set_yticks(range(k), ranks.index)
+    axis.set_yticks(range(k), ranks.index, fontsize=9)
     axis.set_title(f"{title}: {n} blocks", fontsize=10)
     axis.set(xlabel="mean rank", ylim=(-0.6, k - 0.4))
 
@@ -782,7 +782,7 @@ for protocol_ in PROTOCOLS:
     if protocol_ not in panels:
         print(f"{protocol_}: no two contestants with two common blocks yet")
 if panels:
-    heights = [1.4 + 0.28 * common.shape[1] for common in panels.values()]
+    heights = [1 + 0.21 * common.shape[1] for common in panels.values()]
     looks = {"figsize": (7.5, sum(heights)), "height_ratios": heights}
     looks |= {"squeeze": False, "layout": "constrained"}
     figure, axes = plt.subplots(len(panels), 1, **looks)

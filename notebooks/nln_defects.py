@@ -614,6 +614,7 @@ def patch_parts(network, bank, patches, K):
     return found
 
 
+# %% tags=["define", "hide-input"]
 def in_parts(function, pictures):
     """Apply a function of patches to all patches of pictures uint8 (n, c, h, h): maps
     come back as (n, h, h), numbers as (n, patches); numpy, float32."""
@@ -651,7 +652,8 @@ def held_out_errors(reference, sound, held_out, name):
 
 test, reference = (score(network, bank, part, K) for part in (ds.test, held_out))
 errors = held_out_errors(reference, sound, held_out, shown)
-print({name: round(error, 4) for name, error in errors.items()})
+told = [f"{name} {error:.3f}" for name, error in errors.items()]
+tables.Text(f"Mean absolute error on held-out pictures: {', '.join(told)}.")
 
 # %% [markdown]
 # Next, one scale for both halves, and their sum, for any $\alpha$: {eq}`eq-defects-map` for pixels, {eq}`eq-defects-image` for whole pictures.
@@ -933,7 +935,7 @@ plt.show()
 # One record per class, with every metric of every detector. With `class_name="all"` the other classes follow here, one at a time.
 
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-output"]
 def as_results(found):
     """One Result per method, alpha and metric."""
     return [
