@@ -221,7 +221,7 @@ single = "novel" if p.protocol == "miso" else "normal"  # what class_name is
 of_paper = protocols.split("one_class", ds, shown, p.seed)
 STEPS = {"smoke": 40, "demo": 6, "paper": 100}[p.tier]  # epochs of the paper's protocol
 STEPS *= training.steps_per_epoch(len(of_paper.train), BATCH)
-STEPS = min(STEPS, 65) if p.tier == "smoke" else STEPS  # a minute of a core
+STEPS = min(STEPS, 100) if p.tier == "smoke" else STEPS  # a minute of a core
 EPOCHS = training.epochs_for(STEPS, len(splits[shown].train), BATCH)  # per stage
 print(f"{ds.name}, checksum {ds.checksum}, {EPOCHS} + {EPOCHS} epochs")
 print(f"{p.protocol}, {single} class {ds.classes[shown]!r}")
@@ -1275,7 +1275,7 @@ def distances(encoder):
 before = distances(collapsing)
 few = 30 if p.tier == "smoke" else 2  # epochs of the paper's protocol
 few *= training.steps_per_epoch(len(of_paper.train), BATCH)
-few = min(few, 50) if p.tier == "smoke" else few
+few = min(few, 75) if p.tier == "smoke" else few
 training.fit(
     [training.Job(collapsing, {"all": splits[shown].train}, p.seed, "closeness only")],
     images,
