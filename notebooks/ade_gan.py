@@ -249,7 +249,7 @@ def normalise(channels, dims, variant):
 
 # %% tags=["hide-input"]
 STEPS = {"smoke": 800, "demo": 4500}  # of the alternating optimisation
-ON_SAMPLES = {"mnist_sample": 1500, "fashion_sample": 800}  # in the smoke tier
+ON_SAMPLES = {"mnist_sample": 2200, "fashion_sample": 1000}  # in the smoke tier
 EPOCHS = 50  # in the paper tier
 
 watch = records.RunMeter()
