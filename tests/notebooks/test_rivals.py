@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from notebook_cells import names_of_page, refused
 from pyod.models.deep_svdd import InnerDeepSVDD
 from pyod.models.ocsvm import OCSVM
+from scipy.stats import gennorm
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -107,6 +109,37 @@ def test_the_game_of_the_bigan_is_one_game():
         )
         assert float(R.judge_pairs(model, batch)["loss"]) == pytest.approx(float(R.real_or_fake(real, fake)))
         assert float(R.swap_pairs(model, batch)["loss"]) == pytest.approx(float(R.real_or_fake(fake, real)))
+
+
+def test_a_decoder_stretches_codes_by_the_volume_that_their_directions_span():
+    W = torch.tensor([[3.0, 0.0], [0.0, 2.0], [4.0, 0.0]])  # lengths 5 and 2, at right angles
+    linear = nn.Linear(2, 3)
+    with torch.no_grad():
+        linear.weight.copy_(W)
+    with torch.inference_mode():  # as when it scores
+        found = R.log_stretch(linear, torch.tensor([[1.0, -1.0], [0.0, 9.0]]))
+    assert found.tolist() == pytest.approx([math.log(10)] * 2, abs=1e-5)
+
+
+def test_the_density_of_codes_is_that_of_scipy():
+    z, shape = DRAW.normal(size=(7, 3)), (np.array([1.0, 2.0, 3.5]), np.array([0.0, 1.0, -1.0]), np.array([1, 2, 0.5]))
+    ours = R.log_generalised_gaussian(torch.from_numpy(z), *map(torch.from_numpy, shape))
+    assert ours.tolist() == pytest.approx(gennorm.logpdf(z, *shape).sum(1).tolist())
+
+
+def test_gpnd_adds_the_logarithms_of_its_densities():
+    model = R.GPND(L=1)
+    m = 4
+    network = SimpleNamespace(  # draws the code into the first of four pixels
+        encoder=lambda X: X.flatten(1)[:, :1], decoder=lambda z: F.pad(3 * z, (0, m - 1)).view(-1, 1, 1, m)
+    )
+    one = torch.ones(1)
+    model.fitted = {"beta": 2 * one, "loc": 0 * one, "scale": 2**0.5 * one}  # the standard normal density
+    model.fitted |= {"edges": torch.tensor([0.0, 1.0, 2.0]), "log_p_R": torch.tensor([0.1, 0.2, 0.3, 0.4]).log()}
+    (s,) = model.surprise(network, images([0.5, 0.0, 0.0, 1.0]))
+    r = 2**0.5  # from (1.5, 0, 0, 0) to (0.5, 0, 0, 1), in the second bin
+    wanted = math.log(2 * math.pi) / 2 + 0.5**2 / 2 + math.log(3) + (m - 2) * math.log(r) - math.log(0.3)
+    assert float(s) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_ganomaly_encodes_twice():
