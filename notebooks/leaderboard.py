@@ -354,6 +354,7 @@ tables.show(pd.DataFrame(this_run), precision=3)
 # * **NLN**: the reconstruction error; the nearest-latent-neighbours score; the total score of AE-con; all with $L = 32$, $K = 2$, $\alpha = 0.9$; and the distance between codes alone, $\alpha = 0$, which joined the board after {doc}`the page of NLN <nln>` had shown that it carries the gain;
 # * **CRBND**: three autoencoders. One pools four times, as the U-Net that its paper cites; it is here where all ten classes have been run. One pools twice, our choice until 2026-11-29. One has a narrow code of 64 numbers between two poolings (dense64).
 # * **ADe-GAN**: R1 with the printed norm (l2) and with that per pixel (rms), and the error alone of the former.
+# * **The rivals** of the four, {doc}`built on a page of their own <rivals>`: each joins where all ten classes have been run.
 #
 # `outlier_share` trains as `simo` does and differs in its test only. So the two are one column here, and the shares have a table of their own.
 
@@ -422,7 +423,14 @@ CONTESTANTS = [
     Contestant("ADe-GAN: R1, rms", "ade_gan", "R1", RMS, GAN, "stage 1"),
     Contestant("ADe-GAN: error, l2", "ade_gan", "error", L2, GAN),
 ]
-NAMES = [one.name for one in CONTESTANTS]
+RIVALS = ("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "GPND", "GANomaly", "Skip-GANomaly")
+RIVALS += ("Deep SVDD", "soft Deep SVDD", "Mahalanobis of codes", "OCSVM of codes")
+RIVALS += ("Mahalanobis", "REAPER", "Outlier Pursuit")
+CONTESTANTS += [Contestant(name, "rivals", name, {}, (name,), name) for name in RIVALS]
+COMING = {
+    "CRBND",
+    *RIVALS,
+}  # their runs are being made: each joins with all ten classes
 SAME = {"outlier_share": "simo"}  # the same training, another test
 
 
@@ -484,16 +492,16 @@ def collected(every):
     table = pd.DataFrame(rows).reindex(columns=columns)
     table = table[table.protocol.isin(PROTOCOLS)]
     classes = table.groupby(["name", "dataset", "protocol"]).class_name
-    ready = classes.transform("nunique").eq(10) | table.name.ne("CRBND")
-    table = table[
-        ready
-    ]  # its runs are still being made: it joins where all classes are
+    ready = classes.transform("nunique").eq(10) | ~table.name.isin(COMING)
+    table = table[ready]
     return table.sort_values([*KEY, "ms"]).drop_duplicates(KEY)  # timed ones first
 
 
-PAPERS = ("leaderboard", "ics", "nln", "crbnd", "ade_gan")
+PAPERS = ("leaderboard", "ics", "nln", "crbnd", "ade_gan", "rivals")
 every = {paper: replications.counted(paper, p.results) for paper in PAPERS}
 runs = collected([record for read in every.values() for record in read])
+there = {*runs.name} | {one.name for one in CONTESTANTS if one.name not in RIVALS}
+NAMES = [one.name for one in CONTESTANTS if one.name in there]
 print(len(runs), "results of", runs.name.nunique(), "contestants")
 
 # %% [markdown]
