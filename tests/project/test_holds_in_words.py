@@ -89,3 +89,16 @@ def test_the_patterns_of_ade_gan_at_our_first_choice_make_the_score_worse(ledger
     says("In short runs with our first choice of both, its patterns make the score worse")
     (line,) = ledger[ledger.claim.str.contains("R1 has a higher AUROC than the error alone, losses as printed")].ours
     assert line < 0
+
+
+def test_the_same_rivals_stand_far_apart_in_two_papers():
+    says("stand 11 to 20 points apart in NLN's and in ADe-GAN's table", "lead over the best of its rivals is 11")
+    at = {"dataset": "mnist", "protocol": "miso", "metric": "auroc", "class_name": "mean"}
+    nln, ade_gan = (
+        store.where(published.read(paper), table=table, **at).set_index("method").value
+        for paper, table in (("nln", "Table 3"), ("ade_gan", "Table 1"))
+    )
+    apart = 100 * (nln - ade_gan.rename({"Ganomaly": "GANomaly"})).abs().dropna()
+    assert sorted(apart.index) == ["AnoGAN", "EGBAD", "GANomaly"]
+    assert (round(apart.min()), round(apart.max())) == (11, 20)
+    assert round(100 * (ade_gan["ADe-GAN"] - ade_gan.drop("ADe-GAN").max())) == 11
