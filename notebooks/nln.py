@@ -201,8 +201,6 @@ from novelty_utils.training import collapse
 
 # %% tags=["hide-input"]
 STEPS = {"smoke": 250, "demo": 1000}  # of 128; the paper tier has 50 epochs instead
-if p.dataset in ("mnist_sample", "fashion_sample"):
-    STEPS["smoke"] = 170  # so that the book builds in minutes
 REFERENCE = 128
 LR = {"smoke": 1e-3, "demo": 1e-3, "paper": 1e-4}[p.tier]
 
