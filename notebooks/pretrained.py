@@ -117,9 +117,8 @@ if len(cells):
             axis.plot(cells[kind][n], rows, "o", color=plots.NORMAL, ms=5, alpha=0.7)
         axis.plot(means[kind], rows, "|", color=plots.NOVEL, ms=16, mew=2)
         axis.axvline(50, color="gray", lw=0.8, ls=":")
-        axis.set(
-            title=title, xlabel="AUROC in %", yticks=[*rows], yticklabels=cells.index
-        )
+        axis.set(title=title, yticks=[*rows], yticklabels=cells.index)
+    axes[-1].set_xlabel("AUROC in %")
     plt.show()
 
 # %% [markdown]
