@@ -93,7 +93,7 @@ def test_the_places_that_need_the_address_have_it():
     for notebook in ROOT.glob("notebooks/*.py"):
         text = notebook.read_text(encoding="utf-8")
         # A page of evidence reads the records of a clone: it has no badge and nothing to install.
-        assert bool(re.search(install, text)) != ("records.BOOK" in text and 'tags=["parameters"]' not in text), (
+        assert bool(re.search(install, text)) != ("records.BOOK" in text and 'tags=["parameters"' not in text), (
             notebook.name
         )
 
