@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import jupytext
@@ -38,12 +35,12 @@ import ledger_page
 import peeking_page
 import sealed_page
 import second_looks_page
+import times_page
 from crossref import ROOT
 from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
 from novelty_utils.ledger import claims, evaluations, headlines
-from novelty_utils.ledger.tables import verbatim
-from novelty_utils.records import provenance, replications, store
+from novelty_utils.records import provenance, replications
 from novelty_utils.runs import execution, pending, sweep_file
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
@@ -138,6 +135,8 @@ def _values(notebook: Path, parameters: dict[str, str]) -> dict[str, Any]:
 def execute_all(runs: list[Run]) -> dict[str, Path]:
     """`execute`, one notebook per core: on networks of the smallest tier several threads only wait for each other."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if all(_place(run).exists() for run in runs):
+        return {run.page: execute(run) for run in runs}
     with ProcessPoolExecutor(min(CPU_COUNT, len(runs)), get_context("spawn")) as pool:
         running = [pool.submit(execute, run) for run in runs]
         try:
@@ -149,10 +148,21 @@ def execute_all(runs: list[Run]) -> dict[str, Path]:
 
 def _key(run: Run) -> str:
     """Changes with everything that can change the outcome of a run."""
-    digest = hashlib.sha256(f"{sys.version} {sorted((SMOKE | run.parameters).items())}".encode())
-    for path in [run.source, Path("requirements.txt"), Path(__file__), *_files("novelty_utils"), *_files("results")]:
+    shared = [Path("requirements.txt"), Path(__file__), *_files("novelty_utils"), *_files("results")]
+    return _digest(f"{sys.version} {sorted((SMOKE | run.parameters).items())}", [run.source, *shared])[:16]
+
+
+def _made_of(executed: dict[str, Path], edition: editions.Edition) -> str:
+    """Changes with everything that the pages are made of: runs, and with them records and package, text and tools."""
+    text = [Path("_config.yml"), Path("_toc.yml"), *_files("book"), *_files("tools")]
+    return _digest(f"{sorted(executed.items())} {edition}", text)
+
+
+def _digest(words: str, files: list[Path]) -> str:
+    digest = hashlib.sha256(words.encode())
+    for path in files:
         digest.update(f"\n{path.name} ".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def _files(folder: str) -> Iterator[Path]:
@@ -200,9 +210,7 @@ def stage(executed: dict[str, Path], further: list[editions.Further]) -> None:
     for one in further:
         shown = editions.page(nbformat.read(executed[one.page], as_version=4), one)
         nbformat.write(shown, STAGE / "notebooks" / f"{one.page}.ipynb")
-    (STAGE / "book" / "runtimes.md").write_text(_runtimes(executed.values()), encoding="utf-8")
-    (STAGE / "book" / "speeds.md").write_text(_speeds(Path("results/bench")), encoding="utf-8")
-    (STAGE / "book" / "times.md").write_text(_times(papers), encoding="utf-8")
+    times_page.write_parts(STAGE / "book", executed.values(), papers)
     coverage_page.write_parts(STAGE / "book", "results")
     peeking_page.write_parts(STAGE / "book", "results")
     table = claims.ledger("results")
@@ -211,55 +219,6 @@ def stage(executed: dict[str, Path], further: list[editions.Further]) -> None:
     sealed_page.write_parts(STAGE / "book", "results")
     second_looks_page.write_parts(STAGE / "book", "results", ledger_page.NAMES)
     holds_page.write_parts(STAGE / "book", headlines.headlines(table, "results"))
-
-
-def _runtimes(executed: Iterable[Path]) -> str:
-    head = ["notebook", "parameters", "seconds", "python", "torch", "hardware", "commit"]
-    found = [nbformat.read(path, as_version=4).metadata["run"] for path in executed]
-    return _table(head, [[run[name] for name in head] for run in found])
-
-
-def _speeds(folder: Path) -> str:
-    """The benchmarks that were kept, a table each, under a line that says what and where."""
-    parts = []
-    for file in sorted(folder.glob("*.json")):
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        on = verbatim(f"{kept['machine']['gpu']}, torch {kept['machine']['torch']}, commit {kept['commit'][:7]}")
-        for title, rows in kept["tables"].items():
-            cells = [[row["what"], f"{row['value']:g}", row["unit"]] for row in rows]
-            parts.append(f"**{title}** ({on}):\n\n{_table(['', 'measured', 'unit'], cells)}")
-    return "\n".join(parts)
-
-
-def _times(papers: Iterable[str]) -> str:
-    """How long the recorded runs took: a box to unfold for each notebook, in it a table for each hardware."""
-    boxes = []
-    for paper in papers:
-        tables: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
-        for record in store.read(paper, "results"):
-            tables[provenance.hardware(record.machine)][_kind(record)].append(record.seconds)
-        parts = [f"**{verbatim(hardware)}**\n\n{_medians(kinds)}\n" for hardware, kinds in sorted(tables.items())]
-        if parts:
-            boxes.append(f"```{{admonition}} {paper}\n:class: dropdown\n\n{''.join(parts)}```\n")
-    return "\n".join(boxes)
-
-
-def _medians(kinds: dict[tuple[str, str], list[float]]) -> str:
-    rows = [[run, f"{median(took):,.0f}", len(took), trained] for (run, trained), took in sorted(kinds.items())]
-    return _table(["run", "seconds", "records", "trained"], rows)  # the longest last: a phone cuts it off
-
-
-def _kind(record: store.Record) -> tuple[str, str]:
-    """Tier, data and protocol of a run, and what it trained: what decides most about its length."""
-    run = [record.tier, record.dataset, record.parameters.get("protocol", "")]
-    names = list(record.training)
-    shown = names[:5] + [f"{len(names) - 5} more"] * (len(names) > 5)  # ablations are a dozen
-    return ", ".join(filter(None, run)), ", ".join(shown)
-
-
-def _table(head: list[str], rows: list[list[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(map(verbatim, line))} |\n" for line in lines)
 
 
 def render() -> None:
@@ -284,8 +243,12 @@ def main() -> int:
         edition = editions.read(parser.parse_args().runs)
         runs = asked(edition)
         costs(runs)
-        stage(execute_all(runs), edition.further)
-        render()
+        executed = execute_all(runs)
+        made_of, kept = _made_of(executed, edition), HTML / ".made-of"
+        if not kept.exists() or kept.read_text() != made_of:
+            stage(executed, edition.further)
+            render()
+            kept.write_text(made_of)
     except (InputError, execution.RunError, BookError) as error:
         print(f"make book: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import book
 import editions
+import times_page
 from novelty_utils.errors import InputError
 from novelty_utils.records import store
 from novelty_utils.runs import execution
@@ -271,7 +272,7 @@ def test_a_kept_benchmark_becomes_a_table_that_says_where_it_was_measured(tmp_pa
     kept = {"machine": {"gpu": "a GPU", "torch": "2.0"}, "commit": "0123456789", "tables": {"Speed": rows}}
     (tmp_path / "gpu.json").write_text(json.dumps(kept))
     expected = "**Speed** (a GPU, torch 2.0, commit 0123456):\n\n|  | measured | unit |\n| --- | --- | --- |\n"
-    assert book._speeds(tmp_path) == expected + "| a way | 1.5 | ms/step |\n"
+    assert times_page.speeds(tmp_path) == expected + "| a way | 1.5 | ms/step |\n"
 
 
 def write_record(dataset: str, seconds: float, trained: str, tier: str = "demo", gpu: str | None = None, **parameters):
@@ -293,7 +294,7 @@ def test_the_times_of_records_become_a_table_for_each_hardware(clone):
     write_record("a", 8, "ABCDEFG")  # no protocol
     write_record("b", 5, "A", tier="paper", gpu="G", protocol="simo")
     head = ["| run | seconds | records | trained |", "| --- | --- | --- | --- |"]
-    assert book._times(["nothing", "x"]).splitlines() == [
+    assert times_page.times(["nothing", "x"]).splitlines() == [
         "```{admonition} x", ":class: dropdown", "",
         "**C, 1 thread**", "", *head,
         "| demo, a | 8 | 1 | A, B, C, D, E, 2 more |",
@@ -311,7 +312,26 @@ def test_every_committed_record_is_counted_in_the_table_of_times(monkeypatch):
     papers = {path.stem for path in Path("notebooks").glob("*.py")}
     total = 0
     for paper in sorted(paper for paper in papers if not paper.endswith("_evidence")):  # those train nothing
-        counted = sum(int(number) for number in re.findall(r"\d \| (\d+) \| .*\|$", book._times([paper]), re.MULTILINE))
+        counted = sum(
+            int(number) for number in re.findall(r"\d \| (\d+) \| .*\|$", times_page.times([paper]), re.MULTILINE)
+        )
         assert counted == len(store.read(paper, "results")), paper
         total += counted
     assert total > 700
+
+
+def test_pages_are_made_anew_only_where_something_has_changed(clone, monkeypatch):
+    made = []
+    monkeypatch.setattr(book, "execute_all", lambda _: {"x": Path("_build/executed/x/key/x.ipynb")})
+    monkeypatch.setattr(book, "stage", lambda *_: book.HTML.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(book, "render", lambda: made.append(1))
+    monkeypatch.setattr(book, "ROOT", clone)
+    monkeypatch.setattr(book, "costs", lambda _: None)  # there are no paired notebooks
+    monkeypatch.setattr(book.sys, "argv", ["book.py"])
+    (clone / "book" / "runs.yml").write_text("pages: {}\n")
+    assert book.main() == book.main() == 0
+    assert len(made) == 1
+    for page in (clone / "book" / "runs.yml", clone / "book" / "new.md", clone / "_config.yml"):
+        page.write_text("pages: {x: {class_name: '5'}}\n")
+        assert book.main() == 0
+    assert len(made) == 4

@@ -12,6 +12,7 @@ import holds_page
 import ledger_page
 import peeking_page
 import second_looks_page
+import times_page
 from novelty_utils.data import datasets, defects, protocols
 from novelty_utils.ledger import claims, headlines, tables
 from novelty_utils.records import replications, store
@@ -64,7 +65,7 @@ def test_no_page_that_is_made_of_records_can_be_broken_by_one(results, tmp_path,
     second_looks_page.write_parts(out, results, ledger_page.NAMES)
     written = {path.name: path.read_text() for path in out.rglob("*") if path.suffix in (".md", ".html")}
     monkeypatch.chdir(results.parent)
-    written["times.md"] = book._times(["ics"])
+    written["times.md"] = times_page.times(["ics"])
     there = {name for name, text in written.items() if "onerror" in text}  # as text
     assert there >= {"claims_ics.html", "claims_repeats.md", "coverage_there.md", "times.md"}
     for name, text in written.items():
