@@ -256,7 +256,7 @@ BATCH = 128
 
 # %% tags=["hide-input"]
 STEPS = {"smoke": (100, 100), "demo": (200, 200)}  # of A and of C
-if p.dataset in ("mnist_sample", "fashion_sample"):
+if p.tier == "smoke" and p.dataset in ("mnist_sample", "fashion_sample"):
     STEPS["smoke"], BATCH = (60, 60), 64  # so that the book builds in minutes
 EPOCHS = {"outlier_share": (50, 20), "inlier_categories": (200, 50)}  # paper tier
 SHARES = [int(word) / 100 for word in p.shares.split(",")]

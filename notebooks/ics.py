@@ -219,13 +219,15 @@ splits = {k: protocols.split(p.protocol, ds, k, p.seed) for k in p.labels()}
 shown = next(iter(splits))  # the figures below show this class
 single = "novel" if p.protocol == "miso" else "normal"  # what class_name is
 of_paper = protocols.split("one_class", ds, shown, p.seed)
-if p.dataset in ("mnist_sample", "fashion_sample"):
+if p.tier == "smoke" and p.dataset in ("mnist_sample", "fashion_sample"):
     BATCH = 32  # so that the book builds in minutes
 STEPS = {"smoke": 40, "demo": 6, "paper": 100}[p.tier]  # epochs of the paper's protocol
 STEPS *= training.steps_per_epoch(len(of_paper.train), BATCH)
 STEPS = min(STEPS, 100) if p.tier == "smoke" else STEPS  # a minute of a core
 EPOCHS = training.epochs_for(STEPS, len(splits[shown].train), BATCH)  # per stage
-print(f"{ds.name}, checksum {ds.checksum}, {EPOCHS} + {EPOCHS} epochs")
+print(
+    f"{ds.name}, checksum {ds.checksum}, {EPOCHS} + {EPOCHS} epochs, batches of {BATCH}"
+)
 print(f"{p.protocol}, {single} class {ds.classes[shown]!r}")
 tables.show(splits[shown].card())
 
