@@ -294,7 +294,8 @@ def epochs(part):
 print(f"{ds.name}, checksum {ds.checksum}, {p.side}×{p.side} pixels")
 single = "novel" if p.protocol == "miso" else "normal"
 print(
-    f"{p.protocol}, {single}: {names[shown]}; {epochs(0)} epochs of A, {epochs(1)} of C, batches of {BATCH}"
+    f"{p.protocol}, {single}: {names[shown]}; {epochs(0)} epochs of A, {epochs(1)} of C,"
+    f" batches of {BATCH}"
 )
 tables.show(splits[shown].card())
 
