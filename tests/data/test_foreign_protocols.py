@@ -18,7 +18,7 @@ NOTEBOOKS = {
     "crbnd": ("half, best, held_out = (", {'"smoke": (100, 100)': '"smoke": (2, 2)'}, {}),
     "ade_gan": ("tables.show(pd.DataFrame(held))", {'"smoke": 800': '"smoke": 4'}, {}),
     "rivals": (
-        "tables.show(pd.DataFrame(this_run)",
+        "display(tables.show(pd.DataFrame(this_run)",
         {'"smoke": 200': '"smoke": 4'},
         {"methods": "AE,OCSVM of codes,REAPER"},
     ),
