@@ -155,6 +155,7 @@ plots.set_style()
 # %% tags=["define", "hide-input"]
 import dataclasses
 import math
+import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import partial
@@ -815,7 +816,9 @@ def log_stretch(decoder, z):
     def draw(one):
         return decoder(one[None]).flatten().float()
 
-    J = torch.func.vmap(torch.func.jacfwd(draw), chunk_size=50)(z.clone())
+    with warnings.catch_warnings():  # of PyTorch about itself, at the first call
+        warnings.simplefilter("ignore", FutureWarning)
+        J = torch.func.vmap(torch.func.jacfwd(draw), chunk_size=50)(z.clone())
     squares = torch.linalg.eigvalsh(J.mT @ J).detach()
     return 0.5 * squares.clamp(min=1e-12).log().sum(1)  # a dead code stretches by 0
 
