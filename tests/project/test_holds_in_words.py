@@ -9,6 +9,7 @@ import peeking_page
 from novelty_utils.ledger import claims, published
 from novelty_utils.records import store
 
+pytestmark = pytest.mark.prose
 ROOT = Path(claims.__file__).parents[2]
 
 

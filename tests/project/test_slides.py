@@ -12,6 +12,8 @@ import slides
 from browser import find
 from crossref import ROOT
 
+pytestmark = pytest.mark.slow
+
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -79,7 +81,6 @@ LEAVES = """() => Reveal.getSlides().filter(slide => {
 }).map(slide => slide.textContent.trim().slice(0, 60))"""
 
 
-@pytest.mark.slow
 def test_slides_are_whole_without_a_network(files):
     """Every formula is set, nothing leaves the screen, and nobody outside the file is asked for anything."""
     program = find()

@@ -129,6 +129,7 @@ def test_it_can_be_read_in_the_dark_on_a_phone_and_by_those_who_do_not_see(redra
     assert set(headings) == {"h1", "h2", "h3"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [report.SMALL, 256])
 def test_its_weight_is_bounded_however_large_and_many_the_images(side, toy, here, monkeypatch):
     photos(here / "good", 40, mode="RGB")
