@@ -416,7 +416,7 @@ tables.show(ablation_table(with_ablations), caption=tables.runs(with_ablations))
 
 # %% [markdown]
 # **How large must a difference be?** The ablations have one seed and two digits. Three seeds of the unchanged method with the U-Net of two poolings differ by
-# one point on the 3, by nearly six on the 8, and by six on average over the digits. We take six points for the least that may mean
+# one point on the 3, by nearly eight on the 8, and by six on average over the digits. We take six points for the least that may mean
 # something. Variants of one run share the autoencoder and the first weights, so part of the luck may cancel; how much, we have not measured.
 #
 # ### Does λ = ½ help?

@@ -123,8 +123,8 @@ def test_the_seeds_of_the_u_net_differ_by_six_points_which_few_changes_exceed():
         for digit in "0123456789"
     }
     ranges = {digit: max(values) - min(values) for digit, values in by_seed.items()}
-    assert (ranges["3"], ranges["8"]) == pytest.approx((1.2, 5.7), abs=0.1)
-    assert np.mean(list(ranges.values())) == pytest.approx(6.1, abs=0.1)
+    assert (ranges["3"], ranges["8"]) == pytest.approx((1.2, 7.9), abs=0.1)
+    assert np.mean(list(ranges.values())) == pytest.approx(6.3, abs=0.1)
     lead = {}
     for digit in "38":
         (narrow,) = aurocs(arch="dense64", class_name=digit, ablations=True, depth=2)
