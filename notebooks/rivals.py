@@ -15,7 +15,7 @@
 # %% [markdown]
 # # The rivals: what the four papers measure themselves against
 #
-# The tables of the four papers hold more numbers of others than of their own. Most of these numbers were copied from elsewhere: other networks, other preprocessing, other splits. So who is ahead of whom?
+# The tables of the four papers hold more numbers of others than of their own. Hardly one comes with a word on who ran it, on which network and with what preprocessing. So who is ahead of whom?
 # This page builds the rivals on *one* trunk and gives each the same number of steps. A method is one screen: its idea, its score, its network and loss, and what its authors tuned it on.
 
 # %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-rivals-idea", "caption": "What is compared (red) to score an image x, row by row: a copy redrawn from a code z; a drawing found by searching for its code, dashed; a drawing whose code E gives at once; the code of the image and that of its copy; a code and the centre that was fixed at the start; the image and its projection onto a subspace."}, "image": {"alt": "Six small diagrams of nodes and arrows, one per family of methods; in each a red arc joins the two nodes whose distance is the score"}}
@@ -768,7 +768,7 @@ class EGBAD(Rival):
 #
 # An adversarial autoencoder is the network: one discriminator compares $f(x)$ with Gaussian codes, another drawings with images. $p_Z$ is a product of generalised Gaussians, $p_R$ a histogram, both of training images. Constants are left out.
 #
-# **Tuned on.** MNIST, COIL-100 and Fashion-MNIST, at several shares of outliers; its threshold is chosen with outliers at hand. Its public code switches $S$ off, and counts 400 pixels in place of 1024. We compute what is printed.
+# **Tuned on.** MNIST, COIL-100 and Fashion-MNIST, at several shares of outliers; its threshold is chosen with outliers at hand. Its public code switches $S$ off, and counts 400 pixels in place of 1024. We keep $S$ and count all pixels, as the paper does (from memory).
 
 
 # %% tags=["define", "hide-input"]
@@ -1600,7 +1600,7 @@ lead = (
 )
 assert both.min() > 10, "the sentence below"
 tables.Text(
-    f"The two papers print {', '.join(both.index)} {both.min():.0f} to {both.max():.0f} points apart, under one protocol. ADe-GAN's lead over the best of the others is {lead:.0f} points. A lead over copied numbers of this spread says little."
+    f"The two papers print {', '.join(both.index)} {both.min():.0f} to {both.max():.0f} points apart, under one protocol. ADe-GAN's lead over the best of the others is {lead:.0f} points. A lead over numbers of this spread says little."
 )
 
 # %% [markdown]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from notebook_cells import NOTEBOOKS, refused
+from notebook_cells import NOTEBOOKS, names_after, refused
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from sklearn.svm import OneClassSVM
@@ -324,3 +324,11 @@ def test_the_identities_of_the_svm_hold():
     scores = ics.svm_scores(ics.one_class_svm(z), others)
     slope = np.polyfit(((others - centre) ** 2).sum(1), scores, 1)[0]
     assert slope == pytest.approx(a.sum() / 64, rel=0.01)
+
+
+@pytest.mark.parametrize(("tier", "images"), [("demo", 4000), ("smoke", 105)])
+def test_a_small_data_set_gets_as_many_steps_as_a_large_one_but_in_the_smoke_tier(tier, images, tmp_path):
+    names = names_after("ics", 'print(\n    f"{ds.name}, checksum', tier=tier, results=str(tmp_path))
+    epochs = {"demo": 6, "smoke": 40}[tier]
+    assert names["STEPS"] == epochs * training.steps_per_epoch(images, 64)
+    assert len(names["splits"][3].train) == 105
