@@ -15,10 +15,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,13 +138,20 @@ def execute_all(runs: list[Run]) -> dict[str, Path]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if all(_place(run).exists() for run in runs):
         return {run.page: execute(run) for run in runs}
-    with ProcessPoolExecutor(min(CPU_COUNT, len(runs)), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(CPU_COUNT, len(runs)), get_context("spawn"), _end_with_parent) as pool:
         running = [pool.submit(execute, run) for run in runs]
         try:
             return {run.page: done.result() for run, done in zip(runs, running, strict=True)}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """A build that is killed, and not only interrupted, leaves no worker behind; a kernel ends with its worker."""
+    parent = parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _key(run: Run) -> str:

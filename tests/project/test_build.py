@@ -1,7 +1,11 @@
 """Running notebooks for the book: reused while nothing changes, run again when anything does, clear when one fails."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -134,6 +138,29 @@ def test_of_several_notebooks_each_is_run_and_a_failure_is_told_in_one_line(clon
     runs[1].source.write_text(NOTEBOOK + "\n# %%\nraise KeyError('who knows')\n")
     with pytest.raises(execution.RunError, match="KeyError: 'who knows'"):
         book.execute_all(runs)
+
+
+PARENT = """
+import os, signal, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import book
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, get_context("spawn"), book._end_with_parent) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 120)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_build_leaves_no_worker(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    paths = os.pathsep.join([str(book.ROOT / "tools"), str(book.ROOT)])
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, timeout=110)
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout)  # it has ended, long before the worker's two minutes: who held it is gone
 
 
 def test_an_edition_says_with_which_parameters_a_page_is_made_and_which_further_runs_there_are(clone):
