@@ -423,8 +423,14 @@ CONTESTANTS = [
     Contestant("ADe-GAN: R1, rms", "ade_gan", "R1", RMS, GAN, "stage 1"),
     Contestant("ADe-GAN: error, l2", "ade_gan", "error", L2, GAN),
 ]
-RIVALS = ("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "GPND", "GANomaly", "Skip-GANomaly")
-RIVALS += ("Deep SVDD", "soft Deep SVDD", "Mahalanobis of codes", "OCSVM of codes")
+RIVALS = ("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "IGMM-GAN", "GPND", "GANomaly")
+RIVALS += (
+    "Skip-GANomaly",
+    "Deep SVDD",
+    "soft Deep SVDD",
+    "Mahalanobis of codes",
+    "OCSVM of codes",
+)
 RIVALS += ("Mahalanobis", "REAPER", "Outlier Pursuit")
 CONTESTANTS += [Contestant(name, "rivals", name, {}, (name,), name) for name in RIVALS]
 COMING = {

@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 ARROWS = {  # by family: arrows as "from to label", and the two nodes that are compared
     "redraw: AE, VAE, MemAE,\nGPND, Skip-GANomaly": ("x z f|z x̂ g", "x x̂"),
     "search: AnoGAN": ("z x̂ G", "x x̂"),
-    "learn the way back: EGBAD": ("x z E|z x̂ G", "x x̂"),
+    "learn the way back:\nEGBAD, IGMM-GAN": ("x z E|z x̂ G", "x x̂"),
     "encode it twice: GANomaly": ("x z f|z x̂ g|x̂ ẑ f̂", "z ẑ"),
     "keep it close: Deep SVDD": ("x z f", "z c"),
     "a subspace: REAPER,\nOutlier Pursuit": ("x x̂ Π", "x x̂"),
@@ -108,8 +108,8 @@ from novelty_utils.errors import InputError
 from novelty_utils.params import Protocol, RunParameters
 
 METHODS = (
-    *("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "GPND"),
-    *("GANomaly", "Skip-GANomaly"),
+    *("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "IGMM-GAN"),
+    *("GPND", "GANomaly", "Skip-GANomaly"),
     *("Deep SVDD", "soft Deep SVDD", "Mahalanobis of codes", "OCSVM of codes"),
     *("Mahalanobis", "REAPER", "Outlier Pursuit"),
 )
@@ -167,7 +167,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from scipy import stats
-from sklearn import covariance, decomposition, svm
+from sklearn import covariance, decomposition, exceptions, mixture, svm
 from torch import nn
 
 from novelty_utils import errors, training
@@ -213,6 +213,11 @@ SETTINGS = [
     ),
     ("AnoGAN", "search by Adam at rate 0.05", "ours; 0.01 to 0.0005 in EGBAD's code"),
     ("EGBAD", "features 0.1, L1 norms; 200 codes; rate was 0.00001", "its public code"),
+    (
+        "IGMM-GAN",
+        "infinite mixture, cut at 20 Gaussians; nearest centre",
+        "20 is ours; its abstract; a survey",
+    ),
     ("GPND", "16 codes; rate 0.002; histogram of 30 bins", "its public code"),
     ("GPND", "weights 2 and 0.3", "an early version of its code; later 1 and 2"),
     (
@@ -786,6 +791,61 @@ class EGBAD(Rival):
 
 
 # %% [markdown]
+# **With a mixture: IGMM-GAN.** The same network, but the score looks at the code alone. A mixture of Gaussians, with as many as the codes ask for, is fitted to the codes of the training images. The score is the Mahalanobis distance to the nearest of its centres $m_c$ {cite:p}`gray2018`:
+#
+# ```{math}
+# :label: eq-rivals-igmm
+# s(x) = \min_c \; (E(x) - m_c)^\top \Sigma_c^{-1} (E(x) - m_c) .
+# ```
+#
+# Several normal classes are several centres, so it is made for MISO. ADe-GAN's table has it as IGMM.
+
+
+# %% tags=["define", "hide-input"]
+MOST = 6000  # training codes of a mixture or an SVM, and images of Outlier Pursuit
+RARE = (
+    1e-3  # a Gaussian of less weight has no centre: it is the prior's, not the data's
+)
+
+
+def some(index, seed):
+    """At most MOST of the indices (n,), drawn by the seed."""
+    order = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))
+    return index[order[:MOST]]
+
+
+def nearest_centre(z, means, precisions):
+    """Eq. 5: codes (n, L), centres (c, L), inverse covariances (c, L, L) -> (n,)."""
+    away = (z - m for m in means)
+    pairs = zip(away, precisions, strict=True)
+    return np.min([np.einsum("nl,lk,nk->n", d, P, d) for d, P in pairs], axis=0)
+
+
+@dataclass(kw_only=True, eq=False)
+class IGMMGAN(EGBAD):
+    """The distance of a BiGAN's code to the nearest centre of a mixture: eq. 5."""
+
+    most_components: Annotated[int, Field(ge=1)] = 20
+
+    def calibrate(self, images, index):
+        part = some(index, self.seed)
+        z = training.apply(self.network.E, images, part).double().numpy()
+        prior = {"weight_concentration_prior_type": "dirichlet_process"}
+        how = prior | {"random_state": self.seed, "reg_covar": 1e-3}
+        n = min(self.most_components, len(z))
+        with warnings.catch_warnings(category=exceptions.ConvergenceWarning):
+            warnings.simplefilter("ignore")  # a hundred rounds are what is asked for
+            found = mixture.BayesianGaussianMixture(n_components=n, **how).fit(z)
+        kept = np.unique(found.predict(z))  # the rest own no image, at the prior's mean
+        parts = {"means": found.means_[kept], "precisions": found.precisions_[kept]}
+        self.fitted = {name: torch.from_numpy(part) for name, part in parts.items()}
+
+    def score(self, images, index):
+        z = training.apply(self.network.E, images, index).double().numpy()
+        return nearest_centre(z, *(part.numpy() for part in self.fitted.values()))
+
+
+# %% [markdown]
 # ## Measure its density: GPND
 #
 # **Idea.** What a decoder $g$ can draw is a surface of $L$ dimensions among the $m$ pixels. Split an image into its place $z = f(x)$ on the surface and its distance $r = \lVert x - g(z) \rVert$ from it. Both have a density, and the product is that of the image {cite:p}`pidhorskyi2018`:
@@ -863,7 +923,7 @@ def log_generalised_gaussian(z, beta, loc, scale):
 
 @dataclass(kw_only=True, eq=False)
 class GPND(Rival):
-    """Minus the log density of an image near a surface: eq. 5."""
+    """Minus the log density of an image near a surface: eq. 6."""
 
     L: Annotated[int, Field(ge=1)] = 16
 
@@ -950,7 +1010,7 @@ def ganomaly_loss(model, batch):
 
 @dataclass(kw_only=True, eq=False)
 class GANomaly(Rival):
-    """The distance of two codes of an image: eq. 6."""
+    """The distance of two codes of an image: eq. 7."""
 
     L: Annotated[int, Field(ge=1)] = 100
 
@@ -1027,7 +1087,7 @@ def skip_loss(model, batch):
 
 @dataclass(kw_only=True, eq=False)
 class SkipGANomaly(Rival):
-    """Pixels and features of what a U-Net redraws: eq. 7."""
+    """Pixels and features of what a U-Net redraws: eq. 8."""
 
     L: Annotated[int, Field(ge=1)] = 100
     λ: Annotated[float, Field(ge=0, le=1)] = 0.9
@@ -1098,20 +1158,20 @@ def spread(codes):
 
 # %% tags=["define"]
 def radius(distance, ν):
-    """The R² that minimises the soft loss of eq. 8, for squared distances (n,)."""
+    """The R² that minimises the soft loss of eq. 9, for squared distances (n,)."""
     outside = math.floor(ν * len(distance) + 1e-9)  # so many may stay outside
     return distance.sort(descending=True).values[min(outside, len(distance) - 1)]
 
 
 def soft(distance, R2, ν):
-    """The soft loss of eq. 8: a scalar."""
+    """The soft loss of eq. 9: a scalar."""
     return R2 + F.relu(distance - R2).mean() / ν
 
 
 # %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class DeepSVDD(Rival):
-    """The distance of a code to the centre: eq. 8, hard."""
+    """The distance of a code to the centre: eq. 9, hard."""
 
     def build(self, shape):
         C, side, _ = shape
@@ -1175,7 +1235,7 @@ class DeepSVDD(Rival):
 
 @dataclass(kw_only=True, eq=False)
 class SoftDeepSVDD(DeepSVDD):
-    """The same with a radius: eq. 8, soft. R² moves no image past another."""
+    """The same with a radius: eq. 9, soft. R² moves no image past another."""
 
     ν: Annotated[float, Field(gt=0, le=1)] = 0.1
 
@@ -1197,18 +1257,9 @@ class SoftDeepSVDD(DeepSVDD):
 
 
 # %% tags=["define", "hide-input"]
-MOST = 6000  # training codes of the SVM, and images of Outlier Pursuit
-
-
-def some(index, seed):
-    """At most MOST of the indices (n,), drawn by the seed."""
-    order = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))
-    return index[order[:MOST]]
-
-
 @dataclass(kw_only=True, eq=False)
 class CodesMahalanobis(AE):
-    """Eq. 9 on the codes of the plain autoencoder."""
+    """Eq. 10 on the codes of the plain autoencoder."""
 
     def calibrate(self, images, index):
         codes = training.apply(self.network.encoder, images, index)
@@ -1321,7 +1372,7 @@ def fill(values, k):
 
 # %% tags=["define"]
 def reaper(X, k, rounds=30):
-    """The k directions (d, k) of eq. 10 for centred rows X (n, d)."""
+    """The k directions (d, k) of eq. 11 for centred rows X (n, d)."""
     w, before = np.ones(len(X)), math.inf
     for _ in range(rounds):
         values, U = np.linalg.eigh((X * w[:, None]).T @ X)
@@ -1336,7 +1387,7 @@ def reaper(X, k, rounds=30):
 
 # %% tags=["define", "hide-input"]
 def pursuit(M, λ, rounds=200):
-    """L of eq. 11 for columns M (d, n), by alternating directions."""
+    """L of eq. 12 for columns M (d, n), by alternating directions."""
     μ = M.size / (40 * np.abs(M).sum())
     C, Y = np.zeros_like(M), np.zeros_like(M)
     for _ in range(rounds):
@@ -1356,7 +1407,7 @@ def pursuit(M, λ, rounds=200):
 # %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class Mahalanobis(Pixels):
-    """Eq. 9 on pixels, with one variance beyond the largest directions."""
+    """Eq. 10 on pixels, with one variance beyond the largest directions."""
 
     def calibrate(self, images, index):
         X = rows(images, index)
@@ -1375,7 +1426,7 @@ class Mahalanobis(Pixels):
 
 
 class Reaper(Pixels):
-    """The distance to REAPER's subspace: eq. 10."""
+    """The distance to REAPER's subspace: eq. 11."""
 
     centre: ClassVar = staticmethod(median)
 
@@ -1403,7 +1454,7 @@ class Reaper(Pixels):
 
 @dataclass(kw_only=True, eq=False)
 class OutlierPursuit(Reaper):
-    """The distance to the columns of L: eq. 11. `components` is of no effect."""
+    """The distance to the columns of L: eq. 12. `components` is of no effect."""
 
     γ: Annotated[float, Field(gt=0, le=1)] = 0.01
 
@@ -1443,12 +1494,13 @@ plt.show()
 # %% [markdown]
 # ## Run
 #
-# Train, look whether it lives, score. The two boundaries on codes share the network of the AE where that is trained, too. Test labels are read for the metrics alone.
+# Train, look whether it lives, score. The two boundaries on codes share the network of the AE, and IGMM-GAN that of EGBAD, where that is trained, too. Test labels are read for the metrics alone.
 
 # %% tags=["hide-input"]
 DETECTORS = {
     **{"AE": AE, "VAE": VAE, "MemAE": MemAE, "AnoGAN": AnoGAN, "EGBAD": EGBAD},
-    **{"GPND": GPND, "GANomaly": GANomaly, "Skip-GANomaly": SkipGANomaly},
+    **{"IGMM-GAN": IGMMGAN, "GPND": GPND},
+    **{"GANomaly": GANomaly, "Skip-GANomaly": SkipGANomaly},
     **{"Deep SVDD": DeepSVDD, "soft Deep SVDD": SoftDeepSVDD},
     **{"Mahalanobis of codes": CodesMahalanobis, "OCSVM of codes": CodesOCSVM},
     **{"Mahalanobis": Mahalanobis, "REAPER": Reaper, "Outlier Pursuit": OutlierPursuit},
@@ -1466,13 +1518,15 @@ def detector(name):
     return kind(**more, side=SIDE), images
 
 
+BORROWS = {"Mahalanobis of codes": "AE", "OCSVM of codes": "AE", "IGMM-GAN": "EGBAD"}
+
+
 def train(name, k):
     """A fitted detector of one class, its images, and what its training cost."""
     (model, seen), split = detector(name), splits[k]
     model.begin(seen.shape[1:])
     history, fate = None, {}
-    shared = models.get((k, "AE")) if isinstance(model, CodesMahalanobis) else None
-    if shared:
+    if shared := models.get((k, BORROWS.get(name))):
         model.network, (history, fate) = shared[0].network, shared[2]
     elif isinstance(model, Rival):
         folder = None if p.tier == "smoke" else records.scratch("rivals", p) / name
@@ -1513,7 +1567,7 @@ for k, name in tqdm([(k, m) for k in splits for m in wanted], "run", leave=False
     models[k, name] = train(name, k)
     scores[k, name], rows_, costs[k][name] = assess(name, k)
     found[k] += rows_
-    if k != shown and name != "AE":  # the AE's network serves two more methods
+    if k != shown and name not in BORROWS.values():
         del models[k, name]
 
 # %% tags=["hide-input", "remove-output"]
@@ -1527,7 +1581,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike; AnoGAN and EGBAD, whom no loss asks to redraw, by the second alone; Deep SVDD by the spread of its codes.
+# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike; AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, by the second alone; Deep SVDD by the spread of its codes.
 
 # %% tags=["hide-input"]
 this_run = []
@@ -1574,7 +1628,7 @@ X = images[split.test[picked]].float() / 255
 gallery = {"input: five normal, five novel": X}
 for name in wanted:
     model = models[shown, name][0]
-    if not isinstance(model, CodesMahalanobis | Pixels):
+    if name not in BORROWS and not isinstance(model, Pixels):
         drawn = model.redraw(images, split.test[picked])
         gallery |= {} if drawn is None else {name: drawn}
 plots.gallery(gallery)
@@ -1642,7 +1696,6 @@ tables.Text(
 # | OCGAN {cite:p}`perera2019` | NLN | not yet, but possible: two discriminators, a classifier and, late in training, a step towards bad codes |
 # | DAGMM | none of the four | made for tables, not for images |
 # | ALOCC {cite:p}`sabokrou2018`, G2D {cite:p}`pourreza2021` | CRBND | not yet: both live on the moment at which their game is stopped (FastEstimator's ALOCC passes AUROCs from 0.01 to 0.99 within twenty epochs), and that rule has to be fixed first |
-# | IGMM-GAN {cite:p}`gray2018` | ADe-GAN | not yet: a mixture with an open number of Gaussians, on the codes of a BiGAN; its public code lacks the mixture |
 # | DKNN {cite:p}`bergman2020` | NLN | needs the ResNet weights of its authors; {doc}`pretrained` runs the same idea on weights that can be had |
 # | R-graph {cite:p}`you2017`, LRR {cite:p}`liu2013` | CRBND | they explain each image by all others *of the test*, so that a score is not an image's own; learned from normal images alone, LRR projects onto their span |
 #

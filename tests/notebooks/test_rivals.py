@@ -98,6 +98,23 @@ def test_egbad_looks_at_pairs():
     assert R.EGBAD(λ=0.25).surprise(network, X).tolist() == pytest.approx([0.75 * 0.75 + 0.25 * 1.5])
 
 
+def test_igmm_gan_measures_from_the_nearest_centre():
+    means, precisions = np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([np.eye(2), np.diag([4.0, 1.0])])
+    z = np.array([[1.0, 2.0], [9.0, 0.0], [10.0, -3.0]])
+    assert R.nearest_centre(z, means, precisions).tolist() == pytest.approx([5.0, 4.0, 9.0])
+
+
+def test_igmm_gan_finds_as_many_centres_as_there_are_groups(monkeypatch):
+    codes = torch.from_numpy(DRAW.normal(size=(900, 2)) + np.repeat([[0, 0], [20, 0], [0, 20]], 300, axis=0))
+    model = R.IGMMGAN(side=16)
+    model.network = SimpleNamespace(E=None)
+    monkeypatch.setattr(R.training, "apply", lambda network, images, index: images[index])
+    model.calibrate(codes, torch.arange(900))
+    assert len(model.fitted["means"]) == 3
+    near, between = model.score(torch.tensor([[20.0, 0.0], [10.0, 10.0]]), torch.arange(2))
+    assert near < 1 < 50 < between
+
+
 def test_the_game_of_the_bigan_is_one_game():
     """What G and E minimise is what D minimises with the two kinds of pairs exchanged."""
     model = R.BiGAN(1, 16, 4).eval()
