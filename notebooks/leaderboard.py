@@ -423,20 +423,12 @@ CONTESTANTS = [
     Contestant("ADe-GAN: R1, rms", "ade_gan", "R1", RMS, GAN, "stage 1"),
     Contestant("ADe-GAN: error, l2", "ade_gan", "error", L2, GAN),
 ]
-RIVALS = ("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "IGMM-GAN", "GPND", "GANomaly")
-RIVALS += (
-    "Skip-GANomaly",
-    "Deep SVDD",
-    "soft Deep SVDD",
-    "Mahalanobis of codes",
-    "OCSVM of codes",
-)
+RIVALS = ("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "IGMM-GAN", "GPND", "OCGAN")
+RIVALS += ("GANomaly", "Skip-GANomaly", "Deep SVDD", "soft Deep SVDD")
+RIVALS += ("Mahalanobis of codes", "OCSVM of codes")
 RIVALS += ("Mahalanobis", "REAPER", "Outlier Pursuit")
 CONTESTANTS += [Contestant(name, "rivals", name, {}, (name,), name) for name in RIVALS]
-COMING = {
-    "CRBND",
-    *RIVALS,
-}  # their runs are being made: each joins with all ten classes
+COMING = {"CRBND", *RIVALS}  # their runs are being made: each joins with ten classes
 SAME = {"outlier_share": "simo"}  # the same training, another test
 
 

@@ -144,6 +144,36 @@ def test_the_density_of_codes_is_that_of_scipy():
     assert ours.tolist() == pytest.approx(gennorm.logpdf(z, *shape).sum(1).tolist())
 
 
+def test_ocgan_mines_where_the_classifier_is_surest():
+    """C sees a drawing as its one pixel, the tanh of u: the step against log(1 + e^C) is known."""
+    model = SimpleNamespace(decoder=lambda z: z, C=lambda X: 3 * X)
+    u = torch.tensor([[0.5], [-1.0]])
+    t = u.tanh()
+    slope = 3 * (1 - t**2) * torch.sigmoid(3 * t)
+    with torch.no_grad():
+        u_mined = R.mine(model, u, η=0.25)
+    torch.testing.assert_close(u_mined, (u - 0.25 * slope).tanh())
+    assert (model.C(u_mined) < model.C(t)).all()
+
+
+def test_ocgan_mines_in_the_last_quarter_only(monkeypatch):
+    said = []
+    fit = R.training.fit
+
+    def told(jobs, images, objectives, **how):
+        said.append((objectives[-1].loss.keywords["mining"], how["epochs"]))
+        return fit(jobs, images, objectives, **how)
+
+    monkeypatch.setattr(R.training, "fit", told)
+    model = R.OCGAN(side=16, batch=8)
+    model.begin((1, 8, 8))
+    history = model.train_once(data.to_side(DIGITS.images, 16), torch.arange(16), "OCGAN", epochs=8)
+    assert said == [(False, 6), (True, 2)]
+    assert history.images == 8 * 16
+    codes = model.network.encoder(torch.rand(5, 1, 16, 16))
+    assert codes.abs().max() < 1
+
+
 def test_gpnd_adds_the_logarithms_of_its_densities():
     model = R.GPND(L=1)
     m = 4
