@@ -87,7 +87,7 @@ def read(files: Iterable[Path], side: int) -> Generator[Picture | InputError]:
 
 def _read(file: Path, side: int) -> Picture | InputError:
     try:
-        whole, level = _opened(file)
+        whole, level = image_folders.opened(file)
     except InputError as error:
         return error
     return Picture(small(whole, side), whole.size, level)
@@ -105,11 +105,4 @@ def pixels(read: Sequence[Image.Image], channels: int) -> Tensor:
 
 def upright(file: Path) -> Image.Image:
     """One image as `folder:PATH` reads it, in its own size. Raises InputError."""
-    return _opened(file)[0]
-
-
-def _opened(file: Path) -> tuple[Image.Image, int | None]:
-    with image_folders.readable(str(file)):
-        if file.exists() and not file.is_file():
-            raise ValueError("not a file")  # a pipe, which would be waited for
-    return image_folders.opened(file)
+    return image_folders.opened(file)[0]
