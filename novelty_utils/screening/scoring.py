@@ -21,6 +21,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import torch
 
+from novelty_utils.data import image_folders
 from novelty_utils.detectors import Detector
 from novelty_utils.errors import InputError, visible
 from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing, write_atomically
@@ -148,7 +149,7 @@ def _key(model: Detector, files: Sequence[Path]) -> str:
 
 def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
     """Bring an unfinished table to its end; how many rows this call has added."""
-    rows = _rows_there(path, files)
+    rows, levels = _rows_there(path, files), []
     done = len(rows)
     whole = io.StringIO(newline="")
     _add(whole, [COLUMNS, *rows])
@@ -160,6 +161,8 @@ def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
                 _add(stream, _rows(model, files[done : done + len(part)], part))
                 done += len(part)
                 bar.update(len(part))
+                levels += [one.level for one in part if isinstance(one, Picture) and one.level is not None]
+    image_folders.tell_dark(levels)
     return done - len(rows)
 
 

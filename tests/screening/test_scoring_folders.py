@@ -137,6 +137,13 @@ def test_images_of_another_size_or_colour_are_scored_and_told(fitted, toy, here,
     assert set(table("grey").note) == {"grey, fitted on colour"}
 
 
+def test_16_bits_of_which_few_are_used_are_told(fitted, capsys):
+    Path("dark").mkdir()
+    Image.fromarray(np.full((10, 12), 4095, np.uint16)).save("dark/a.png")
+    assert cli.main(["score", "parts.pt", "folder:dark", "--to", "found"]) == 0
+    assert "note: the 1 images of 16 bits use 12 of them" in capsys.readouterr().err
+
+
 def test_hostile_names_are_whole_in_the_table_and_compute_nothing(fitted, here, monkeypatch):
     names = [
         b'<script>alert(1)"&.png',
