@@ -16,6 +16,7 @@ from novelty_utils import __version__, commands
 from novelty_utils.classes import PLAIN
 from novelty_utils.commands import say
 from novelty_utils.errors import InputError, shown
+from novelty_utils.files import user_path
 from novelty_utils.runs import execution
 
 
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     run.epilog = "example: novelty run ics -p dataset=mnist -p class_name=3 -p tier=demo -p results=mine"
     run.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
     run.add_argument("--headless", action="store_true", help="run the cells without Jupyter; no notebook is written")
-    run.add_argument("--output", type=Path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
+    run.add_argument("--output", type=_path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
     run.set_defaults(command=commands.run, parser=run)
 
     fit = added.add_parser("fit", help="fit a detector to a folder of normal images", allow_abbrev=False)
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.epilog = "example: novelty fit ics folder:photos/good -p rho=5 --save parts.pt"
     fit.add_argument("detector", metavar="DETECTOR", help="such as ics, crbnd, ade_gan, nln.AE or knn")
     fit.add_argument("folder", metavar="folder:PATH", help="normal images, directly in PATH or in folders inside it")
-    fit.add_argument("--save", type=Path, required=True, metavar="FILE", help="where the detector is kept")
+    fit.add_argument("--save", type=_path, required=True, metavar="FILE", help="where the detector is kept")
     fit.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
     fit.add_argument(
         "--false-alarms",
@@ -106,9 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     score.description = "Score every image in a folder: a table, and a page that shows what was found. Exit code 1 if "
     score.description += "an image could not be read. An interrupted call goes on."
     score.epilog = "example: novelty score parts.pt folder:photos/new --to found"
-    score.add_argument("detector", metavar="FILE", type=Path, help="what `novelty fit` has kept")
+    score.add_argument("detector", metavar="FILE", type=_path, help="what `novelty fit` has kept")
     score.add_argument("folder", metavar="folder:PATH", help="new images, directly in PATH or in folders inside it")
-    score.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="for scores.csv and report.html")
+    score.add_argument("--to", type=_path, required=True, metavar="FOLDER", help="for scores.csv and report.html")
     score.set_defaults(command=commands.score, parser=score)
 
     for command in (fit, score):
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep = added.add_parser("sweep", help="run a grid of notebook runs", allow_abbrev=False)
     sweep.description = "Run every combination of a grid, on this machine or on a dask cluster. Finished runs are kept."
     sweep.epilog = "example: novelty sweep sweeps/ics_table1.yml -p tier=demo -p results=table1 --workers 2"
-    sweep.add_argument("file", metavar="FILE", type=Path, help="a YAML file such as sweeps/ics_table1.yml")
+    sweep.add_argument("file", metavar="FILE", type=_path, help="a YAML file such as sweeps/ics_table1.yml")
     sweep.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set it for all runs")
     sweep.add_argument("--workers", type=_positive, metavar="N", help="runs at a time (default: one per GPU or core)")
     sweep.add_argument("--hours", type=_hours, metavar="H", help="end after so many; the next start goes on from there")
@@ -133,22 +134,41 @@ def _parser() -> argparse.ArgumentParser:
     claims = added.add_parser("claims", help="what the papers claim and what our records say", allow_abbrev=False)
     claims.description = "Compute the ledger of claims from the records in a folder: print the verdicts, write it."
     claims.epilog = "example: novelty claims --results results --output claims"
-    claims.add_argument("--results", metavar="FOLDER", default="results", help="the records (default: results)")
     claims.add_argument(
-        "--output", metavar="FOLDER", default="claims", help="for claims.csv, .json and .eval_results.yaml"
+        "--results", type=_folder, metavar="FOLDER", default="results", help="the records (default: results)"
+    )
+    claims.add_argument(
+        "--output",
+        type=_folder,
+        metavar="FOLDER",
+        default="claims",
+        help="for claims.csv, .json and .eval_results.yaml",
     )
     claims.set_defaults(command=commands.claims, parser=claims)
 
     submit = added.add_parser("submit", help="check records from another machine", allow_abbrev=False)
     submit.description = "Check records that were made elsewhere, and how far they agree with ours. Changes nothing."
     submit.epilog = "example: novelty submit ~/from-colab/results"
-    submit.add_argument("folder", metavar="FOLDER", help="the records: what `results` named when they were made")
-    submit.add_argument("--results", metavar="FOLDER", default="results", help="ours (default: results)")
+    submit.add_argument(
+        "folder", type=_folder, metavar="FOLDER", help="the records: what `results` named when they were made"
+    )
+    submit.add_argument("--results", type=_folder, metavar="FOLDER", default="results", help="ours (default: results)")
     submit.set_defaults(command=commands.submit, parser=submit)
 
     for command in (run, params):
         command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
     return parser
+
+
+def _path(text: str) -> Path:
+    try:
+        return user_path("path", text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _folder(text: str) -> str:
+    return str(_path(text))
 
 
 def _positive(text: str) -> int:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from novelty_utils import data, notebook_cells, training
 from novelty_utils.errors import InputError
+from novelty_utils.files import reachable
 from novelty_utils.training import checkpoints
 
 DEFINES = "define"  # the tag of the cells that make up the module of a notebook
@@ -289,10 +290,11 @@ def _check_images(images: Tensor) -> None:
 
 def open(path: str | Path, device: str = "auto") -> Detector:
     """The detector in a file that `save` wrote. Raises InputError if it is damaged or of another version."""
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{path} is not a file: give one that a detector was saved to")
-    saved = checkpoints.unpack(file.read_bytes(), torch.device("cpu"))
+    with reachable("detector", str(path)):
+        if not Path(path).is_file():
+            raise InputError(f"{path} is not a file: give one that a detector was saved to")
+        written = Path(path).read_bytes()
+    saved = checkpoints.unpack(written, torch.device("cpu"))
     if saved is None or "detector" not in saved:
         raise InputError(f"{path} is damaged or no saved detector: save it again")
     if saved["format"] != FORMAT:

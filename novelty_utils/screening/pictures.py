@@ -46,23 +46,24 @@ def under(folder: Path, without: Collection[Path] = ()) -> list[Path]:
     A folder that is linked to is looked into, once. `without`: files and folders that are left out.
     Raises InputError for a folder that cannot be read, and where there is no file.
     """
-    left_out = {path.absolute() for path in without}
+    left_out = {path.resolve() for path in without}
     try:
         found = list(_walk(folder, left_out, set()))
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}): check the permissions") from error
+        where = error.filename or folder
+        raise InputError(f"{where} cannot be read ({error.strerror}): check the permissions") from error
     if not found:
         raise InputError(f"{folder} holds no image: give a folder with images, directly or in folders")
     return found
 
 
 def _walk(folder: Path, left_out: Collection[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
-    about = folder.stat()
-    if (about.st_dev, about.st_ino) in seen:  # otherwise a link to a folder above would never end
+    about, here = folder.stat(), folder.resolve()
+    if (about.st_dev, about.st_ino) in seen or here in left_out:  # a link to a folder above would never end
         return
     seen.add((about.st_dev, about.st_ino))
     for path in image_folders.contents(folder):
-        if path.absolute() in left_out:
+        if here / path.name in left_out:
             continue
         if path.is_dir():
             yield from _walk(path, left_out, seen)

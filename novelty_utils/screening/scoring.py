@@ -34,7 +34,7 @@ from novelty_utils.training import checkpoints
 COLUMNS = ["path", "score", "above_threshold", "p_value", "note"]
 TABLE, PAGE = "scores.csv", "report.html"
 BATCH = 256
-FORMULA = tuple("=+-@\t\r")  # a spreadsheet would compute a cell that begins with one of them
+FORMULA = tuple("=+-@\t")  # a spreadsheet would compute a cell that begins with one of them
 
 
 class Scored(NamedTuple):
@@ -201,8 +201,8 @@ def _rows(model: Detector, files: Sequence[Path], part: Sequence[Picture | Input
 
 
 def told(file: Path) -> str:
-    """A path for a table: bytes that are no UTF-8 spelled out, and nothing that a spreadsheet takes for a formula."""
-    text = str(file).encode("utf-8", "backslashreplace").decode()
+    """A path for a table: what is no UTF-8, or ends a line where nothing quotes it, spelled out; no formula."""
+    text = str(file).encode("utf-8", "backslashreplace").decode().replace("\r", "\\r")
     return f"./{text}" if text.startswith(FORMULA) else text
 
 

@@ -125,7 +125,8 @@ def test_a_training_that_diverges_is_one_line_and_exit_code_1(toy, here, monkeyp
     ("line", "told"),
     [
         ("fit toy.distance good --save x.pt", "'good' is not folder:PATH: write folder:good"),
-        ("fit toy.distance folder: --save x.pt", "names no folder"),
+        ("fit toy.distance folder: --save x.pt", "PATH='' is no path: give one of printable characters"),
+        ("fit toy.distance folder:good --save ~nobody-here/x.pt", "there is no home folder of that name"),
         ("fit toy.distance folder:nowhere --save x.pt", "nowhere is not a folder; give one with images"),
         ("fit toy.distance folder:empty --save x.pt", "empty holds no image: give a folder with images"),
         ("fit toy.distance folder:few --save x.pt", "few holds 19 images: at least 20 are needed"),
