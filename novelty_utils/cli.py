@@ -30,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return say(error, 2)
     except execution.RunError as error:
         return say(error, 1)
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or "memory" in str(error)):  # as torch says it
+            raise
+        return say("the memory is too small for this: give fewer images, a smaller network or smaller batches", 1)
     except KeyboardInterrupt as error:
         return say(str(error) or "interrupted", 130)
     except BrokenPipeError:  # as in `novelty claims | head`: what is left goes nowhere

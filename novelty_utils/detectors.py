@@ -18,11 +18,11 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from novelty_utils import data, notebook_cells, training
@@ -111,7 +111,7 @@ class Detector(ABC):
     steps: ClassVar[int] = 1000  # of the optimiser, where `fit` is not told how many epochs
     batch: ClassVar[int] = 64
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     def __post_init__(self) -> None:
         kinds = get_type_hints(type(self), include_extras=True)

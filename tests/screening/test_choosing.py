@@ -83,6 +83,12 @@ def test_parameters_are_taken_as_they_are_typed():
         ("ics", {"seed": "1_000"}, "seed='1_000': input should be a valid integer"),
         ("ics", {"seed": "\u0661"}, "seed='\u0661': input should be a valid integer"),
         ("ics", {"seed": "9" * 5000}, "input should be a valid integer"),
+        ("ics", {"seed": "-1"}, "seed=-1: input should be greater than or equal to 0"),
+        ("isolation_forest", {"seed": "5000000000"}, "seed=5000000000: input should be less than 2147483648"),
+        ("pca", {"components": "0"}, "components=0: input should be greater than or equal to 1"),
+        ("knn", {"neighbours": "0"}, "neighbours=0: input should be greater than or equal to 1"),
+        ("lof", {"neighbours": "-1"}, "neighbours=-1: input should be greater than or equal to 1"),
+        ("ocsvm", {"nu": "1.5"}, "nu=1.5: input should be less than or equal to 1"),
         ("crbnd", {"depth": "6"}, "depth=6: side=32 cannot be halved so often"),
     ],
 )
