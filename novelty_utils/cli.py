@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 a notebook, a training or an image failed, 2 refused, 130 interrupted."""
     if threading.current_thread() is threading.main_thread():  # no other may set it
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its cache if there is no home
+    _make_outputs_take_all()
     try:
         return _done(arguments)
     except InputError as error:
@@ -54,8 +57,16 @@ def _done(arguments: Sequence[str] | None) -> int:
         chosen = _parse(arguments)
         return chosen.command(chosen) or 0
     finally:
-        if sys.stdout:  # none where somebody has closed it
-            sys.stdout.flush()  # here, where what goes wrong can be told
+        sys.stdout.flush()  # here, where what goes wrong can be told
+
+
+def _make_outputs_take_all() -> None:
+    """Of an output that somebody has closed make one that goes nowhere; spell out letters that one does not know."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        with contextlib.suppress(AttributeError):  # in a test or a notebook it may be something else
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _forget_output() -> None:
