@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except execution.RunError as error:
         return say(error, 1)
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or "memory" in str(error)):  # as torch says it
-            raise
+        if not (isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)):
+            raise  # torch says the one of a processor, the other of a GPU
         return say("the memory is too small for this: give fewer images, a smaller network or smaller batches", 1)
     except KeyboardInterrupt as error:
         return say(str(error) or "interrupted", 130)
