@@ -43,7 +43,7 @@ def root(given: str) -> Path:
 def under(folder: Path, without: Collection[Path] = ()) -> list[Path]:
     """Every file in a folder and in those inside it, sorted folder by folder; no hidden one and no Thumbs.db.
 
-    A folder that is linked to is looked into, once. `without`: files and folders that are left out.
+    A folder that is linked to is looked into, once. `without`: files that are left out.
     Raises InputError for a folder that cannot be read, and where there is no file.
     """
     left_out = {path.resolve() for path in without}
@@ -59,7 +59,7 @@ def under(folder: Path, without: Collection[Path] = ()) -> list[Path]:
 
 def _walk(folder: Path, left_out: Collection[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
     about, here = folder.stat(), folder.resolve()
-    if (about.st_dev, about.st_ino) in seen or here in left_out:  # a link to a folder above would never end
+    if (about.st_dev, about.st_ino) in seen:  # otherwise a link to a folder above would never end
         return
     seen.add((about.st_dev, about.st_ino))
     for path in image_folders.contents(folder):

@@ -32,7 +32,7 @@ from novelty_utils.screening.report import Found
 from novelty_utils.training import checkpoints
 
 COLUMNS = ["path", "score", "above_threshold", "p_value", "note"]
-TABLE, PAGE = "scores.csv", "report.html"
+TABLE, PAGE, UNFINISHED = "scores.csv", "report.html", "scores.*.unfinished.csv"
 BATCH = 256
 FORMULA = tuple("=+-@\t")  # a spreadsheet would compute a cell that begins with one of them
 
@@ -70,8 +70,8 @@ def score(model: Detector, folder: str | Path, to: str | Path, *, replace: bool 
     folder, to = Path(folder), Path(to)
     _check_detector(model)
     before = _check_target(folder, to)
-    files = pictures.under(folder, without=[to])
-    unfinished = to / f"scores.{_key(model, files)}.unfinished.csv"
+    files = pictures.under(folder, without=[to / TABLE, to / PAGE, *to.glob(UNFINISHED)])
+    unfinished = to / UNFINISHED.replace("*", _key(model, files))
     started = time.perf_counter()
     try:
         with _reserved(to, unfinished, before, replace):
@@ -80,7 +80,7 @@ def score(model: Detector, folder: str | Path, to: str | Path, *, replace: bool 
             found = _found(model, folder, files, unfinished)
             report.write(to / PAGE, model, found)
             unfinished.replace(to / TABLE)
-            for other in to.glob("scores.*.unfinished.csv"):  # of what this table is instead of
+            for other in to.glob(UNFINISHED):  # of what this table is instead of
                 other.unlink()
     except KeyboardInterrupt:
         told = "interrupted; the same command goes on from there" if unfinished.exists() else ""

@@ -49,12 +49,13 @@ def test_an_unknown_name_is_refused_with_all_there_are():
     for notebook in detectors.names():
         assert all(own in told for own in detectors.kinds(notebook))
     assert refused("", {}).startswith("detector '' is not known")
-    own = "CAE or CLS or ICS or Control or Random or Double"
+    own = "ics.CAE or ics.CLS or ics.ICS or ics.Control or ics.Random or ics.Double"
     assert refused("ics.AE", {}) == f"detector 'ics.AE' is not one detector: choose {own}"
 
 
 def test_a_notebook_with_several_is_not_guessed_and_one_without_any_is_unknown():
-    assert refused("nln", {}).endswith("is not one detector: choose AE or VAE or AAE or AERes or AECon")
+    several = "nln.AE or nln.VAE or nln.AAE or nln.AERes or nln.AECon"
+    assert refused("nln", {}) == f"detector 'nln' is not one detector: choose {several}"
     assert refused("nln_defects", {}).startswith("detector 'nln_defects' is not known")
 
 

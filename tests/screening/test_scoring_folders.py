@@ -236,6 +236,13 @@ def test_the_results_inside_the_folder_of_the_images_are_no_images(fitted):
     assert len(table("new/found")) == 31
 
 
+def test_images_in_the_folder_of_the_results_are_scored_too(fitted, monkeypatch):
+    monkeypatch.chdir("new/odd")
+    for how in ([], ["--replace"]):
+        assert cli.main(["score", "../../parts.pt", "folder:..", "--to", ".", *how]) == 0
+        assert len(table(".")) == 31
+
+
 def test_a_home_folder_is_spelled_out(fitted, here, monkeypatch):
     monkeypatch.setenv("HOME", str(here))
     assert cli.main(["score", "~/parts.pt", "folder:~/new", "--to=~/found"]) == 0
