@@ -20,6 +20,8 @@ from novelty_utils.errors import InputError, shown
 from novelty_utils.files import user_path
 from novelty_utils.runs import execution
 
+NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")  # in a RuntimeError of torch; the last is of a GPU
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 a notebook, a training or an image failed, 2 refused, 130 interrupted."""
@@ -34,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except execution.RunError as error:
         return say(error, 1)
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)):
-            raise  # torch says the one of a processor, the other of a GPU
+        if not (isinstance(error, MemoryError) or any(one in str(error) for one in NO_MEMORY)):
+            raise
         return say("the memory is too small for this: give fewer images, a smaller network or smaller batches", 1)
     except KeyboardInterrupt as error:
         return say(str(error) or "interrupted", 130)
@@ -193,8 +195,8 @@ def _positive(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not _plain(text, "integer", 1, 10**9):
-        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number of 1 or more")
+    if not _plain(text, "integer", 1, 10**6):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number from 1 to 1000000")
     return int(text)
 
 
