@@ -112,10 +112,11 @@ pd.set_option("display.max_columns", 40, "display.width", 160)
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from sklearn import decomposition, ensemble, neighbors, svm
 
 from novelty_utils.detectors import Detector
@@ -165,7 +166,7 @@ class Baseline(Detector):
 class PCA(Baseline):
     """The squared distance to the subspace of the largest components."""
 
-    components: int = 64
+    components: Annotated[int, Field(ge=1)] = 64
 
     def build(self, shape):
         if self.components >= math.prod(shape):
@@ -192,7 +193,7 @@ class PCA(Baseline):
 class OCSVM(Baseline):
     """The distance to the boundary, outside positive."""
 
-    nu: float = 0.1
+    nu: Annotated[float, Field(gt=0, le=1)] = 0.1
     thinned = True
 
     def fit_rows(self, X):
@@ -218,11 +219,11 @@ class IsolationForest(Baseline):
 class LOF(Baseline):
     """How much sparser its place is than those of its neighbours."""
 
-    neighbours: int = 20
+    neighbours: Annotated[int, Field(ge=1)] = 20
     thinned = True
 
     def fit_rows(self, X):
-        k = self.neighbours
+        k = min(self.neighbours, len(X) - 1)
         self.factor = neighbors.LocalOutlierFactor(n_neighbors=k, novelty=True).fit(X)
 
     def score_rows(self, x):
@@ -233,7 +234,7 @@ class LOF(Baseline):
 class KNN(Baseline):
     """The distance to the k-th nearest training image."""
 
-    neighbours: int = 5
+    neighbours: Annotated[int, Field(ge=1)] = 5
 
     def fit_rows(self, X):
         k = min(self.neighbours, len(X))

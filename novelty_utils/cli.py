@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -16,19 +17,28 @@ from novelty_utils import __version__, commands
 from novelty_utils.classes import PLAIN
 from novelty_utils.commands import say
 from novelty_utils.errors import InputError, shown
+from novelty_utils.files import user_path
 from novelty_utils.runs import execution
+
+NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")  # in a RuntimeError of torch; the last is of a GPU
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 a notebook, a training or an image failed, 2 refused, 130 interrupted."""
     if threading.current_thread() is threading.main_thread():  # no other may set it
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its cache if there is no home
+    _make_outputs_take_all()
     try:
         return _done(arguments)
     except InputError as error:
         return say(error, 2)
     except execution.RunError as error:
         return say(error, 1)
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or any(one in str(error) for one in NO_MEMORY)):
+            raise
+        return say("the memory is too small for this: give fewer images, a smaller network or smaller batches", 1)
     except KeyboardInterrupt as error:
         return say(str(error) or "interrupted", 130)
     except BrokenPipeError:  # as in `novelty claims | head`: what is left goes nowhere
@@ -49,8 +59,16 @@ def _done(arguments: Sequence[str] | None) -> int:
         chosen = _parse(arguments)
         return chosen.command(chosen) or 0
     finally:
-        if sys.stdout:  # none where somebody has closed it
-            sys.stdout.flush()  # here, where what goes wrong can be told
+        sys.stdout.flush()  # here, where what goes wrong can be told
+
+
+def _make_outputs_take_all() -> None:
+    """Of an output that somebody has closed make one that goes nowhere; spell out letters that one does not know."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        with contextlib.suppress(AttributeError):  # in a test or a notebook it may be something else
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _forget_output() -> None:
@@ -81,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     run.epilog = "example: novelty run ics -p dataset=mnist -p class_name=3 -p tier=demo -p results=mine"
     run.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
     run.add_argument("--headless", action="store_true", help="run the cells without Jupyter; no notebook is written")
-    run.add_argument("--output", type=Path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
+    run.add_argument("--output", type=_path, metavar="FILE", help="the executed notebook (default: a name in runs/)")
     run.set_defaults(command=commands.run, parser=run)
 
     fit = added.add_parser("fit", help="fit a detector to a folder of normal images", allow_abbrev=False)
@@ -89,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.epilog = "example: novelty fit ics folder:photos/good -p rho=5 --save parts.pt"
     fit.add_argument("detector", metavar="DETECTOR", help="such as ics, crbnd, ade_gan, nln.AE or knn")
     fit.add_argument("folder", metavar="folder:PATH", help="normal images, directly in PATH or in folders inside it")
-    fit.add_argument("--save", type=Path, required=True, metavar="FILE", help="where the detector is kept")
+    fit.add_argument("--save", type=_path, required=True, metavar="FILE", help="where the detector is kept")
     fit.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set a parameter")
     fit.add_argument(
         "--false-alarms",
@@ -106,9 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     score.description = "Score every image in a folder: a table, and a page that shows what was found. Exit code 1 if "
     score.description += "an image could not be read. An interrupted call goes on."
     score.epilog = "example: novelty score parts.pt folder:photos/new --to found"
-    score.add_argument("detector", metavar="FILE", type=Path, help="what `novelty fit` has kept")
+    score.add_argument("detector", metavar="FILE", type=_path, help="what `novelty fit` has kept")
     score.add_argument("folder", metavar="folder:PATH", help="new images, directly in PATH or in folders inside it")
-    score.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="for scores.csv and report.html")
+    score.add_argument("--to", type=_path, required=True, metavar="FOLDER", help="for scores.csv and report.html")
     score.set_defaults(command=commands.score, parser=score)
 
     for command in (fit, score):
@@ -122,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep = added.add_parser("sweep", help="run a grid of notebook runs", allow_abbrev=False)
     sweep.description = "Run every combination of a grid, on this machine or on a dask cluster. Finished runs are kept."
     sweep.epilog = "example: novelty sweep sweeps/ics_table1.yml -p tier=demo -p results=table1 --workers 2"
-    sweep.add_argument("file", metavar="FILE", type=Path, help="a YAML file such as sweeps/ics_table1.yml")
+    sweep.add_argument("file", metavar="FILE", type=_path, help="a YAML file such as sweeps/ics_table1.yml")
     sweep.add_argument("-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="set it for all runs")
     sweep.add_argument("--workers", type=_positive, metavar="N", help="runs at a time (default: one per GPU or core)")
     sweep.add_argument("--hours", type=_hours, metavar="H", help="end after so many; the next start goes on from there")
@@ -133,22 +151,41 @@ def _parser() -> argparse.ArgumentParser:
     claims = added.add_parser("claims", help="what the papers claim and what our records say", allow_abbrev=False)
     claims.description = "Compute the ledger of claims from the records in a folder: print the verdicts, write it."
     claims.epilog = "example: novelty claims --results results --output claims"
-    claims.add_argument("--results", metavar="FOLDER", default="results", help="the records (default: results)")
     claims.add_argument(
-        "--output", metavar="FOLDER", default="claims", help="for claims.csv, .json and .eval_results.yaml"
+        "--results", type=_folder, metavar="FOLDER", default="results", help="the records (default: results)"
+    )
+    claims.add_argument(
+        "--output",
+        type=_folder,
+        metavar="FOLDER",
+        default="claims",
+        help="for claims.csv, .json and .eval_results.yaml",
     )
     claims.set_defaults(command=commands.claims, parser=claims)
 
     submit = added.add_parser("submit", help="check records from another machine", allow_abbrev=False)
     submit.description = "Check records that were made elsewhere, and how far they agree with ours. Changes nothing."
     submit.epilog = "example: novelty submit ~/from-colab/results"
-    submit.add_argument("folder", metavar="FOLDER", help="the records: what `results` named when they were made")
-    submit.add_argument("--results", metavar="FOLDER", default="results", help="ours (default: results)")
+    submit.add_argument(
+        "folder", type=_folder, metavar="FOLDER", help="the records: what `results` named when they were made"
+    )
+    submit.add_argument("--results", type=_folder, metavar="FOLDER", default="results", help="ours (default: results)")
     submit.set_defaults(command=commands.submit, parser=submit)
 
     for command in (run, params):
         command.add_argument("name", metavar="NAME", help="a notebook such as ics, or the path of an .ipynb")
     return parser
+
+
+def _path(text: str) -> Path:
+    try:
+        return user_path("path", text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _folder(text: str) -> str:
+    return str(_path(text))
 
 
 def _positive(text: str) -> int:
@@ -158,8 +195,8 @@ def _positive(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not _plain(text, "integer", 1, 10**9):
-        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number of 1 or more")
+    if not _plain(text, "integer", 1, 10**6):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number from 1 to 1000000")
     return int(text)
 
 

@@ -18,15 +18,16 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from novelty_utils import data, notebook_cells, training
 from novelty_utils.errors import InputError
+from novelty_utils.files import reachable
 from novelty_utils.training import checkpoints
 
 DEFINES = "define"  # the tag of the cells that make up the module of a notebook
@@ -110,7 +111,7 @@ class Detector(ABC):
     steps: ClassVar[int] = 1000  # of the optimiser, where `fit` is not told how many epochs
     batch: ClassVar[int] = 64
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     def __post_init__(self) -> None:
         kinds = get_type_hints(type(self), include_extras=True)
@@ -289,10 +290,11 @@ def _check_images(images: Tensor) -> None:
 
 def open(path: str | Path, device: str = "auto") -> Detector:
     """The detector in a file that `save` wrote. Raises InputError if it is damaged or of another version."""
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{path} is not a file: give one that a detector was saved to")
-    saved = checkpoints.unpack(file.read_bytes(), torch.device("cpu"))
+    with reachable("detector", str(path)):
+        if not Path(path).is_file():
+            raise InputError(f"{path} is not a file: give one that a detector was saved to")
+        written = Path(path).read_bytes()
+    saved = checkpoints.unpack(written, torch.device("cpu"))
     if saved is None or "detector" not in saved:
         raise InputError(f"{path} is damaged or no saved detector: save it again")
     if saved["format"] != FORMAT:

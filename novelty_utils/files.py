@@ -21,7 +21,7 @@ def user_path(name: str, text: str) -> Path:
     """A path as a user gave it as `name`, with a `~` spelled out; InputError for what cannot be one."""
     try:
         if not text.strip() or not text.isprintable():
-            raise InputError(f"{name}={text!r} names no folder: give a path of printable characters")
+            raise InputError(f"{name}={text!r} is no path: give one of printable characters")
         path = Path(text).expanduser()
         if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
             raise InputError(f"{name}={text!r} has a part of more than {LONGEST_NAME} bytes: give a shorter name")

@@ -1,6 +1,8 @@
 """The command line: what it refuses, what it says, and that both ways of running do the same."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -71,8 +73,9 @@ def clone(tmp_path, monkeypatch):
         (f"run tiny --output new/{'x' * 240}.ipynb", "xx.ipynb' has a name of more than 215 bytes"),
         (f"run {'x' * 300}.ipynb", "has a part of more than 255 bytes"),
         ("run ~nobody-of-this-name/ics.ipynb", "there is no home folder of that name"),
-        (f"claims --results {'x' * 300}", "cannot be used (File name too long)"),
-        (f"claims --results results --output {'x' * 300}", "--results 'results' is not a folder"),
+        (f"claims --results {'x' * 300}", "has a part of more than 255 bytes"),
+        (f"claims --results results --output {'x' * 300}", "has a part of more than 255 bytes"),
+        ("claims --results results --output claims", "--results 'results' is not a folder"),
         ("run tiny -p device=cuda", "device='cuda'"),
         ("run tiny -p device=cuda --headless", "device='cuda'"),
         ("run tiny --output new/out.ipynb --headless", "--headless writes no notebook"),
@@ -238,11 +241,37 @@ NOVELTY = f"{sys.executable} -m novelty_utils.cli"
         ("params tiny > /dev/full", 1, "novelty: cannot go on: No space left on device\n"),
         ("run icz > /dev/full 2> /dev/full", 2, ""),
         ("params tiny >&-", 0, ""),
+        ("run icz 2>&-", 2, ""),
     ],
 )
 def test_an_output_that_takes_nothing_is_no_traceback(line, code, said):
     done = subprocess.run(["bash", "-c", f"{NOVELTY} {line}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_closed_error_output_swallows_what_it_would_get(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert cli.main(["run", "icz"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_letter_that_the_terminal_does_not_know_is_spelled_out(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert cli.main(["run", "tiny", "--headless", "-p", "results=caf\u00e9"]) == 0
+    assert b"records:  caf\\xe9" in written.getvalue()
+
+
+def test_without_a_home_folder_a_refusal_is_one_line():
+    done = subprocess.run(
+        [*NOVELTY.split(), "fit", "nobody", "folder:.", "--save", "x.pt"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HOME": "/proc/nowhere", "MPLCONFIGDIR": "", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": ""},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("novelty: detector 'nobody' is not known")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("line", ["run tiny", "sweep s.yml", "claims", "params tiny"])

@@ -111,19 +111,27 @@ def opened(file: Path) -> tuple[Image.Image, int | None]:
 
     Raises InputError for what is not a readable image, and for pixels whose range nobody knows.
     """
-    with readable(str(file)), Image.open(file) as image:
-        is_deep, inverted = _is_deep(image), getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == MIN_IS_WHITE
-        turned = ImageOps.exif_transpose(image)
-        return _eight_bits(turned, inverted) if is_deep else (_opaque(turned), None)
+    with readable(str(file)):
+        if file.exists() and not file.is_file():
+            raise ValueError("not a file")  # a pipe, which would be waited for
+        # Not by its name: Pillow would map it into memory, and take a turned TIFF's width there for its height.
+        with file.open("rb") as stream, Image.open(stream) as image:
+            is_deep, inverted = _is_deep(image), getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == MIN_IS_WHITE
+            is_halved = ";16" in str(image.tile)  # colours of 16 bits, of which Pillow keeps the upper 8
+            turned = ImageOps.exif_transpose(image)
+            if is_deep:
+                return _eight_bits(turned, inverted)
+            return _opaque(turned), 256 * int(np.asarray(turned.convert("RGB")).max()) + 255 if is_halved else None
 
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether its pixels are grey of 16 bits. Raises ValueError for those of which black and white are not known."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
-    if image.mode == "I" and image.format not in ("PNG", "PPM"):  # Pillow's mode of their 16 bits, too
+    is_deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    if (image.mode == "I" and not is_deep) or (is_deep and image.format == "FITS"):  # whose 16 bits are signed
         raise ValueError("32-bit or signed pixels have no fixed range; save it with 8 or 16 bits")
-    return image.mode == "I" or image.mode.startswith("I;16")
+    return is_deep
 
 
 def _eight_bits(image: Image.Image, inverted: bool) -> tuple[Image.Image, int]:

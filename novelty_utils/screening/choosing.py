@@ -46,7 +46,7 @@ def _kind(name: str) -> type[Detector]:
     if found:
         told = "names several: choose " + " or ".join(f"{one}.{own}" for one, own in found)
     elif asked and there[asked[0]]:
-        told = f"is not one detector: choose {' or '.join(there[asked[0]])}"
+        told = f"is not one detector: choose {' or '.join(f'{asked[0]}.{own}' for own in there[asked[0]])}"
     else:
         told = "is not known: choose from " + "; ".join(f"{', '.join(of)} ({one})" for one, of in there.items() if of)
     raise InputError(f"detector {name!r} {told}")

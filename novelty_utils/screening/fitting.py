@@ -82,6 +82,7 @@ def fit(
     before = _check_target(path, replace)
     files = pictures.under(folder, without=[path])
     _check_count(len(files), folder)
+    _check_memory(len(files), side)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with _reserved(path, unfinished, before):
@@ -144,6 +145,16 @@ def _check_count(count: int, folder: Path, copies: int = 0) -> None:
     if count < 2 * HELD_OUT:
         told = f"holds {count} different images and {copies} copies" if copies else f"holds {count} images"
         raise InputError(f"{folder} {told}: at least {2 * HELD_OUT} are needed, and some hundreds to learn something")
+
+
+def _check_memory(count: int, side: int) -> None:
+    """Raise InputError for images that this machine could not hold: it might stop everything, not only us."""
+    needed, there = 3 * count * side**2, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        told = (
+            f"{count} images of {side} x {side} pixels take {needed / 1e9:.1f} GB, and the memory has {there / 1e9:.1f}"
+        )
+        raise InputError(f"--side {side}: {told}: give a smaller side, or fewer images")
 
 
 def _check_room(model: Detector, images: Tensor, path: Path) -> None:

@@ -43,26 +43,27 @@ def root(given: str) -> Path:
 def under(folder: Path, without: Collection[Path] = ()) -> list[Path]:
     """Every file in a folder and in those inside it, sorted folder by folder; no hidden one and no Thumbs.db.
 
-    A folder that is linked to is looked into, once. `without`: files and folders that are left out.
+    A folder that is linked to is looked into, once. `without`: files that are left out.
     Raises InputError for a folder that cannot be read, and where there is no file.
     """
-    left_out = {path.absolute() for path in without}
+    left_out = {path.resolve() for path in without}
     try:
         found = list(_walk(folder, left_out, set()))
     except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}): check the permissions") from error
+        where = error.filename or folder
+        raise InputError(f"{where} cannot be read ({error.strerror}): check the permissions") from error
     if not found:
         raise InputError(f"{folder} holds no image: give a folder with images, directly or in folders")
     return found
 
 
 def _walk(folder: Path, left_out: Collection[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
-    about = folder.stat()
+    about, here = folder.stat(), folder.resolve()
     if (about.st_dev, about.st_ino) in seen:  # otherwise a link to a folder above would never end
         return
     seen.add((about.st_dev, about.st_ino))
     for path in image_folders.contents(folder):
-        if path.absolute() in left_out:
+        if here / path.name in left_out:
             continue
         if path.is_dir():
             yield from _walk(path, left_out, seen)
@@ -87,7 +88,7 @@ def read(files: Iterable[Path], side: int) -> Generator[Picture | InputError]:
 
 def _read(file: Path, side: int) -> Picture | InputError:
     try:
-        whole, level = _opened(file)
+        whole, level = image_folders.opened(file)
     except InputError as error:
         return error
     return Picture(small(whole, side), whole.size, level)
@@ -105,11 +106,4 @@ def pixels(read: Sequence[Image.Image], channels: int) -> Tensor:
 
 def upright(file: Path) -> Image.Image:
     """One image as `folder:PATH` reads it, in its own size. Raises InputError."""
-    return _opened(file)[0]
-
-
-def _opened(file: Path) -> tuple[Image.Image, int | None]:
-    with image_folders.readable(str(file)):
-        if file.exists() and not file.is_file():
-            raise ValueError("not a file")  # a pipe, which would be waited for
-    return image_folders.opened(file)
+    return image_folders.opened(file)[0]

@@ -21,6 +21,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import torch
 
+from novelty_utils.data import image_folders
 from novelty_utils.detectors import Detector
 from novelty_utils.errors import InputError, visible
 from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing, write_atomically
@@ -31,9 +32,9 @@ from novelty_utils.screening.report import Found
 from novelty_utils.training import checkpoints
 
 COLUMNS = ["path", "score", "above_threshold", "p_value", "note"]
-TABLE, PAGE = "scores.csv", "report.html"
+TABLE, PAGE, UNFINISHED = "scores.csv", "report.html", "scores.*.unfinished.csv"
 BATCH = 256
-FORMULA = tuple("=+-@\t\r")  # a spreadsheet would compute a cell that begins with one of them
+FORMULA = tuple("=+-@\t")  # a spreadsheet would compute a cell that begins with one of them
 
 
 class Scored(NamedTuple):
@@ -69,8 +70,8 @@ def score(model: Detector, folder: str | Path, to: str | Path, *, replace: bool 
     folder, to = Path(folder), Path(to)
     _check_detector(model)
     before = _check_target(folder, to)
-    files = pictures.under(folder, without=[to])
-    unfinished = to / f"scores.{_key(model, files)}.unfinished.csv"
+    files = pictures.under(folder, without=[to / TABLE, to / PAGE, *to.glob(UNFINISHED)])
+    unfinished = to / UNFINISHED.replace("*", _key(model, files))
     started = time.perf_counter()
     try:
         with _reserved(to, unfinished, before, replace):
@@ -79,7 +80,7 @@ def score(model: Detector, folder: str | Path, to: str | Path, *, replace: bool 
             found = _found(model, folder, files, unfinished)
             report.write(to / PAGE, model, found)
             unfinished.replace(to / TABLE)
-            for other in to.glob("scores.*.unfinished.csv"):  # of what this table is instead of
+            for other in to.glob(UNFINISHED):  # of what this table is instead of
                 other.unlink()
     except KeyboardInterrupt:
         told = "interrupted; the same command goes on from there" if unfinished.exists() else ""
@@ -148,7 +149,7 @@ def _key(model: Detector, files: Sequence[Path]) -> str:
 
 def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
     """Bring an unfinished table to its end; how many rows this call has added."""
-    rows = _rows_there(path, files)
+    rows, levels = _rows_there(path, files), []
     done = len(rows)
     whole = io.StringIO(newline="")
     _add(whole, [COLUMNS, *rows])
@@ -160,6 +161,8 @@ def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
                 _add(stream, _rows(model, files[done : done + len(part)], part))
                 done += len(part)
                 bar.update(len(part))
+                levels += [one.level for one in part if isinstance(one, Picture) and one.level is not None]
+    image_folders.tell_dark(levels)
     return done - len(rows)
 
 
@@ -198,8 +201,8 @@ def _rows(model: Detector, files: Sequence[Path], part: Sequence[Picture | Input
 
 
 def told(file: Path) -> str:
-    """A path for a table: bytes that are no UTF-8 spelled out, and nothing that a spreadsheet takes for a formula."""
-    text = str(file).encode("utf-8", "backslashreplace").decode()
+    """A path for a table: what is no UTF-8, or ends a line where nothing quotes it, spelled out; no formula."""
+    text = str(file).encode("utf-8", "backslashreplace").decode().replace("\r", "\\r")
     return f"./{text}" if text.startswith(FORMULA) else text
 
 

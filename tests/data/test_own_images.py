@@ -1,5 +1,6 @@
 """Images that are easily read wrongly: depth, polarity, transparency, copies in both parts, misplaced folders."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -25,15 +26,23 @@ def tiff(pixels: np.ndarray, photometric: int = 1, signed: bool = False) -> byte
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + struct.pack("<I", 0) + data
 
 
-def png(pixels: np.ndarray, transparent: tuple[int, ...]) -> bytes:
-    """A 16-bit PNG, grey (h, w) or colour (h, w, 3), with a transparent level or colour."""
+def png(pixels: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
+    """A 16-bit PNG, grey (h, w) or colour (h, w, 3), perhaps with a transparent level or colour."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", pixels.shape[1], len(pixels), 16, 2 * (pixels.ndim == 3), 0, 0, 0))]
-    chunks.append((b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
+    if transparent:
+        chunks.append((b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
     chunks.append((b"IDAT", zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))))
     parts = [
         struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in [*chunks, (b"IEND", b"")]
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def fits(pixels: np.ndarray) -> bytes:
+    """16 bits as FITS keeps those without a sign: less 32768, which its header tells."""
+    about = {"SIMPLE": "T", "BITPIX": 16, "NAXIS": 2, "NAXIS1": pixels.shape[1], "NAXIS2": len(pixels), "BZERO": 32768}
+    header = "".join(f"{word:8}= {value:>20}".ljust(80) for word, value in about.items()) + "END"
+    return header.ljust(2880).encode() + (pixels[::-1] - 32768).astype(">i2").tobytes().ljust(2880, b"\0")
 
 
 def read(folder: Path, content: bytes, name: str = "image") -> list:
@@ -64,6 +73,10 @@ def test_pixels_whose_range_nobody_knows_are_refused(tmp_path, kind, signed):
     assert "32-bit or signed pixels have no fixed range; save it with 8 or 16 bits" in told
 
 
+def test_16_bits_of_fits_are_signed_and_refused(tmp_path):
+    assert "32-bit or signed pixels have no fixed range" in refused(tmp_path, fits(LEVELS * 257))
+
+
 def test_a_transparent_level_of_16_bits_is_white_as_one_of_8_is(tmp_path):
     assert read(tmp_path, png(LEVELS * 257, (0,))) == [[255, 100], [200, 255]]
 
@@ -79,6 +92,33 @@ def test_cameras_of_fewer_bits_in_files_of_16_are_told(tmp_path, capsys, bits, l
     read(tmp_path, tiff((LEVELS * 2**bits // 256).astype(np.uint16)))
     told = f"note: the 1 images of 16 bits use {bits} of them: of 256 grey levels {levels} are left; multiply"
     assert (told in capsys.readouterr().err) == (levels > 0)
+
+
+def test_colours_of_fewer_bits_are_told_as_greys_are(tmp_path, capsys):
+    pixels = np.stack([LEVELS * 16] * 3, axis=2)  # of 12 bits
+    read(tmp_path, png(pixels))
+    assert "note: the 1 images of 16 bits use 12 of them: of 256 grey levels 16 are left" in capsys.readouterr().err
+    read(tmp_path, png(pixels * 16))
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_grey_tiff_is_turned_upright_as_a_png_is(tmp_path, kind, orientation):
+    image = Image.fromarray(np.arange(24, dtype=kind).reshape(6, 4) * (257 if kind == np.uint16 else 1))
+    exif = image.getexif()
+    exif[274] = orientation
+    for name in ("a.tif", "a.png"):
+        image.save(tmp_path / name, exif=exif)
+    tiff, png = (np.asarray(image_folders.opened(tmp_path / name)[0]) for name in ("a.tif", "a.png"))
+    assert np.array_equal(tiff, png)
+    assert png.shape == ((6, 4) if orientation < 5 else (4, 6))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"is not a readable image \(not a file\): repair"):
+        image_folders.opened(tmp_path / "pipe.png")
 
 
 # --- the same picture in training and test ---------------------------------------------------------------------------

@@ -71,6 +71,16 @@ def test_pca_refuses_images_that_its_components_redraw_without_error():
         BASELINES.PCA(components=8).fit(images)
 
 
+@pytest.mark.parametrize("name", ["LOF", "k-NN"])
+@pytest.mark.filterwarnings("error")
+def test_fewer_images_than_neighbours_are_all_neighbours(name):
+    X = np.random.default_rng(0).normal(size=(18, 4))
+    many, all_of_them = (BASELINES.BASELINES[name](neighbours=k) for k in (10**6, 17 if name == "LOF" else 18))
+    for model in (many, all_of_them):
+        model.fit_rows(X)
+    np.testing.assert_array_equal(many.score_rows(X + 1), all_of_them.score_rows(X + 1))
+
+
 @pytest.mark.parametrize("name", ["OCSVM", "LOF"])
 def test_many_images_are_thinned_out_by_the_seed(name):
     train = torch.arange(2 * BASELINES.MOST) + 5

@@ -49,12 +49,13 @@ def test_an_unknown_name_is_refused_with_all_there_are():
     for notebook in detectors.names():
         assert all(own in told for own in detectors.kinds(notebook))
     assert refused("", {}).startswith("detector '' is not known")
-    own = "CAE or CLS or ICS or Control or Random or Double"
+    own = "ics.CAE or ics.CLS or ics.ICS or ics.Control or ics.Random or ics.Double"
     assert refused("ics.AE", {}) == f"detector 'ics.AE' is not one detector: choose {own}"
 
 
 def test_a_notebook_with_several_is_not_guessed_and_one_without_any_is_unknown():
-    assert refused("nln", {}).endswith("is not one detector: choose AE or VAE or AAE or AERes or AECon")
+    several = "nln.AE or nln.VAE or nln.AAE or nln.AERes or nln.AECon"
+    assert refused("nln", {}) == f"detector 'nln' is not one detector: choose {several}"
     assert refused("nln_defects", {}).startswith("detector 'nln_defects' is not known")
 
 
@@ -83,6 +84,12 @@ def test_parameters_are_taken_as_they_are_typed():
         ("ics", {"seed": "1_000"}, "seed='1_000': input should be a valid integer"),
         ("ics", {"seed": "\u0661"}, "seed='\u0661': input should be a valid integer"),
         ("ics", {"seed": "9" * 5000}, "input should be a valid integer"),
+        ("ics", {"seed": "-1"}, "seed=-1: input should be greater than or equal to 0"),
+        ("isolation_forest", {"seed": "5000000000"}, "seed=5000000000: input should be less than 2147483648"),
+        ("pca", {"components": "0"}, "components=0: input should be greater than or equal to 1"),
+        ("knn", {"neighbours": "0"}, "neighbours=0: input should be greater than or equal to 1"),
+        ("lof", {"neighbours": "-1"}, "neighbours=-1: input should be greater than or equal to 1"),
+        ("ocsvm", {"nu": "1.5"}, "nu=1.5: input should be less than or equal to 1"),
         ("crbnd", {"depth": "6"}, "depth=6: side=32 cannot be halved so often"),
     ],
 )

@@ -118,6 +118,21 @@ def test_a_training_that_diverges_is_one_line_and_exit_code_1(toy, here, monkeyp
     assert [path.name for path in here.iterdir()] == ["good"]
 
 
+@pytest.mark.parametrize(
+    "why", [MemoryError(), RuntimeError("can't allocate memory: you tried"), RuntimeError("std::bad_alloc")]
+)
+def test_a_memory_that_is_too_small_is_one_line_and_exit_code_1(why, toy, here, monkeypatch, capsys):
+    photos(here / "good", 20)
+
+    def learn(self, *_, **__):
+        raise why
+
+    monkeypatch.setattr(toy.Distance, "learn", learn)
+    assert cli.main(["fit", "toy.distance", "folder:good", "--save", "parts.pt"]) == 1
+    assert capsys.readouterr().err.startswith("novelty: the memory is too small for this: give fewer images")
+    assert [path.name for path in here.iterdir()] == ["good"]
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 
@@ -125,7 +140,8 @@ def test_a_training_that_diverges_is_one_line_and_exit_code_1(toy, here, monkeyp
     ("line", "told"),
     [
         ("fit toy.distance good --save x.pt", "'good' is not folder:PATH: write folder:good"),
-        ("fit toy.distance folder: --save x.pt", "names no folder"),
+        ("fit toy.distance folder: --save x.pt", "PATH='' is no path: give one of printable characters"),
+        ("fit toy.distance folder:good --save ~nobody-here/x.pt", "there is no home folder of that name"),
         ("fit toy.distance folder:nowhere --save x.pt", "nowhere is not a folder; give one with images"),
         ("fit toy.distance folder:empty --save x.pt", "empty holds no image: give a folder with images"),
         ("fit toy.distance folder:few --save x.pt", "few holds 19 images: at least 20 are needed"),
@@ -148,8 +164,13 @@ def test_a_training_that_diverges_is_one_line_and_exit_code_1(toy, here, monkeyp
         (f"fit toy.distance folder:good --save {'x' * 300}", "--save"),
         ("fit toy.distance folder:good --save x.pt --false-alarms 1", "'1' is no share between 0 and 1"),
         ("fit toy.distance folder:good --save x.pt --false-alarms nan", "'nan' is no share between 0 and 1"),
-        ("fit toy.distance folder:good --save x.pt --epochs 0", "'0' is not a number of 1 or more"),
-        ("fit toy.distance folder:good --save x.pt --side 1_0", "'1_0' is not a number of 1 or more"),
+        ("fit toy.distance folder:good --save x.pt --epochs 0", "'0' is not a number from 1 to 1000000"),
+        ("fit toy.distance folder:good --save x.pt --epochs 1000000000", "is not a number from 1 to 1000000"),
+        ("fit toy.distance folder:good --save x.pt --side 1_0", "'1_0' is not a number from 1 to 1000000"),
+        (
+            "fit toy.distance folder:good --save x.pt --side 999999",
+            "20 images of 999999 x 999999 pixels take 59999.9 GB",
+        ),
         ("fit toy.squared folder:good --save x.pt --side 10", "Squared takes 6 x 6 pixels: leave it out"),
         ("fit toy.distance folder:good --save x.pt --device gpu", "invalid choice: 'gpu'"),
         ("fit toy.distance folder:good --save x.pt --device cuda", "device='cuda': this machine shows no CUDA GPU"),

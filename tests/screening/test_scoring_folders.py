@@ -137,10 +137,18 @@ def test_images_of_another_size_or_colour_are_scored_and_told(fitted, toy, here,
     assert set(table("grey").note) == {"grey, fitted on colour"}
 
 
+def test_16_bits_of_which_few_are_used_are_told(fitted, capsys):
+    Path("dark").mkdir()
+    Image.fromarray(np.full((10, 12), 4095, np.uint16)).save("dark/a.png")
+    assert cli.main(["score", "parts.pt", "folder:dark", "--to", "found"]) == 0
+    assert "note: the 1 images of 16 bits use 12 of them" in capsys.readouterr().err
+
+
 def test_hostile_names_are_whole_in_the_table_and_compute_nothing(fitted, here, monkeypatch):
     names = [
         b'<script>alert(1)"&.png',
         b"two\nlines.png",
+        b"back\r.png",
         b"\xff\xe4.png",
         b"=1+1.png",
         b"a,b;'c.png",
@@ -153,7 +161,15 @@ def test_hostile_names_are_whole_in_the_table_and_compute_nothing(fitted, here, 
     monkeypatch.chdir(folder)
     screening.score(fitted, ".", here / "found")
     written = sorted(table(here / "found").path)
-    told = ["./=1+1.png", "\\udcff\\udce4.png", '<script>alert(1)"&.png', "a,b;'c.png", "two\nlines.png", "\u202e.png"]
+    told = [
+        "./=1+1.png",
+        "\\udcff\\udce4.png",
+        '<script>alert(1)"&.png',
+        "a,b;'c.png",
+        "two\nlines.png",
+        "back\\r.png",
+        "\u202e.png",
+    ]
     assert written == sorted(told)
     page = (here / "found/report.html").read_text(encoding="utf-8")
     assert "<script" not in page
@@ -180,7 +196,9 @@ def test_hostile_names_are_whole_in_the_table_and_compute_nothing(fitted, here, 
         ("score parts.pt folder:new --to parts.pt/found", "is a file; give a folder"),
         ("score parts.pt folder:new --to old", "old/scores.csv is there already: give another folder to --to, or"),
         ("score parts.pt folder:new --to /proc/found", "cannot write to /proc/found"),
-        (f"score parts.pt folder:new --to {'x' * 300}", "cannot be used (File name too long)"),
+        (f"score parts.pt folder:new --to {'x' * 300}", "has a part of more than 255 bytes: give a shorter name"),
+        (f"score {'x' * 300} folder:new --to found", "has a part of more than 255 bytes: give a shorter name"),
+        ("score parts.pt folder:new --to=", "--to: path='' is no path: give one of printable characters"),
         ("score parts.pt folder:new --to found --device cuda", "device='cuda': this machine shows no CUDA GPU"),
         ("score parts.pt folder:new --to found -p rho=5", "unrecognized arguments: -p rho=5"),
     ],
@@ -212,7 +230,47 @@ def test_a_detector_of_images_that_no_folder_gives_is_refused(toy, here):
 def test_the_results_inside_the_folder_of_the_images_are_no_images(fitted):
     assert cli.main(["score", "parts.pt", "folder:new", "--to", "new/found"]) == 0
     assert cli.main(["score", "parts.pt", "folder:new", "--to", "new/found", "--replace"]) == 0
+    Path("linked").symlink_to("new")
+    for to in ("new/../new/found", "linked/found", Path("new/found").absolute()):
+        assert cli.main(["score", "parts.pt", "folder:new", "--to", str(to), "--replace"]) == 0
     assert len(table("new/found")) == 31
+
+
+def test_images_in_the_folder_of_the_results_are_scored_too(fitted, monkeypatch):
+    monkeypatch.chdir("new/odd")
+    for how in ([], ["--replace"]):
+        assert cli.main(["score", "../../parts.pt", "folder:..", "--to", ".", *how]) == 0
+        assert len(table(".")) == 31
+
+
+def test_a_home_folder_is_spelled_out(fitted, here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert cli.main(["score", "~/parts.pt", "folder:~/new", "--to=~/found"]) == 0
+    assert len(table(here / "found")) == 31
+    assert not Path("~").exists()
+
+
+def test_what_may_not_be_read_is_refused_and_named(fitted, capsys, monkeypatch):
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
+    assert cli.main(["score", "parts.pt", "folder:new", "--to", "found"]) == 2
+    assert (
+        "detector='parts.pt' cannot be used (Permission denied): check path and permissions" in capsys.readouterr().err
+    )
+
+
+def test_a_folder_that_may_not_be_read_is_named(fitted, monkeypatch):
+    walked = Path.iterdir
+
+    def iterdir(self):
+        if self.name == "odd":
+            raise PermissionError(13, "Permission denied", str(self))
+        return walked(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(InputError, match=r"^new/odd cannot be read \(Permission denied\): check the permissions"):
+        screening.score(fitted, "new", "found")
 
 
 def test_what_else_is_in_the_folder_stays(fitted):
