@@ -121,3 +121,14 @@ def test_what_the_page_says_in_short_is_so(page):
     ):
         lead = cells[kind].loc["features, k-NN"] - cells[kind].loc[rival]
         assert (lead > 0).all() if sign else (lead.min() < 0 < lead.max()), (kind, rival, means)
+
+
+def test_what_the_page_says_of_crbnd_and_of_ics_is_so(page):
+    cells, by_third = page["cells"], page["by_third"]
+    own = by_third("crbnd", "CRBND", "auroc;novel=own negatives", records.BOOK)
+    assert own.min() > 95
+    found, error = (cells.loc[name].groupby(level=0).mean() for name in ("CRBND", "CRBND: error of A"))
+    assert found.max() < 65
+    assert (error > found).all()
+    weighed = by_third("ics", "ICS", "auroc_standardised", records.BOOK)
+    assert (weighed - cells.loc["ICS"]).groupby(level=0).mean().min() > 5
