@@ -1798,7 +1798,7 @@ tables.Text(
 # | method | quoted by | why it is missing |
 # |---|---|---|
 # | DAGMM | none of the four | made for tables, not for images |
-# | ALOCC {cite:p}`sabokrou2018`, G2D {cite:p}`pourreza2021` | CRBND | not yet: both live on the moment at which their game is stopped (FastEstimator's ALOCC passes AUROCs from 0.01 to 0.99 within twenty epochs), and that rule has to be fixed first |
+# | ALOCC {cite:p}`sabokrou2018`, G2D {cite:p}`pourreza2021` | CRBND | not yet: both live on the moment at which their game is stopped (in FastEstimator's notebook of ALOCC, twenty epochs go from far below chance to nearly perfect), and that rule has to be fixed first |
 # | DKNN {cite:p}`bergman2020` | NLN | needs the ResNet weights of its authors; {doc}`pretrained` runs the same idea on weights that can be had |
 # | R-graph {cite:p}`you2017`, LRR {cite:p}`liu2013` | CRBND | they explain each image by all others *of the test*, so that a score is not an image's own; learned from normal images alone, LRR projects onto their span |
 #
