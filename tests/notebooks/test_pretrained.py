@@ -121,6 +121,9 @@ def test_what_the_page_says_in_short_is_so(page):
     ):
         lead = cells[kind].loc["features, k-NN"] - cells[kind].loc[rival]
         assert (lead > 0).all() if sign else (lead.min() < 0 < lead.max()), (kind, rival, means)
+    whole = ["ICS", "NLN: AE", "NLN: AE-con", "CRBND", "ADe-GAN: R1"]
+    assert (means.loc[whole].max() < means.loc["pixels, k-NN"]).all()
+    assert (cells.loc["ICS"] < cells.loc["ICS: CLS"]).all()
 
 
 def test_what_the_page_says_of_crbnd_and_of_ics_is_so(page):
