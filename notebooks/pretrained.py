@@ -59,7 +59,7 @@ class Parameters(RunParameters):
 
 p = Parameters.check(globals())
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed."}, "image": {"alt": "Two panels, one above the other, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-pretrained-cells", "caption": "AUROC in percent on the solar cells. A dot is one third of the modules as the test part, a bar the mean of the three. One seed; three for the detectors on pixels."}, "image": {"alt": "Two panels, one above the other, one per kind of cell. A row per detector with three dots and a bar for their mean"}}
 import math
 import time
 
