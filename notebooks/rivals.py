@@ -774,6 +774,7 @@ def swap_pairs(model, batch):
     return {"loss": GE, "G and E": GE}
 
 
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class EGBAD(Rival):
     """What is left of an image after E and G of a BiGAN: eq. 4."""
@@ -812,7 +813,7 @@ class EGBAD(Rival):
 # s(x) = \min_c \; (E(x) - m_c)^\top \Sigma_c^{-1} (E(x) - m_c) .
 # ```
 #
-# Several normal classes are several centres, so it is made for MISO. ADe-GAN's table has it as IGMM.
+# Several normal classes are several centres, so MISO should suit it. ADe-GAN's table has it as IGMM.
 
 
 # %% tags=["define", "hide-input"]
@@ -938,6 +939,7 @@ def log_generalised_gaussian(z, beta, loc, scale):
     return (height - ((z - loc).abs() / scale) ** beta).sum(1).clamp(min=-1000)
 
 
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class GPND(Rival):
     """Minus the log density of an image near a surface: eq. 6."""
@@ -1197,6 +1199,7 @@ def skip_loss(model, batch):
     return {"loss": adv + 50 * con + lat, "adv": adv, "con": con, "lat": lat}
 
 
+# %% tags=["define", "hide-input"]
 @dataclass(kw_only=True, eq=False)
 class SkipGANomaly(Rival):
     """Pixels and features of what a U-Net redraws: eq. 9."""
