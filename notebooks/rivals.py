@@ -985,8 +985,8 @@ class GPND(Rival):
 # %% [markdown]
 # ## Leave no code unused: OCGAN
 #
-# **Idea.** If every code draws a normal image, a novel one cannot be redrawn. So codes are held in $(-1, 1)^L$ by a tanh, one discriminator makes them fill it evenly, and another judges drawings of random codes. In the last quarter of the training the worst codes are looked for: a classifier $C$ learns to tell
-# drawings of random codes from those of images, and one step of gradient moves each random code $u$ to where $C$ is surest {cite:p}`perera2019`. There the decoder has most to learn:
+# **Idea.** If every code draws a normal image, a novel one cannot be redrawn. So codes are held in $(-1, 1)^L$ by a tanh, one discriminator makes them fill it evenly, and another judges drawings of random codes. In the last quarter of the training the worst codes are looked for. A classifier $C$ learns to tell
+# drawings of random codes from those of images. One step of gradient moves each random code $u$ to where $C$ is surest {cite:p}`perera2019`. There the decoder has most to learn:
 #
 # ```{math}
 # :label: eq-rivals-ocgan
@@ -1688,7 +1688,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike; AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, by the second alone; Deep SVDD by the spread of its codes.
+# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike. AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, count by the second alone, and Deep SVDD by the spread of its codes.
 
 # %% tags=["hide-input"]
 this_run = []
