@@ -508,7 +508,7 @@ NAMES = [one.name for one in CONTESTANTS if one.name in there]
 print(len(runs), "results of", runs.name.nunique(), "contestants")
 
 # %% [markdown]
-# **What has been run, and what is missing.** Runs per contestant: classes times seeds. Ten are one seed of every class; `novelty sweep sweeps/leaderboard.yml` makes those that are missing.
+# **What has been run, and what is missing.** Runs per contestant: classes times seeds. Ten are one seed of every class; `novelty sweep sweeps/leaderboard.yml` makes what is missing of the baselines and the four papers, `sweeps/rivals.yml` that of the rivals, and `novelty run pretrained -p dataset=mnist -p class_name=all -p protocol=miso -p tier=demo` one column of ImageNet's features.
 
 
 # %% tags=["hide-input", "hide-output"]
@@ -686,7 +686,7 @@ for dataset_ in SHORT:
 #
 # With 4000 images of one normal digit ICS has the highest mean AUROC of all networks. Here it is behind NLN on both data sets, and behind k-NN and LOF on eight digits and seven garments of ten. Its lead over its own CLS is some two points on each, within the noise between classes.
 #
-# Features of ImageNet see other things than pixels. Among them a novel 1, 4, 7 or 9 is further from its neighbours than among pixels, and each of the other six digits nearer, so that the mean is 11 points lower.
+# Features of ImageNet, of digits enlarged to 64 pixels, see other things than pixels. A novel 1, 4, 7 or 9 stands out more among them, and each of the other six digits less; the mean is 11 points lower.
 #
 # CRBND with two poolings is little better than a coin toss in the mean, on both. It finds the 1 and the sneaker well. Half of the classes of either it ranks as more normal than the normal ones, the 2, the 3 and the 5 clearly so. Its classifier tells spoiled images from sound ones all but perfectly, and a sound image of a class that it never saw is sound.
 

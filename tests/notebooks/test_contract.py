@@ -28,12 +28,8 @@ STEPS, FALSE_ALARMS = 60, 0.5
 GIVEN = {"PCA": {"components": 20}}  # its 64 are all pixels of a digit
 GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}  # quicker
 GIVEN |= {"AnoGAN": {"search_steps": 20}}
-LONGER = {
-    "AnoGAN": 300,
-    "EGBAD": 150,
-    "IGMMGAN": 150,
-    "OCGAN": 300,
-}  # a GAN draws grey at first, and noise is near to grey
+# a GAN draws grey at first, and noise is near to grey
+LONGER = {"AnoGAN": 300, "EGBAD": 150, "IGMMGAN": 150, "OCGAN": 300}
 
 
 def found() -> Iterator[Any]:

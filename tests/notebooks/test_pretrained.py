@@ -107,9 +107,8 @@ def test_the_table_of_cells_is_of_detectors_with_all_six_runs(page):
         for result in record.results
         if record.dataset.startswith("elpv_poly") and (result.method, result.metric) == ("k-NN", "auroc")
     ]
-    assert names["means"]["poly"]["pixels, k-NN"] == pytest.approx(
-        100 * np.mean(wanted)
-    )  # as many seeds of every third
+    assert len(wanted) == 9  # as many seeds of every third
+    assert names["means"]["poly"]["pixels, k-NN"] == pytest.approx(100 * np.mean(wanted))
 
 
 def test_what_the_page_says_in_short_is_so(page):
@@ -125,7 +124,7 @@ def test_what_the_page_says_in_short_is_so(page):
         assert (lead > 0).all() if sign else (lead.min() < 0 < lead.max()), (kind, rival, means)
     whole = ["ICS", "NLN: AE", "NLN: AE-con", "CRBND", "ADe-GAN: R1"]
     lead = means.loc[whole] - means.loc["pixels, k-NN"]
-    assert lead.mono.idxmax() == "ADe-GAN: R1" and abs(lead.mono.max()) < 1
+    assert lead.mono.max() < 1
     assert lead.poly.max() < 0
     assert (cells.loc["ICS"] < cells.loc["ICS: CLS"]).all()
 
@@ -144,10 +143,10 @@ def test_a_seed_moves_the_detectors_on_pixels_less_than_a_third_of_the_modules_d
 
 def test_what_the_page_says_of_crbnd_and_of_ics_is_so(page):
     cells, by_third = page["cells"], page["by_third"]
-    own = by_third("crbnd", "CRBND", "auroc;novel=own negatives", records.BOOK)
+    own = by_third("crbnd", "CRBND", "auroc;novel=own negatives")
     assert own.min() > 95
     found, error = (cells.loc[name].groupby(level=0).mean() for name in ("CRBND", "CRBND: error of A"))
     assert found.max() < 65
     assert (error > found).all()
-    weighed = by_third("ics", "ICS", "auroc_standardised", records.BOOK)
+    weighed = by_third("ics", "ICS", "auroc_standardised")
     assert (weighed - cells.loc["ICS"]).groupby(level=0).mean().min() > 5
