@@ -28,6 +28,7 @@ from novelty_utils.files import LONGEST_NAME, first_there, is_folder, reachable,
 from novelty_utils.params import RunParameters
 from novelty_utils.records import provenance
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT, Record
+from novelty_utils.runs import worker
 
 HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]  # processes have numbers of their own on each
 ROOM = 40  # bytes that a notebook's name has more while it runs: NAME.HOST-PID.partial.ipynb
@@ -196,7 +197,7 @@ def _papermill(notebook: Path, values: Mapping[str, Any], output: Path) -> None:
     logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it logs of a failure is in the exception
     # No progress bars in the kernel: nobody watches, and every move of one would be kept. It reads this as it begins,
     # which this process has done.
-    with _environment(TQDM_DISABLE="1", OMP_NUM_THREADS=str(provenance.threads())):
+    with _environment(TQDM_DISABLE="1", OMP_NUM_THREADS=str(provenance.threads()), **worker.KEEP_MEMORY):
         done = papermill.execute_notebook(
             *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, output)),  # it formats the paths
             dict(values),

@@ -28,6 +28,13 @@ from novelty_utils.runs.sweep_file import Job
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
+# Dask looks at each worker 100 times a second, at its loops 50 times, for dashboards that nobody opens here: it took a
+# tenth of every core.
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
 RETRIES = 2  # of a run that fails, e.g. for lack of memory beside another one
 LEFTOVER = 3600  # seconds after which the temporary file of a record belongs to nobody: one is written in milliseconds
 
@@ -165,16 +172,18 @@ def _refuse_silent(address: str) -> None:
 
 
 def _local(gpus: list[str], workers: int) -> LocalCluster:
+    import dask
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        resources={"GPU": 1} if gpus else None,
-        memory_limit=None,  # a worker holds nothing; its runs are processes of their own
-        dashboard_address="127.0.0.1:0",  # some port that is free, without a warning
-        silence_logs=logging.CRITICAL,
-    )
+    with dask.config.set(QUIET):  # a worker takes it over as it starts
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            resources={"GPU": 1} if gpus else None,
+            memory_limit=None,  # a worker holds nothing; its runs are processes of their own
+            dashboard_address="127.0.0.1:0",  # some port that is free, without a warning
+            silence_logs=logging.CRITICAL,
+        )
 
 
 def _submitted(client: Client, todo: list[Job], gpus: list[str], local: bool, until: float | None) -> dict[Future, Job]:

@@ -8,6 +8,7 @@ import contextlib
 import http.server
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -18,6 +19,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import dask
+import distributed
 import pytest
 
 from novelty_utils import classes, cli, params
@@ -428,6 +431,26 @@ def test_local_workers_divide_the_gpus_and_every_run_has_the_threads_that_the_sw
     monkeypatch.setenv("OMP_NUM_THREADS", "3")  # of the worker's machine
     assert worker._environment("tcp://host:1", (), None)["OMP_NUM_THREADS"] == "1"
     assert worker._environment(0, (), None, threads=4)["OMP_NUM_THREADS"] == "4"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator, which knows nothing of the settings")
+def test_a_run_keeps_the_memory_that_it_frees_and_takes_it_again(monkeypatch):
+    for name in worker.KEEP_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    code = "import resource\nfor turn in range(6):\n"
+    code += " at = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n b'x' * 40_000_000\n"
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - at)"
+    faults = [
+        int(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True).stdout)
+        for env in (worker._environment(0, (), None), dict(os.environ))
+    ]
+    assert faults[0] < 100 < 5000 < faults[1]  # 40 MB are 9766 pages
+
+
+def test_workers_of_this_machine_are_not_watched_for_dashboards():
+    with sweeps._local([], 1) as cluster, distributed.Client(cluster) as client:
+        (found,) = client.run(lambda: {name: dask.config.get(name) for name in sweeps.QUIET}).values()
+    assert found == sweeps.QUIET
 
 
 def test_a_run_nobody_waits_for_is_killed(clone):
