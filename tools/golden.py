@@ -179,10 +179,10 @@ NOTEBOOKS = ("leaderboard", "pretrained", "rivals", "ics", "nln", "nln_defects",
 MAKERS: dict[str, Callable[[], Values]] = {"draws": draws, "training": small_training}
 MAKERS |= {name: lambda name=name: notebook(name) for name in NOTEBOOKS}
 # Relative, absolute below 1. Another instruction set moves the small training by 1e-7, and of a notebook an AUROC by
-# 0.021, the end of its interval by 0.025 (AMD EPYC against Intel Xeon, few images) and a decision at a threshold by
-# 0.074 (two of ICS's 27 held-out images); on the same machine nothing moves.
+# 0.021, the end of its interval by 0.025 (AMD EPYC against Intel Xeon, few images). Sums in another order move a
+# decision at a threshold by 0.111 (three of ICS's 27 held-out images). On the same machine nothing moves.
 TOLERANCE = {"draws": 0.0, "training": 1e-5}
-SAME_MACHINE, OTHER_MACHINE, AT_A_THRESHOLD = 1e-6, 0.03, 0.1
+SAME_MACHINE, OTHER_MACHINE, AT_A_THRESHOLD = 1e-6, 0.03, 0.12
 
 
 def compute(name: str) -> Values:

@@ -191,6 +191,20 @@ def test_the_parameters_reach_loss_network_and_start():
         assert torch.equal(first, network.encoder.conv6.weight) == same
 
 
+def test_the_maps_meet_their_weights_before_they_are_enlarged_and_the_sums_are_those_of_the_joined_map():
+    decoder = training.build(lambda: detectors.load("ics").Decoder(1), 0)
+    draw = torch.Generator().manual_seed(0)
+    sizes = ((256, 2), (128, 4), (64, 8), (64, 16))
+    maps = [torch.randn(3, c, s, s, generator=draw).requires_grad_() for c, s in sizes]
+    joined = torch.cat([torch.nn.functional.interpolate(r, (16, 16)) for r in maps], 1)
+    found, wanted = decoder.join_and_double(maps), decoder.block11(joined)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    into = [*maps, *decoder.block11.parameters()]
+    weights = torch.randn(found.shape, generator=draw)
+    slopes = (torch.autograd.grad((h * weights).sum(), into) for h in (found, wanted))
+    torch.testing.assert_close(*slopes, atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("shape", "rows"),
     [

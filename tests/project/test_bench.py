@@ -45,6 +45,7 @@ def test_the_table_is_printed_and_kept_where_asked(monkeypatch, tmp_path, capsys
     assert all(row["what"] in printed for row in rows)
     assert {row["target"] for row in rows if row["target"]} == {
         ">= 0.95",
+        ">= 1.3",
         "within 0.005",
         ">= 3",
         "<= 1.2",
