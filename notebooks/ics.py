@@ -776,7 +776,7 @@ class Control(ICS):
 class Random(Control):
     """Control with a split by lot, of the same sizes."""
 
-    lot: int = 0  # one seed has a draw for every class
+    lot: Annotated[int, Field(ge=0)] = 0  # one seed has a draw for every class
 
     def sets(self, images, train):
         draw = np.random.default_rng([self.seed, self.lot])

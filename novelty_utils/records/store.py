@@ -263,6 +263,8 @@ def parse(text: str, source: str | Path) -> Record:
 def load(path: Path) -> Record:
     """The record in a file. Raises InputError for one that is none, lies elsewhere than it should or cannot be read."""
     try:
+        if path.is_fifo():  # one would wait for somebody to write
+            raise InputError(f"{path} cannot be read (it is a pipe): take it away")
         record = parse(path.read_text(encoding="utf-8"), path)
     except UnicodeDecodeError as error:
         raise _damaged(path) from error

@@ -85,6 +85,7 @@ def test_parameters_are_taken_as_they_are_typed():
         ("ics", {"seed": "\u0661"}, "seed='\u0661': input should be a valid integer"),
         ("ics", {"seed": "9" * 5000}, "input should be a valid integer"),
         ("ics", {"seed": "-1"}, "seed=-1: input should be greater than or equal to 0"),
+        ("random", {"lot": "-1"}, "lot=-1: input should be greater than or equal to 0"),
         ("isolation_forest", {"seed": "5000000000"}, "seed=5000000000: input should be less than 2147483648"),
         ("pca", {"components": "0"}, "components=0: input should be greater than or equal to 1"),
         ("knn", {"neighbours": "0"}, "neighbours=0: input should be greater than or equal to 1"),
