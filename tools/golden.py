@@ -217,7 +217,7 @@ def moved(name: str, old: Values, new: Values) -> list[str]:
     return lines + [
         f"{key}: was {old[key]}, is {new[key]}"
         for key in both
-        if not _same(old[key], new[key], TOLERANCE.get(name, _tolerance(key, there)))
+        if not same(old[key], new[key], TOLERANCE.get(name, _tolerance(key, there)))
     ]
 
 
@@ -228,7 +228,8 @@ def _tolerance(key: str, same_machine: bool) -> float:
     return OTHER_MACHINE if "auroc" in key else AT_A_THRESHOLD
 
 
-def _same(a: str | float | None, b: str | float | None, tolerance: float) -> bool:
+def same(a: str | float | None, b: str | float | None, tolerance: float) -> bool:
+    """Whether two values of a golden file are one, but for so much."""
     if isinstance(a, float | int) and isinstance(b, float | int):
         return abs(a - b) <= tolerance * max(1.0, abs(a))
     return a == b

@@ -2,7 +2,7 @@
 
 Code changes all the time, and a record is old as soon as it does. Whether its numbers have moved is another matter, and
 can be measured: the notebook as it was at the record's commit, run as tools/golden.py runs today's, has to give the
-golden values, but for what another processor or a sum in another order changes. The tests hold today's code to these
+golden values, but for what sums in another order change. The tests hold today's code to these
 values, so what was measured once stays true until they change.
 """
 
@@ -76,15 +76,21 @@ def values_at(commit: str, paper: str) -> dict[str, float | None] | None:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
 
 
+def by_sums(key: str) -> float:
+    """What another order of sums moves a value by at most. Measured in ICS, with 27 held-out images: one of them, or
+    three of an SVM that has not settled, and an AUROC by 0.0031; a change of its code moved another one by 0.013."""
+    if "default_tol" in key:
+        return 3.001 / 27
+    return 0.01 if "auroc" in key else 1.001 / 27
+
+
 def compared(paper: str, commit: str) -> dict[str, list[str]]:
     """The methods of which every number that both have is the golden one, and those with one that is not."""
     then, now = values_at(commit, paper), golden.kept(paper)
-    if then:
-        then[golden.MACHINE] = f"with the code of {commit}"  # so that rounding may differ
     moved: dict[str, bool] = {}
     for key in ((then or {}).keys() & now.keys()) - {golden.MACHINE}:
-        method, pair = key.split(", ")[0], [{one: both[one] for one in (key, golden.MACHINE)} for both in (now, then)]
-        moved[method] = moved.get(method, False) or bool(golden.moved(paper, *pair))
+        method = key.split(", ")[0]
+        moved[method] = moved.get(method, False) or not golden.same(then[key], now[key], by_sums(key))
     return {
         "same": sorted(method for method, differs in moved.items() if not differs),
         "moved": sorted(method for method, differs in moved.items() if differs),
