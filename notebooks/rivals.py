@@ -177,10 +177,11 @@ from novelty_utils.training import collapse
 # %% [markdown]
 # ## Fixed beforehand
 #
-# The choices in the table were made before any score was seen, but for two. Neither of these was chosen by a test label.
+# The choices in the table were made before any score was seen, but for three. None of these was chosen by a test label.
 #
 # * The smoke tier has 200 steps, because GANomaly had not begun to learn before.
 # * What counts as a collapse of Deep SVDD was set lower, after runs on the digits in which codes shrank and ranked well.
+# * The discriminators of AnoGAN and EGBAD learn at a quarter of the rate. At the full one, on nine digits of MNIST, their loss fell below 0.1 within a hundred steps, and what was drawn stayed far from any digit.
 #
 # Where a paper and its public code agree, we take what they say. *Quoted* means: read in code or notes on the paper, not in the paper.
 #
@@ -197,6 +198,7 @@ SETTINGS = [
     ("all networks", "steps: 200 smoke, 1000 demo; 128 images each", "NLN's page"),
     ("AE, VAE, MemAE, Deep SVDD", "rate 0.001; 32 codes", "NLN's page"),
     ("GANs", "rate 0.0002, first beta 0.5", "DCGAN; GANomaly's code"),
+    ("AnoGAN, EGBAD", "rate of the discriminator 0.00005", "ours, by its loss"),
     ("VAE", "squared error + KL, both in the score", "the ELBO on NLN's page"),
     ("MemAE", "100 items", "its paper, quoted, for MNIST"),
     (
@@ -213,6 +215,7 @@ SETTINGS = [
     ),
     ("AnoGAN", "search by Adam at rate 0.05", "ours; 0.01 to 0.0005 in EGBAD's code"),
     ("EGBAD", "features 0.1, L1 norms; 200 codes; rate was 0.00001", "its public code"),
+    ("EGBAD", "dropout 0.5 in the discriminator", "its public code"),
     (
         "IGMM-GAN",
         "infinite mixture, cut at 20 Gaussians; nearest centre",
@@ -396,6 +399,8 @@ class With(nn.Module):
 
 
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}  # of all that is adversarial
+SLOWER = ADAM | {"lr": 5e-5}  # of a discriminator that would win at once
+LOST = 0.1  # its loss in a game that is over; by chance it is 1.39
 
 
 def joined(before, after):
@@ -415,6 +420,10 @@ class Rival(Detector):
     side: Literal[16, 32] = 32
     batch: Annotated[int, Field(ge=2)] = 128
     L: Annotated[int, Field(ge=1)] = 32
+
+    game: ClassVar[str] = (
+        ""  # the loss of a discriminator without which nothing is learned
+    )
 
     @abstractmethod
     def objectives(self):
@@ -451,11 +460,15 @@ class Rival(Detector):
             start = collapse.seed_of(self.seed, restart)
             shape = tuple(images.shape[1:])
             self.network = training.build(lambda: self.build(shape), start)
-            history = self.train_once(images, index, label, **how)
-            return {label: self.network}, {label: history}
+            self.history = self.train_once(images, index, label, **how)
+            return {label: self.network}, {label: self.history}
 
         def judge(_, network):
-            return self.judge(images, held_out)
+            found = self.judge(images, held_out)
+            last = self.history.terms[self.game][-1] if self.game else LOST
+            if last < LOST:
+                print(f"{label}: the discriminator has won, its loss is {last:.3f}")
+            return found | {"collapsed": found["collapsed"] or last < LOST}
 
         found = collapse.train_alive(once, judge, [label], str)
         self.network, history, fate = (by_label[label] for by_label in found)
@@ -679,6 +692,7 @@ class AnoGAN(Rival):
 
     L: Annotated[int, Field(ge=1)] = 100
     λ: Annotated[float, Field(ge=0, le=1)] = 0.1
+    game = "D"
     search_steps: Annotated[int, Field(ge=1)] = 500
 
     def build(self, shape):
@@ -687,7 +701,7 @@ class AnoGAN(Rival):
 
     def objectives(self):
         return [
-            training.Objective(judge_images, ("D",), **ADAM),
+            training.Objective(judge_images, ("D",), **SLOWER),
             training.Objective(draw_images, ("G",), **ADAM),
         ]
 
@@ -733,9 +747,11 @@ class PairCritic(nn.Module):
 
     def __init__(self, C, side, L):
         super().__init__()
-        self.image = nn.Sequential(*trunk(C), nn.Flatten())
-        self.code = nn.Sequential(nn.Linear(L, 256), nn.LeakyReLU(0.2))
-        self.both = nn.Sequential(nn.Linear(flat(side) + 256, 256), nn.LeakyReLU(0.2))
+        half = (nn.LeakyReLU(0.2), nn.Dropout(0.5))
+        layers = [layer for block in trunk(C) for layer in (block, nn.Dropout(0.5))]
+        self.image = nn.Sequential(*layers, nn.Flatten())
+        self.code = nn.Sequential(nn.Linear(L, 256), *half)
+        self.both = nn.Sequential(nn.Linear(flat(side) + 256, 256), *half)
         self.verdict = nn.Linear(256, 1)
 
     def features(self, X, z):
@@ -781,6 +797,7 @@ class EGBAD(Rival):
 
     L: Annotated[int, Field(ge=1)] = 200
     λ: Annotated[float, Field(ge=0, le=1)] = 0.1
+    game = "D"
 
     def build(self, shape):
         C, side, _ = shape
@@ -788,7 +805,7 @@ class EGBAD(Rival):
 
     def objectives(self):
         return [
-            training.Objective(judge_pairs, ("D",), **ADAM),
+            training.Objective(judge_pairs, ("D",), **SLOWER),
             training.Objective(swap_pairs, ("G", "E"), **ADAM),
         ]
 
@@ -1688,7 +1705,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike. AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, count by the second alone, and Deep SVDD by the spread of its codes.
+# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike. AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, count as dead by the second alone, or if their discriminator has won: a mean loss below 0.1 in the last epoch, where guessing has 1.39. Deep SVDD counts by the spread of its codes.
 
 # %% tags=["hide-input"]
 this_run = []

@@ -1,5 +1,6 @@
 """The rivals: every score and every loss by hand, what kills a network is told, and the page records all of them."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -300,6 +301,23 @@ def test_a_gan_that_draws_one_image_is_told():
         with torch.no_grad():
             first.weight.zero_()
         assert model.judge(seen, index)["collapsed"]
+
+
+@pytest.mark.parametrize(("last", "lost"), [(0.05, True), (0.9, False)])
+def test_a_game_that_the_discriminator_has_won_is_told(last, lost, monkeypatch, capsys):
+    train_once = R.AnoGAN.train_once
+
+    def ended(*given, **how):
+        history = train_once(*given, **how)
+        return dataclasses.replace(history, terms=history.terms | {"D": [1.3, last]})
+
+    monkeypatch.setattr(R.AnoGAN, "train_once", ended)
+    model = R.AnoGAN(side=16, L=4)
+    seen = data.to_side(DIGITS.images[:60], 16)
+    model.begin(seen.shape[1:])
+    _, fate = model.train(seen, torch.arange(50), torch.arange(50, 60), "AnoGAN", epochs=1, device="cpu")
+    assert fate["collapse"]["collapsed"] == lost
+    assert capsys.readouterr().out.count("the discriminator has won, its loss is 0.050") == 3 * lost
 
 
 # --- codes and subspaces -------------------------------------------------------------------------------------------
