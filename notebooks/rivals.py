@@ -181,7 +181,7 @@ from novelty_utils.training import collapse
 #
 # * The smoke tier has 200 steps, because GANomaly had not begun to learn before.
 # * What counts as a collapse of Deep SVDD was set lower, after runs on the digits in which codes shrank and ranked well.
-# * The discriminators of AnoGAN and EGBAD learn at a quarter of the rate. At the full one, on nine digits of MNIST, their loss fell below 0.1 within a hundred steps, and what was drawn stayed far from any digit.
+# * The discriminators of AnoGAN and EGBAD learn at a quarter of the rate. At the full one, on nine digits of MNIST, their loss fell below $0.1$ within a hundred steps, and what was drawn stayed far from any digit.
 #
 # Where a paper and its public code agree, we take what they say. *Quoted* means: read in code or notes on the paper, not in the paper.
 #
@@ -1705,7 +1705,7 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike. AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, count as dead by the second alone, or if their discriminator has won: a mean loss below 0.1 in the last epoch, where guessing has 1.39. Deep SVDD counts by the spread of its codes.
+# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike. AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, count as dead by the second alone, or if their discriminator has won: a mean loss below $0.1$ in the last epoch, where guessing has $2 \log 2$. Deep SVDD counts by the spread of its codes.
 
 # %% tags=["hide-input"]
 this_run = []
