@@ -29,7 +29,7 @@ GIVEN = {"PCA": {"components": 20}}  # its 64 are all pixels of a digit
 GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}  # quicker
 GIVEN |= {"AnoGAN": {"search_steps": 20}}
 # a GAN draws grey at first, and noise is near to grey
-LONGER = {"AnoGAN": 300, "EGBAD": 150, "IGMMGAN": 150, "OCGAN": 300}
+LONGER = {"AnoGAN": 300, "EGBAD": 300, "IGMMGAN": 150, "OCGAN": 300}
 
 
 def found() -> Iterator[Any]:

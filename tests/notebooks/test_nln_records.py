@@ -87,7 +87,9 @@ def test_a_table_says_how_many_trained_and_gives_the_mean_without_the_others(tab
 def test_the_recipes_are_compared_on_the_same_classes(tables):
     table = tables["recipes"]()
     vae = table[(table.data == "Fashion-MNIST") & (table.model == "VAE, 32")]
-    assert list(zip(vae.recipe, vae.n, strict=True)) == [("short", "3"), ("printed", "3"), ("printed", "10")]
+    assert list(vae.recipe) == ["short", "printed", "printed"]
+    assert list(vae.n[:2]) == ["3", "3"]
+    assert int(vae.n.iloc[2]) >= 10  # further seeds join
     short, printed, every = vae.to_dict("records")
     assert (short["steps"], printed["steps"]) == ("1,008", "2,100")
     assert round(every["NLN"]) == 89

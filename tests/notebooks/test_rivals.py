@@ -312,6 +312,8 @@ def test_a_game_that_the_discriminator_has_won_is_told(last, lost, monkeypatch, 
         return dataclasses.replace(history, terms=history.terms | {"D": [1.3, last]})
 
     monkeypatch.setattr(R.AnoGAN, "train_once", ended)
+    alive = {"error": 0.1, "constant_error": 0.2, "spread": 1.0, "collapsed": False}
+    monkeypatch.setattr(R.AnoGAN, "judge", lambda self, images, held_out: alive)
     model = R.AnoGAN(side=16, L=4)
     seen = data.to_side(DIGITS.images[:60], 16)
     model.begin(seen.shape[1:])
