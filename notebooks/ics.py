@@ -426,12 +426,12 @@ class Decoder(nn.Module):
         it is enlarged: the same sums with a sixth of the products."""
         double, relu = self.block11
         rows = double.weight.split([r.shape[1] for r in maps])
-        products = torch.zeros(1, device=maps[0].device)
+        products = None
         for r, W in zip(maps, rows, strict=True):
-            if products.ndim == 4:
-                products = F.interpolate(products, r.shape[2:])
-            W = W.flatten(1).T[:, :, None, None]  # a 1×1 convolution per tap
-            products = products + F.conv2d(r, W).float()
+            of_map = F.conv2d(r, W.flatten(1).T[:, :, None, None]).float()
+            if products is not None:
+                of_map = F.interpolate(products, r.shape[2:]) + of_map
+            products = of_map
         h = F.fold(products.flatten(2), 2 * r.shape[-1], 3, padding=1, stride=2)
         h = h.contiguous(memory_format=torch.channels_last)  # as the layers around it
         return relu(h + double.bias[:, None, None])

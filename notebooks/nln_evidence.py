@@ -746,8 +746,8 @@ tables.show(shown)
 #   the plain autoencoder is then the worse detector, and its codes are the better one.
 # * **One class normal.** The printed recipe trains *less*: its held-out error is larger on every class run both ways. On MNIST the
 #   reconstruction score is better for it, except on the digit 1, and the codes are worse.
-# * **AE-res on MNIST.** The printed recipe follows Table 4 most closely. It ends far below the printed value, and on the digit 0 at
-#   chance. What fails is the critic: the same networks rank well by their pixel error, but $\alpha = 1$ asks the critic alone.
+# * **AE-res on MNIST.** The printed recipe follows Table 4 most closely. It ends far below the printed value. On the digit 0
+#   one seed of two ends at chance. What fails is the critic: the same networks rank well by their pixel error, but $\alpha = 1$ asks the critic alone.
 # * **The VAE on Fashion-MNIST** has all ten garments in the printed recipe: 89, where the paper prints 94.
 # * **The layers of the public code** redraw held-out normals worse than those of the paper. These are two digits of one seed.
 #

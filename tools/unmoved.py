@@ -2,8 +2,8 @@
 
 Code changes all the time, and a record is old as soon as it does. Whether its numbers have moved is another matter, and
 can be measured: the notebook as it was at the record's commit, run as tools/golden.py runs today's, has to give the
-golden values, but for what sums in another order change. The tests hold today's code to these
-values, so what was measured once stays true until they change.
+golden values, but for what sums in another order change. The tests hold today's code to these values, so what was
+measured once stays true until they change.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from novelty_utils.runs.sweep_file import Job
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
-# Dask looks at each worker 100 times a second, at its loops 50 times, for dashboards that nobody opens here: it took a
-# tenth of every core.
+# Dask looks at each worker 100 times a second, at its loops 50 times, for dashboards that nobody opens here: beside one
+# run it took a tenth of a core.
 QUIET = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",

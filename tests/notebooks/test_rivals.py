@@ -15,7 +15,7 @@ from scipy.stats import gennorm
 from sklearn.decomposition import PCA
 from torch import nn
 
-from novelty_utils import data, detectors, records
+from novelty_utils import data, detectors, records, training
 from novelty_utils.errors import InputError
 from novelty_utils.training import collapse
 
@@ -322,6 +322,19 @@ def test_a_game_that_the_discriminator_has_won_is_told(last, lost, monkeypatch, 
     assert capsys.readouterr().out.count("the discriminator has won, its loss is 0.050") == 3 * lost
 
 
+@pytest.mark.parametrize(("rate", "lost"), [(R.ADAM, True), (R.SLOWER, False)])
+def test_the_discriminator_wins_at_the_full_rate_and_not_at_a_quarter(rate, lost):
+    model = R.AnoGAN(side=16, batch=32)
+    seen = data.to_side(DIGITS.images, 16)
+    model.begin(seen.shape[1:])
+    model.network = training.build(lambda: model.build(seen.shape[1:]), 0)
+    first, *others = model.objectives()
+    assert first.lr == R.SLOWER["lr"]
+    objectives = [dataclasses.replace(first, lr=rate["lr"]), *others]
+    history = model.train_once(seen, torch.arange(1600), "game", objectives=objectives, epochs=4, device="cpu")
+    assert (history.terms["D"][-1] < R.LOST) == lost
+
+
 # --- codes and subspaces -------------------------------------------------------------------------------------------
 
 
@@ -411,10 +424,15 @@ def test_as_many_components_as_pixels_are_refused():
 # --- the page ------------------------------------------------------------------------------------------------------
 
 
+FEW = 3  # epochs; the book's own run of this page has all of them
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    return names_of_page("rivals", results=str(folder)), records.read("rivals", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "epochs_for", lambda *_: FEW)
+        return names_of_page("rivals", results=str(folder)), records.read("rivals", folder)
 
 
 def test_the_page_records_every_method_once(page):
@@ -437,7 +455,7 @@ def test_the_page_scores_as_the_detector_does(page):
         kind = getattr(R, type(names["models"][3, name][0]).__name__)
         model = kind(side=names["SIDE"])
         model.begin(seen.shape[1:])
-        model.learn(seen, split.train, split.held_out, epochs=names["EPOCHS"], device="cpu", checkpoint=None)
+        model.learn(seen, split.train, split.held_out, epochs=FEW, device="cpu", checkpoint=None)
         model.prepare()
         some = split.test[:50]
         np.testing.assert_allclose(model.score(seen, some), names["scores"][3, name][:50], rtol=1e-3)
