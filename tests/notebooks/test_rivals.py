@@ -416,6 +416,18 @@ def test_outlier_pursuit_puts_outliers_into_columns_of_their_own():
     assert np.linalg.matrix_rank(L, tol=1e-2) == 2
 
 
+def test_outlier_pursuit_ends_at_the_optimum():
+    X = DIGITS.images[:600].flatten(1).numpy() / 255.0
+    M, λ = (X - X.mean(0)).T, 3 / (7 * math.sqrt(0.01 * len(X)))
+    L = R.pursuit(M, λ)
+    U, σ, Vt = np.linalg.svd(L, full_matrices=False)
+    r = np.count_nonzero(σ > 1e-6 * σ[0])
+    assert 0 < r < 20
+    pull = λ * (M - L) / np.linalg.norm(M - L, axis=0)  # of the columns; that of the singular values holds it
+    np.testing.assert_allclose(U[:, :r].T @ pull, Vt[:r], atol=1e-3)
+    assert np.linalg.norm(pull, 2) < 1 + 1e-3
+
+
 def test_as_many_components_as_pixels_are_refused():
     with pytest.raises(InputError, match=r"components=64: images of 64 pixels have no more; give fewer"):
         R.Reaper(components=64).fit(DIGITS.images[:40])
