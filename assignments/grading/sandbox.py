@@ -25,6 +25,7 @@ INSIDE = Path(__file__).with_name("student.py")
 REPLY = 32 * 2**20  # bytes; nothing in the course is near it
 MEMORY = 3 * 2**30  # bytes of all processes of a submission together
 PROCESSES = 64
+START = 60.0  # seconds of processor time to import what it may use, on a busy machine
 GRACE = 5.0  # seconds of processor time to react to an interrupt
 EVERY = 0.2  # seconds between two looks at what it uses
 PATIENCE = 10  # a request may last so many times its processor time by the clock: sleep, or a busy machine
@@ -124,7 +125,9 @@ def command(packages: Path) -> list[str]:
     }
     for name, value in environment.items():
         words += ["--setenv", name, value]
-    return [*words, "--chdir", "/tmp/home", sys.executable, "-s", "/student.py"]
+    python = Path(sys.executable)  # itself a link, out of its environment
+    python = python.parent.resolve() / python.name
+    return [*words, "--chdir", "/tmp/home", str(python), "-s", "/student.py"]
 
 
 class Sandbox:
@@ -144,14 +147,14 @@ class Sandbox:
         ] = {}  # processor seconds of each process, the ended ones too
         self.python: psutil.Process | None = None
         self.ended: GoneError | None = None
+        self.said = ""  # on stderr, once it is closed
 
     def __enter__(self) -> Sandbox:
         try:
-            self.receive()
+            self.receive(START)
         except GoneError as gone:
-            said = self.process.stderr.read(2000).decode("utf-8", "replace").strip()
-            self.close()
-            raise SandboxError(f"the sandbox did not start: {said or gone}") from None
+            why = self.said or gone
+            raise SandboxError(f"the sandbox did not start: {why}") from None
         self.python = self.family()[-1]
         return self
 
@@ -165,6 +168,10 @@ class Sandbox:
                 process.kill()
         self.process.kill()
         self.process.wait()
+        with contextlib.suppress(ValueError):  # closed before
+            os.set_blocking(self.process.stderr.fileno(), False)
+            said = self.process.stderr.read(2000) or b""
+            self.said = said.decode("utf-8", "replace").strip()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -209,7 +216,7 @@ class Sandbox:
             self.process.stdin.flush()
         except OSError:
             self.end("its process ended")
-        reply, slow = self.receive()
+        reply, slow = self.receive(self.seconds)
         if not isinstance(reply, dict):
             self.end("its process sent something else than a reply")
         if "failed" in reply:
@@ -222,8 +229,8 @@ class Sandbox:
             reply["ok"]["slow"] = True
         return reply.get("ok")
 
-    def receive(self) -> tuple[object, bool]:
-        """(reply, whether it had to be interrupted)."""
+    def receive(self, seconds: float) -> tuple[object, bool]:
+        """(reply, whether it had to be interrupted), within so many seconds of processor time."""
         pipe, told, wanted = self.process.stdout.fileno(), b"", None
         clock, looked, start, interrupted = (
             time.monotonic(),
@@ -247,11 +254,9 @@ class Sandbox:
             looked = now
             start = self.used() if start is None else start
             used, passed = self.used() - start, now - clock
-            if used > self.seconds + GRACE or passed > PATIENCE * (
-                self.seconds + GRACE
-            ):
+            if used > seconds + GRACE or passed > PATIENCE * (seconds + GRACE):
                 self.end("it could not be interrupted", slow=True)
-            late = used > self.seconds or passed > PATIENCE * self.seconds
+            late = used > seconds or passed > PATIENCE * seconds
             if late and not interrupted and self.python:
                 interrupted = True
                 with contextlib.suppress(psutil.Error):

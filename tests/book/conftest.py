@@ -6,10 +6,17 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from pages import HTML, PAGES, SHOTS, Quiet, Reader, Visit
+from pages import HTML, PAGES, SHOTS, Quiet, Reader, Visits
 from playwright.sync_api import sync_playwright
 
 from browser import find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is asked of one page goes to one browser, where several share the work."""
+    for item in items:
+        asked = item.callspec.params if hasattr(item, "callspec") else {}
+        item.add_marker(pytest.mark.xdist_group(asked.get("name", item.path.name)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +39,5 @@ def reader() -> Iterator[Reader]:
 
 
 @pytest.fixture(scope="session")
-def visits(reader) -> dict[str, Visit]:
-    """Every page, opened once in a wide window in light mode."""
-    return {name: reader.open(name) for name in PAGES}
+def visits(reader) -> Visits:
+    return Visits(reader)

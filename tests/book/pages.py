@@ -85,6 +85,17 @@ class Reader:
             route.abort()
 
 
+class Visits(dict[str, Visit]):
+    """Pages of one reader, each opened at its first use, in a wide window in light mode."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def __missing__(self, name: str) -> Visit:
+        return self.setdefault(name, self.reader.open(name))
+
+
 def shot(visit: Visit, name: str) -> Path:
     """Keep a picture of the whole page under _build/shots."""
     path = SHOTS / f"{name.replace('/', '_').removesuffix('.html')}.png"

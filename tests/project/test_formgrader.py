@@ -15,16 +15,13 @@ from pathlib import Path
 import nbformat
 import pytest
 import submissions
+from grading import clean
 from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
 from playwright.sync_api import sync_playwright
 
 import assignments
 from browser import find
-from crossref import ROOT
-
-sys.path.insert(0, str(ROOT / "assignments"))
-from grading import clean
 
 EVIL = "<script>new Image().src = 'http://127.0.0.1:1/'; window.pwned = 1</script>"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
