@@ -1,9 +1,12 @@
 """A claim under every reading: table, sentence and figure on made-up records; and what the list may say."""
 
+import re
+
 import pandas as pd
 import pytest
 
 import readings_sweep
+from novelty_utils import records
 from novelty_utils.ledger import published, readings
 from novelty_utils.ledger.readings import FAILS, HOLDS, NOT_RUN, PART, SO_FAR, Claim
 from novelty_utils.params import CLASSES
@@ -192,3 +195,15 @@ def test_the_list_names_things_that_exist(name):
 def test_the_sweep_lists_the_runs_of_all_readings():
     wanted = readings_sweep.text(list(readings.claims().values()))
     assert readings_sweep.FILE.read_text() == wanted, "run tools/readings_sweep.py"
+
+
+@pytest.mark.prose
+@pytest.mark.parametrize("paper", ["ade_gan", "crbnd", "ics", "nln"])
+def test_what_a_page_of_choices_calls_not_run_has_no_record(paper):
+    page = (readings_sweep.ROOT / "book" / f"choices-{paper}.md").read_text(encoding="utf-8")
+    last = [row.split("|")[-2] for row in page.splitlines() if row.startswith("| ")]
+    open_ = " ".join(cell for cell in last if re.search("not (run|measured)", cell))
+    named = set(re.findall(r'`(?:\w+="?)?(\w+)"?`', open_))
+    run = {str(value) for record in records.read(paper, records.BOOK) for value in record.parameters.values()}
+    assert run
+    assert not named & run
