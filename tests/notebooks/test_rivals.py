@@ -17,6 +17,7 @@ from torch import nn
 
 from novelty_utils import data, detectors, records, training
 from novelty_utils.errors import InputError
+from novelty_utils.ledger import published
 from novelty_utils.training import collapse
 
 pytestmark = pytest.mark.slow
@@ -479,3 +480,20 @@ def test_the_page_scores_as_the_detector_does(page):
 def test_unknown_methods_are_refused(methods, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert told in refused("rivals", ["-p", f"methods={methods}"], capsys)
+
+
+@pytest.mark.prose
+def test_neighbours_of_raw_pixels_are_above_every_printed_mean():
+    printed = []
+    for paper, table in (("nln", "Table 3"), ("ade_gan", "Table 1")):
+        rows = published.read(paper)
+        rows = rows[(rows.table == table) & (rows.class_name == "mean") & (rows.metric == "auroc")]
+        rows = rows[(rows.dataset == "mnist") & (rows.protocol == "miso")]
+        printed += rows[~rows.method.isin(published.rules(paper).own)].value.tolist()
+    by_digit = {}
+    for record in records.read("leaderboard", records.BOOK):
+        if (record.tier, record.dataset, record.parameters["protocol"]) == ("demo", "mnist", "miso"):
+            values = [one.value for one in record.results if (one.method, one.metric) == ("k-NN", "auroc")]
+            by_digit.setdefault(record.class_name, []).extend(values)
+    assert len(printed) == 13 and len(by_digit) == 10
+    assert max(printed) < np.mean([np.mean(values) for values in by_digit.values()])
