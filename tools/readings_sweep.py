@@ -12,7 +12,7 @@ from novelty_utils.runs import execution
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "sweeps" / "readings.yml"
-HEAD = """# Every reading of the four headline claims, on the classes fixed beforehand, one seed. {runs} runs.
+HEAD = """# Every reading of the headline claims, on the classes fixed beforehand, one seed. {runs} runs.
 # Demo tier, written by tools/readings_sweep.py. Readings that are a longer training are no part of it.
 parameters: {{tier: demo, seed: 0}}
 grids:

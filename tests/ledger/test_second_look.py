@@ -13,6 +13,12 @@ import torch
 pytestmark = pytest.mark.slow
 
 FILES = sorted(Path(__file__).parents[2].glob("tools/second_look/*.py"))
+RUNS = [pytest.param(file, [], id=file.stem) for file in FILES]
+RUNS += [
+    pytest.param(file, ["--model", "vae", "--dataset", "fashion_mnist"], id="nln-vae")
+    for file in FILES
+    if file.stem == "nln"
+]
 FIELDS = {
     "paper",
     "dataset",
@@ -55,13 +61,13 @@ def numbers(value):
         yield value
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_twice_the_same_entry_of_finite_numbers(file, random_data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("file", "options"), RUNS)
+def test_twice_the_same_entry_of_finite_numbers(file, options, random_data, tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location(f"second_look_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     output = tmp_path / "out" / f"{file.stem}.json"
-    monkeypatch.setattr(sys, "argv", [file.name, "--class", "3", "--epochs", "1", "--output", str(output)])
+    monkeypatch.setattr(sys, "argv", [file.name, "--class", "3", "--epochs", "1", "--output", str(output), *options])
     threads, found = torch.get_num_threads(), []
     try:
         for _ in range(2):
