@@ -28,7 +28,7 @@ test: lint  ## lint, pairing, unit tests, executed notebooks, the book, the brow
 	@$(BIN)/python tools/browser.py
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/book -n logical --maxprocesses 4 --dist loadfile
 	@$(BIN)/python tools/book.py
-	@$(BIN)/python -m pytest tests/book -n logical --maxprocesses 4 --dist loadgroup
+	@$(BIN)/python -m pytest tests/book
 
 bench: setup  ## measure the trainer against bare PyTorch and PyOD, the neighbour search against scikit-learn and faiss
 	@$(BIN)/python tools/bench.py
