@@ -1,4 +1,4 @@
-"""Writes sweeps/readings.yml: the runs of every reading in published/readings.toml, on the classes fixed beforehand."""
+"""Writes sweeps/readings.yml: the runs of every reading in published/readings.toml, on two classes of each claim."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from novelty_utils.runs import execution
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "sweeps" / "readings.yml"
-HEAD = """# Every reading of the headline claims, on the classes fixed beforehand, one seed. {runs} runs.
+HEAD = """# Every reading of the claims in readings.toml, on two classes each, one seed. {runs} runs.
 # Demo tier, written by tools/readings_sweep.py. Readings that are a longer training are no part of it.
 parameters: {{tier: demo, seed: 0}}
 grids:

@@ -12,13 +12,6 @@ from playwright.sync_api import sync_playwright
 from browser import find
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is asked of one page goes to one browser, where several share the work."""
-    for item in items:
-        asked = item.callspec.params if hasattr(item, "callspec") else {}
-        item.add_marker(pytest.mark.xdist_group(asked.get("name", item.path.name)))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def built() -> None:
     """The pages must be there: these tests build nothing."""
