@@ -1,4 +1,4 @@
-"""The table of second looks on the page of claims: what was tried at each headline shortfall, numbers from records."""
+"""The table of second looks on the page of claims: what was tried at each shortfall, numbers from records."""
 
 from pathlib import Path
 
@@ -13,15 +13,15 @@ HEAD = ["date", "whose reading", "what was tried", "AUROC", "to reach"]
 
 
 def write_parts(folder: Path, results: str | Path, names: dict[str, str]) -> None:
-    """Into `folder`: claims_second_looks.md, and overturned_CLAIM.md."""
+    """Into `folder`: claims_second_looks.md, and overturned_CLAIM.md of the headline claims."""
     parts = {"claims_second_looks": text(results, names)}
-    parts |= {f"overturned_{look.claim}": today(look.claim, results) for look in second_looks.looks()}
+    parts |= {f"overturned_{look.claim}": today(look.claim, results) for look in second_looks.looks() if look.headline}
     for name, part in parts.items():
         write_atomically(folder / f"{name}.md", lambda file, part=part: file.write(part.encode()))
 
 
 def text(results: str | Path, names: dict[str, str]) -> str:
-    """A heading, a table and two sentences for each headline claim, in Markdown; `names` of the papers."""
+    """A heading, a table and two sentences for each claim that was looked at, in Markdown; `names` of the papers."""
     return "\n".join(_of_claim(look, results, names) for look in second_looks.looks())
 
 
@@ -48,7 +48,7 @@ def today(claim: str, results: str | Path) -> str:
 
 
 def _classes(look: Look) -> str:
-    return f"{look.about.dataset.replace('_', ' ')}, classes {' and '.join(look.about.classes)}, fixed beforehand"
+    return f"{look.about.dataset.replace('_', ' ')}, classes {' and '.join(look.about.classes)}, {look.about.chosen}"
 
 
 def _line(look: Look, one: Tried, rows: pd.DataFrame) -> list[str]:

@@ -43,10 +43,10 @@ class Headline(NamedTuple):
 def headlines(table: pd.DataFrame, results: str | Path) -> list[Headline]:
     """The headline of each paper, and what it printed for the same method elsewhere, as far as that was attempted.
 
-    table: the ledger. results: the folder of its records. A headline is the first row of a second look, fixed in
-    published/second_looks.toml; the rest are the printed mean AUROCs of a method under its own name.
+    table: the ledger. results: the folder of its records. A headline is the first row of a second look that is
+    one in published/second_looks.toml; the rest are the printed mean AUROCs of a method under its own name.
     """
-    said = {_row(look, table): look for look in second_looks.looks()}
+    said = {_row(look, table): look for look in second_looks.looks() if look.headline}
     own = pd.Series({paper: published.rules(paper).own[0] for paper in claims.PAPERS})
     means = table[(table.class_name == "mean") & (table.metric == "auroc") & table.ours.notna()]
     means = means[(means.same_as == "") & (means.method == means.paper.map(own))]

@@ -54,7 +54,7 @@ class Choice(_Strict):
 
 
 class Claim(_Strict):
-    """A headline claim; it is compared with printed cells, or with another method of the same records."""
+    """A claim; it is compared with printed cells, or with another method of the same records."""
 
     name: str
     paper: str
@@ -67,6 +67,7 @@ class Claim(_Strict):
     choices: list[Choice]
     parameters: dict[str, Any]
     note: str = ""
+    chosen: str = "fixed beforehand"  # how its classes came to be
     printed: dict[str, str] = {}
     against: str = ""
     run: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Second looks at the headline shortfalls: what published/second_looks.toml lists, what another implementation says.
+"""Second looks at shortfalls: what published/second_looks.toml lists, what another implementation says.
 
 Without an entry there, no number below its printed one is called "not reproduced".
 """
@@ -39,14 +39,14 @@ class Tried(_Strict):
 
 
 class Look(_Strict):
-    """What stands behind the verdict about one headline claim."""
+    """What stands behind the verdict about one claim."""
 
     claim: str  # its name in readings.toml
-    before: str  # what the book said until then
     rows: list[dict[str, str]]  # the rows of the ledger that it is about: columns and their values
     score: str  # the AUROC of the second implementation that stands for the method
     tried: list[Tried]
     mind: str  # what would still change it
+    headline: bool = False  # whether the start page names it
     entry: dict[str, Any] = {}  # only entries of the second implementation with these
 
     @property
@@ -67,7 +67,7 @@ class Second(NamedTuple):
 
 @lru_cache
 def looks() -> list[Look]:
-    """All second looks, one per headline claim."""
+    """All second looks, one per claim."""
     text = files("novelty_utils.ledger.published").joinpath("second_looks.toml").read_text(encoding="utf-8")
     return [Look.model_validate(one) for one in tomllib.loads(text)["looks"]]
 
