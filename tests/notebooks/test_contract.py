@@ -28,8 +28,9 @@ STEPS, FALSE_ALARMS = 60, 0.5
 GIVEN = {"PCA": {"components": 20}}  # its 64 are all pixels of a digit
 GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}  # quicker
 GIVEN |= {"AnoGAN": {"search_steps": 20}}
-# a GAN draws grey at first, and noise is near to grey
-LONGER = {"AnoGAN": 300, "EGBAD": 300, "IGMMGAN": 150, "OCGAN": 300}
+# A GAN draws grey at first, and noise is near to grey. The networks of ICS are wide, and soon know 16 images by heart.
+OTHERWISE = {"AnoGAN": 300, "EGBAD": 300, "IGMMGAN": 150, "OCGAN": 300}
+OTHERWISE |= dict.fromkeys(("CAE", "CLS", "ICS", "Control", "Random", "Double"), 20)
 
 
 def found() -> Iterator[Any]:
@@ -68,7 +69,7 @@ def fitted(request) -> Iterator[Fitted]:
     notebook, name, arguments = request.param
     model = getattr(detectors.load(notebook), name)(seed=0, **arguments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(model), "steps", LONGER.get(name, STEPS))
+        patch.setattr(type(model), "steps", OTHERWISE.get(name, STEPS))
         patch.setattr(collapse, "RESTARTS", 0)  # a short training may pass for dead, and three would tell no more
         model.fit(train, device="cpu", false_alarms=FALSE_ALARMS)
     scores = model.decision_function(every)
@@ -101,9 +102,10 @@ def test_scores_are_finite_and_most_of_them_distinct(fitted):
 
 
 def test_easy_anomalies_score_higher(fitted):
-    """Inverted images and noise together: after so few steps, noise alone is not beyond every detector."""
-    y = (np.arange(len(EVERY)) >= len(FRESH)).astype(int)
-    assert metrics.auroc(y, fitted.scores)[0] > 0.6
+    """Inverted images or noise: after so few steps, not every detector knows both."""
+    normal, *kinds = np.split(fitted.scores, 3)
+    y = np.repeat([0, 1], len(FRESH))
+    assert max(metrics.auroc(y, np.concatenate([normal, novel]))[0] for novel in kinds) > 0.7
 
 
 def test_shuffled_labels_are_worth_nothing(fitted):
