@@ -1496,6 +1496,11 @@ def fill(values, k):
             return np.maximum(0, 1 - θ / np.maximum(values, 1e-300))
 
 
+def unfinished(told):
+    """Where a search ran out of rounds, its end is not the optimum: say so."""
+    warnings.warn(told, exceptions.ConvergenceWarning, stacklevel=3)
+
+
 # %% tags=["define"]
 def reaper(X, k, rounds=30):
     """The k directions (d, k) of eq. 12 for centred rows X (n, d)."""
@@ -1508,6 +1513,8 @@ def reaper(X, k, rounds=30):
         if away.sum() > (1 - 1e-6) * before:
             break
         w, before = 1 / np.maximum(away, 1e-10), away.sum()
+    else:
+        unfinished(f"REAPER still moves after {rounds} rounds")
     return U[:, :k]
 
 
@@ -1529,6 +1536,8 @@ def pursuit(M, λ, rounds=200):
         moved = max(np.linalg.norm(Z - apart), np.linalg.norm(C - before))
         if moved < 1e-5 * np.linalg.norm(M):  # one alone is small long before the end
             break
+    else:
+        unfinished(f"Outlier Pursuit still moves after {rounds} rounds")
     return L
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from pyod.models.deep_svdd import InnerDeepSVDD
 from pyod.models.ocsvm import OCSVM
 from scipy.stats import gennorm
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from novelty_utils import data, detectors, records, training
@@ -427,6 +429,16 @@ def test_outlier_pursuit_ends_at_the_optimum():
     pull = λ * (M - L) / np.linalg.norm(M - L, axis=0)  # of the columns; that of the singular values holds it
     np.testing.assert_allclose(U[:, :r].T @ pull, Vt[:r], atol=1e-3)
     assert np.linalg.norm(pull, 2) < 1 + 1e-3
+
+
+def test_a_search_that_runs_out_of_rounds_says_so_and_one_that_ends_does_not():
+    X = DRAW.normal(size=(60, 5)) * [3, 2, 1, 1, 1]
+    for search in (lambda **rounds: R.reaper(X, 2, **rounds), lambda **rounds: R.pursuit(X.T, 1.0, **rounds)):
+        with pytest.warns(ConvergenceWarning, match="still moves after 1 rounds"):
+            search(rounds=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            search()
 
 
 def test_as_many_components_as_pixels_are_refused():
