@@ -1502,7 +1502,7 @@ def unfinished(told):
 
 
 # %% tags=["define"]
-def reaper(X, k, rounds=30):
+def reaper(X, k, rounds=100):
     """The k directions (d, k) of eq. 12 for centred rows X (n, d)."""
     w, before = np.ones(len(X)), math.inf
     for _ in range(rounds):
