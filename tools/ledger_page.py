@@ -246,7 +246,7 @@ def _of_order(line: pd.Series) -> dict[str, str]:
 
 def _of_number(line: pd.Series) -> dict[str, str]:
     worked_out = " (worked out)" * ("worked out" in line.claim)
-    setting = "" if line.setting == "default" else f" <small>{line.setting.replace(';', '; ')}</small>"
+    setting = "" if line.setting == "default" else f" <small>{_setting(line.setting)}</small>"
     return {
         "where": line["where"], "data": f"{_named(line.dataset)}, {html.escape(line.class_name)}",
         "method": html.escape(line.method) + worked_out + setting, "metric": _metric(line.metric),
@@ -282,6 +282,11 @@ def _words(name: str) -> str:
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ").replace(";", "; ")
+
+
+def _setting(text: str) -> str:
+    """Values keep the name of their parameter, everything else is words."""
+    return "; ".join(html.escape(part) if "=" in part else _words(part) for part in text.split(";"))
 
 
 def _named(text: str) -> str:

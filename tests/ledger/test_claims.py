@@ -525,6 +525,19 @@ def test_every_point_of_the_ledger_s_figure_lies_within_its_axes(committed, monk
 
 
 @pytest.mark.prose
+def test_no_cell_of_the_ledger_has_a_word_that_makes_its_column_wide(committed):
+    cells = [
+        text
+        for _, line in committed.iterrows()
+        for name, text in (ledger_page._of_order if line.kind != "number" else ledger_page._of_number)(line).items()
+        if name != "why"
+    ]
+    words = {word for text in cells for word in re.sub(r"<[^>]+>", " ", text).split()}
+    assert {word for word in words if len(word) > 20} == set()
+    assert {"n_c=10", "increase"} <= words
+
+
+@pytest.mark.prose
 def test_no_smoke_record_is_committed(committed):
     assert committed.attrs["left_out"] == 0
     assert set(committed.tier.dropna()) <= {"demo", "paper"}
