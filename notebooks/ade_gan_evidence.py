@@ -196,10 +196,7 @@ tables.Text(readings.sentence(table_of_readings))
 
 # %% tags=["hide-input"]
 rows = readings.shown(table_of_readings)
-rows = rows[rows.state != readings.NOT_RUN]
-tables.show(
-    rows[["choice", "reading", "ours", "all classes", "to reach", "trained", "state"]]
-)
+tables.show(rows[rows.state != readings.NOT_RUN])
 
 # %% [markdown]
 # ## The readings of eq. 11

@@ -568,7 +568,7 @@ of_readings = readings.table(claim, replications.counted("crbnd", results))
 tables.Text(readings.sentence(of_readings))
 
 # %% tags=["hide-input"]
-readings.shown(of_readings)
+tables.show(readings.shown(of_readings))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-crbnd-readings", "caption": "CRBND on MNIST under one changed choice at a time: large points are means over the digits 8 and 5, small ones the digits, and the line is what ten numbers per image reach."}, "image": {"alt": "Dot plot with one row per choice that the paper leaves open and its values; our means as large points, a vertical line at the control"}}
 readings.figure(claim, of_readings)

@@ -581,16 +581,11 @@ tables.show(length.set_index(["data", "class", "method"]), caption=caption)
 # chosen by it: the defaults stay what they were.
 
 # %% tags=["hide-input"]
-SHOWN = ["choice", "reading", "source", "ours", "all classes", "to reach"]
-SHOWN += ["seeds", "state"]
-
-
 def show_readings(claim, found):
-    """The table of a claim, the default once."""
-    page = readings.shown(found)[~found.default | (found.index == 0)]
+    """The table of a claim, and how often it holds."""
     classes = " and ".join(claim.classes)
     caption = f"{claim.claim}. AUROC as a fraction; ours: {classes}."
-    display(tables.show(page[[c for c in SHOWN if c in page]], caption=caption))
+    display(tables.show(readings.shown(found), caption=caption))
     states = found.state[~found.default].value_counts()
     told = ", ".join(f"{state}: {count}" for state, count in states.items())
     display(tables.Text(f"The default: {found.state[0]}. Other readings: {told}."))

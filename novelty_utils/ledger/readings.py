@@ -203,13 +203,15 @@ def _list(names: Sequence[str]) -> str:
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table for a page: three decimals, words for what is missing."""
-    numbers = [name for name in rows.columns if rows[name].dtype == float]
-    page = rows.drop(columns=["open", "judged"]).dropna(axis="columns", how="all")
-    page = page.assign(reading=rows.reading + rows.default.map({True: " (default)", False: ""})).drop(columns="default")
-    for name in page.columns.intersection(numbers):
+    """The table for a page: the default once, each other reading beside what it takes the place of; three decimals."""
+    default = rows[rows.default].set_index("choice").reading
+    page = rows.assign(instead=rows.choice.map(default).where(~rows.default, ""))
+    page = page[~rows.default | (rows.index == 0)]
+    page.loc[0, ["choice", "reading", "source"]] = ["", "the default", ""]
+    for name in ("ours", "every", "line"):
         page[name] = page[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
-    return page.rename(columns={"every": "all classes", "line": "to reach"})
+    page = page[["choice", "reading", "instead", "source", "ours", "every", "line", "seeds", "trained", "state"]]
+    return page.rename(columns={"instead": "in place of", "every": "all classes", "line": "to reach"})
 
 
 def figure(claim: Claim, rows: pd.DataFrame) -> Figure:

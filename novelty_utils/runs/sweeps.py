@@ -193,17 +193,20 @@ def _submitted(client: Client, todo: list[Job], gpus: list[str], local: bool, un
     """
     found = client.scheduler_info(n_workers=-1)["workers"].values()
     gpu = any("GPU" in worker["resources"] for worker in found)
-    return {
-        client.submit(
+    futures: dict[Future, Job] = {}
+    for place, (job, limit) in enumerate(zip(todo, _limits(todo, until), strict=True)):
+        key = ("run", job.key)  # of one group: of many, dask hands out two of each before the others
+        future = client.submit(
             worker.run,
-            *(job.key, job.paper, job.notebook.read_text(encoding="utf-8"), job.text, gpus),
+            *(key, job.paper, job.notebook.read_text(encoding="utf-8"), job.text, gpus),
             *(_checkpoints(job) if local else None, limit, provenance.threads()),
-            key=job.key,
+            key=key,
             retries=RETRIES,
+            priority=-place,  # without one, the last to come may be the first to go
             resources={"GPU": 1} if gpu and job.parameters.device != "cpu" else None,
-        ): job
-        for job, limit in zip(todo, _limits(todo, until), strict=True)
-    }
+        )
+        futures[future] = job
+    return futures
 
 
 def _checkpoints(job: Job) -> str:

@@ -61,7 +61,7 @@ class JobError(RuntimeError):
 
 
 def run(
-    key: str,
+    key: tuple[str, str],
     name: str,
     notebook: str,
     text: Mapping[str, str],
@@ -114,7 +114,7 @@ def _environment(worker: int | str, gpus: Sequence[str], checkpoints: str | None
     return environment
 
 
-def _wanted(key: str, limit: Limit | None) -> Callable[[], bool]:
+def _wanted(key: tuple[str, str], limit: Limit | None) -> Callable[[], bool]:
     """Whether somebody still waits for this task.
 
     Not so once its sweep was interrupted or killed, or its scheduler, or the hours of the sweep are over.

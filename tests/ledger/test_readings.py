@@ -145,11 +145,12 @@ def test_the_sentence_names_the_default_once_and_each_other_reading_where_it_bel
     )
 
 
-def test_the_table_for_a_page_has_words_for_what_is_missing():
+def test_the_table_for_a_page_has_the_default_once_and_words_for_what_is_missing():
     page = readings.shown(readings.table(claim(), [record({"M": 0.5}, name) for name in ("1", "8")]))
     assert page.ours.tolist() == ["0.500", "", "", ""]
     assert page.state.tolist() == [SO_FAR, NOT_RUN, NOT_RUN, NOT_RUN]
-    assert page.reading.iloc[0] == "four (default)"
+    assert page.reading.tolist() == ["the default", "two", "longer", "the error"]
+    assert page["in place of"].tolist() == ["", "four", "four", "four"]
     assert not page.astype(str).isin(["nan", "None"]).any().any()
 
 

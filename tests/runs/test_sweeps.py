@@ -664,6 +664,30 @@ def test_hours_that_are_none_are_one_line(hours, capsys):
     assert f"'{hours}' is no number of hours" in capsys.readouterr().err
 
 
+GATE, BEGAN = threading.Event(), []
+
+
+def only_begin(key: tuple[str, str], *_) -> None:
+    """In place of a run, where the worker is a thread of this process."""
+    GATE.wait(PATIENCE)
+    BEGAN.append(key[1])
+
+
+def test_runs_begin_in_the_order_of_the_file_whatever_data_they_are_of(monkeypatch):
+    monkeypatch.setattr(worker, "run", only_begin)
+    text = "grid: {dataset: [digits, mnist, cifar10, fashion_mnist], seed: [0, 1, 2, 3]}"
+    jobs = sweep_file.read(sweep(text), {})
+    with (
+        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as local,
+        distributed.Client(local) as client,
+    ):
+        futures = list(sweeps._submitted(client, jobs, [], local=False, until=None))
+        wait_for(lambda: len(local.scheduler.tasks) == len(jobs), "all runs to be known")
+        GATE.set()
+        client.gather(futures)
+    assert BEGAN == [job.key for job in jobs]
+
+
 def test_a_run_of_a_sweep_on_this_machine_keeps_its_checkpoints_beside_the_results():
     (job,) = sweep_file.read(sweep("grid: {class_name: ['0']}"), {})
     assert worker._environment(0, (), sweeps._checkpoints(job))["NOVELTY_CHECKPOINTS"] == str(
