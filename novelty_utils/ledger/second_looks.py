@@ -62,7 +62,8 @@ class Second(NamedTuple):
     theirs: float
     ours: float | None
     line: float | None  # what is printed for these classes, or what it is held against
-    disagree: bool
+    disagree: bool  # it reaches what ours does not
+    reading: bool  # another reading of ours reaches it
 
 
 @lru_cache
@@ -95,7 +96,8 @@ def second(look: Look, ours: Sequence[Record], folder: str | Path) -> Second | N
     disagree = any(_disagree(about, mean, *numbers) for numbers in held)
     few, _, line = _numbers(rows.iloc[0])
     seeds = min(len(theirs[name]) for name in classes)
-    return Second(classes, seeds, mean, few, line, disagree)
+    reading = (readings.table(look.about, ours).state == readings.HOLDS).any()
+    return Second(classes, seeds, mean, few, line, disagree, bool(reading))
 
 
 def _numbers(row: pd.Series) -> list[float | None]:
@@ -156,4 +158,4 @@ def verdict(
     wanted = look.about.classes if look and line["class_name"] in ("mean", "all") else [line["class_name"]]
     if other is None or not set(other.classes).issuperset(wanted):
         return verdicts.may_refute(verdict, difference, full, looked=False, disagree=False)
-    return verdicts.may_refute(verdict, difference, full, looked=True, disagree=other.disagree)
+    return verdicts.may_refute(verdict, difference, full, looked=True, disagree=other.disagree or other.reading)

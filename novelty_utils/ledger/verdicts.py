@@ -150,7 +150,7 @@ def may_refute(verdict: str, difference: float, full: bool, looked: bool, disagr
     """What is left of a "not reproduced" without the evidence that it takes.
 
     full: as much training as the paper's, and none of it died. looked: another implementation, that lived, was run on
-    the same classes; `disagree`: it reaches what ours does not.
+    the same classes; `disagree`: it reaches what ours does not, or another reading of the paper does.
     """
     if verdict != NOT_REPRODUCED:
         return verdict

@@ -98,6 +98,16 @@ def test_where_theirs_reaches_what_ours_does_not_the_verdict_is_contested(tmp_pa
     assert found["verdict"] == verdict
 
 
+@pytest.mark.parametrize(("reached", "verdict"), [(0.95, "contested"), (0.82, "not reproduced")])
+def test_what_another_reading_reaches_is_contested(tmp_path, reached, verdict):
+    ours(tmp_path, 0.8, "paper")
+    for name in LOOK["ics-fashion"].about.classes:
+        put(tmp_path, {("ICS", "auroc"): reached}, name, dataset="fashion_mnist", **extra() | {"bn": "keras"})
+    theirs(tmp_path, **{"pullover": 0.82, "t-shirt": 0.82})
+    found = number(claims.ledger(tmp_path), "Table 4", "mean", "ICS", dataset="fashion_mnist")
+    assert found["verdict"] == verdict
+
+
 def test_a_long_run_of_ours_is_compared_with_theirs_where_a_short_one_reaches_the_number(tmp_path):
     ours(tmp_path, 0.95)
     ours(tmp_path, 0.8, "paper")
