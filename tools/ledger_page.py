@@ -28,7 +28,7 @@ MARKS = {
     verdicts.ABOVE: ("#e69f00", "^"),
     verdicts.OPEN: ("#cc79a7", "D"),
     verdicts.CONTESTED: ("#56b4e9", "X"),
-    verdicts.NOT_REPRODUCED: ("#d55e00", "v"),
+    verdicts.NOT_REPRODUCED: ("#d55e00", "P"),
 }
 OUTSIDE = [verdicts.BELOW, verdicts.ABOVE, verdicts.OPEN, verdicts.CONTESTED, verdicts.NOT_REPRODUCED]
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
