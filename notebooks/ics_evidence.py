@@ -580,6 +580,7 @@ tables.show(length.set_index(["data", "class", "method"]), caption=caption)
 # The paper leaves choices open. Each row changes one of them and keeps the rest, on classes that were fixed beforehand. Nothing is
 # chosen by it: the defaults stay what they were.
 
+
 # %% tags=["hide-input"]
 def show_readings(claim, found):
     """The table of a claim, and how often it holds."""

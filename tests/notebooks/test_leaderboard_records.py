@@ -63,7 +63,14 @@ def test_ranks_tell_apart_the_last_from_the_first_and_less_than_the_pairs_do(boa
         if protocol != "miso":  # where one class is normal
             told = set(place.index[place > place.iloc[0] + bar])
             assert set(place.index[-2:]) == {"ICS: CAE", "CRBND: depth 2"} < told
-            assert told - {"ICS: CAE", "CRBND: depth 2", "NLN: AE, error"} == {"OCSVM", "ADe-GAN: R1, l2"}
+            middle = {"OCSVM", "ADe-GAN: R1, l2"} | {"Outlier Pursuit"} & set(place.index)
+            assert told - {"ICS: CAE", "CRBND: depth 2", "NLN: AE, error"} == middle
+
+
+def test_two_subspaces_of_pixels_stand_before_every_network_where_one_class_is_normal(board, committed):
+    place = statistics.mean_ranks(board["common_blocks"](committed["simo"]))
+    assert list(place.index[:3]) == ["k-NN", "Mahalanobis", "REAPER"]
+    assert abs(place["Outlier Pursuit"] - place["OCSVM"]) < 1.5
 
 
 def test_with_nine_normal_classes_nln_is_ahead_of_the_other_baselines(pairs):
