@@ -10,6 +10,15 @@ from novelty_utils.records import store
 
 pytestmark = pytest.mark.prose
 
+AS_SET = {"arch": "paper", "batch": 128, "loss": "squared", "adversarial": 1.0}
+
+
+def as_set() -> list[store.Record]:
+    """Those of our default among the readings of the paper."""
+    found = store.read("nln", NOTEBOOKS.parent / "results")
+    return [record for record in found if all(record.parameters.get(name) == v for name, v in AS_SET.items())]
+
+
 # --- where the gain comes from -------------------------------------------------------------------------------------
 
 
@@ -17,7 +26,7 @@ pytestmark = pytest.mark.prose
 def gains() -> dict[tuple, float]:
     """Points of AUROC over the reconstruction error, mean over ten classes: by model, data set and alpha, at K = 1."""
     values: dict[tuple, dict[tuple, float]] = {}
-    for record in store.read("nln", NOTEBOOKS.parent / "results"):
+    for record in as_set():
         if record.parameters["protocol"] == "miso" and record.tier == "demo" and record.parameters["L"] == 32:
             for result in record.results:
                 key = (result.method, record.dataset, result.metric)
@@ -87,10 +96,9 @@ def test_a_table_says_how_many_trained_and_gives_the_mean_without_the_others(tab
 def test_the_recipes_are_compared_on_the_same_classes(tables):
     table = tables["recipes"]()
     vae = table[(table.data == "Fashion-MNIST") & (table.model == "VAE, 32")]
-    assert list(vae.recipe) == ["short", "printed", "printed"]
-    assert list(vae.n[:2]) == ["3", "3"]
-    assert int(vae.n.iloc[2]) >= 10  # further seeds join
-    short, printed, every = vae.to_dict("records")
+    printed, every = vae[vae.recipe == "printed"].to_dict("records")
+    (short,) = vae[(vae.recipe == "short") & (vae.n == printed["n"])].to_dict("records")
+    assert int(every["n"]) > int(printed["n"])  # further seeds join
     assert (short["steps"], printed["steps"]) == ("1,008", "2,100")
     assert round(every["NLN"]) == 89
     assert 0 < printed["NLN"] - short["NLN"] < 1
@@ -101,8 +109,8 @@ def test_the_recipes_are_compared_on_the_same_classes(tables):
 def tiers() -> pd.DataFrame:
     """MNIST, seed 0: what was trained in both tiers with the same L, a row per protocol, model and class."""
     rows = []
-    for record in store.read("nln", NOTEBOOKS.parent / "results"):
-        about = {name: record.parameters[name] for name in ("dataset", "protocol", "L", "arch", "tier", "seed")}
+    for record in as_set():
+        about = {name: record.parameters[name] for name in ("dataset", "protocol", "L", "tier", "seed")}
         for method, history in record.training.items():
             values = {r.metric: r.value for r in record.results if r.method == method}
             own = "res" if method == "AE-res" else "nln"
@@ -114,7 +122,7 @@ def tiers() -> pd.DataFrame:
             }
             rows.append(about | {"method": method, "class_name": record.class_name} | found)
     table = pd.DataFrame(rows)
-    table = table[(table.dataset == "mnist") & (table.arch == "paper") & (table.seed == 0)]
+    table = table[(table.dataset == "mnist") & (table.seed == 0)]
     key = ["protocol", "method", "L", "class_name"]
     both = table[table.tier == "demo"].merge(table[table.tier == "paper"], on=key, suffixes=("", "_paper"))
     return both.drop_duplicates(key).set_index(["protocol", "method"]).sort_index()
@@ -134,7 +142,7 @@ def test_what_copies_better_has_the_worse_reconstruction_and_the_better_codes(ti
     assert few.class_name[few.recon_paper <= few.recon].tolist() == ["1"]
 
 
-def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_the_layers_of_the_code_worse_still(tables):
+def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_on_digits_the_layers_of_the_code_worse_still(tables):
     trainings = tables["trained_how"]()
     trainings = trainings[(trainings.batch == 128) & (trainings.loss == "squared")]
     key = ["dataset", "protocol", "method", "L", "class_name", "seed"]
@@ -147,8 +155,11 @@ def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_the_layers_o
     of_code = trainings[trainings.arch == "code"].merge(
         trainings[trainings.arch == "paper"], on=key, suffixes=("", "_ours")
     )
-    assert len(of_code) >= 2
-    assert (of_code.held_out > of_code.held_out_ours).all()
+    digits = of_code.dataset == "mnist"
+    assert set(of_code.class_name[digits]) == {"2", "8", "1", "9"}
+    assert (of_code.held_out > of_code.held_out_ours)[digits].all()
+    assert set(of_code.class_name[~digits]) == {"pullover", "t-shirt"}
+    assert (of_code.held_out < of_code.held_out_ours)[~digits].all()
 
 
 def test_the_two_headlines_as_the_page_tells_them():
@@ -183,12 +194,11 @@ NINE = {  # the L, K and alpha of the first row of the two tables of gains, and 
 
 def test_four_of_nine_gains_over_the_reconstruction_pass_holms_correction():
     values: dict[tuple, dict[tuple, float]] = {key: {} for key in NINE}
-    for record in store.read("nln", NOTEBOOKS.parent / "results"):
+    for record in as_set():
         p = record.parameters
         for method, dataset, protocol in NINE:
             L, K, alpha = NINE[method, dataset, protocol]
-            here = (record.dataset, p["protocol"], p["arch"], record.tier, p["L"])
-            if here != (dataset, protocol, "paper", "demo", L):
+            if (record.dataset, p["protocol"], record.tier, p["L"]) != (dataset, protocol, "demo", L):
                 continue
             score = "con" if method == "AE-con" else "nln"
             named = {f"auroc;score={score};K={K};alpha={alpha};scale=held out", f"K={K};alpha={alpha}"}
