@@ -142,7 +142,7 @@ def test_what_copies_better_has_the_worse_reconstruction_and_the_better_codes(ti
     assert few.class_name[few.recon_paper <= few.recon].tolist() == ["1"]
 
 
-def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_on_digits_the_layers_of_the_code_worse_still(tables):
+def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_so_do_the_layers_of_the_code_on_digits(tables):
     trainings = tables["trained_how"]()
     trainings = trainings[(trainings.batch == 128) & (trainings.loss == "squared")]
     key = ["dataset", "protocol", "method", "L", "class_name", "seed"]

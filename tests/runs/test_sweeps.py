@@ -685,7 +685,7 @@ def test_runs_begin_in_the_order_of_the_file_whatever_data_they_are_of(monkeypat
         wait_for(lambda: len(local.scheduler.tasks) == len(jobs), "all runs to be known")
         GATE.set()
         client.gather(futures)
-    assert BEGAN == [job.key for job in jobs]
+    assert [job.key for job in jobs] == BEGAN
 
 
 def test_a_run_of_a_sweep_on_this_machine_keeps_its_checkpoints_beside_the_results():
