@@ -830,11 +830,16 @@ def pairs(dataset, protocol):
 
 
 of_pairs = pd.DataFrame([*pairs("mnist", "miso"), *pairs("fashion_mnist", "simo")])
-tables.show(
-    of_pairs, caption=f"Mean AUROC in percent. {tables.runs(where(ours, seed=0))}"
-)
+tables.show(of_pairs, caption="Mean AUROC in percent, demo tier, seed 0.")
 
 # %% [markdown]
+# **What looked like a shortfall of the method may be our choice of a loss.** Trained by the cross entropy, AE-con comes within two points of
+# Table 3, whatever $\alpha$ weighs. The VAE comes within two points of Table 4 if $\alpha$ weighs the codes as well, and with one of the two alone it
+# does not. A short run can confirm. What it does not say is whether longer training keeps it: at full length the VAE has been trained by the cross
+# entropy on two garments alone, in the layers of the code, and with $\alpha$ on the images it stays there where it was.
+#
+# Our default stays the squared error, because a default does not follow results. The ledger calls both headlines contested.
+#
 # ## Neighbours and dimensions
 #
 # The paper's Fig. 5 varies $K$ and $L$ for the plain autoencoder under SIMO at $\alpha = 0.8$. It finds the best at $L = 128$ with $K > 3$ for
