@@ -59,7 +59,7 @@ def test_codes_alone_gain_more_than_decoded_neighbours_alone(gains):
 # --- how many trained, and how -------------------------------------------------------------------------------------
 
 TABLES = ("import seaborn", "def parsed(", "printed = published.read(", "def best_configurations()", "def recipes")
-TABLES += ("def increases", "def table6")
+TABLES += ("def increases", "def table6", "def pairs(")
 
 
 @pytest.fixture(scope="module")
