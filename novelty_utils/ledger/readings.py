@@ -210,7 +210,7 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     page.loc[0, ["choice", "reading", "source"]] = ["", "the default", ""]
     for name in ("ours", "every", "line"):
         page[name] = page[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
-    page = page[["choice", "reading", "instead", "source", "ours", "every", "line", "seeds", "trained", "state"]]
+    page = page[["choice", "reading", "instead", "source", "ours", "every", "line", "trained", "state"]]
     return page.rename(columns={"instead": "in place of", "every": "all classes", "line": "to reach"})
 
 
