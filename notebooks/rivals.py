@@ -1519,7 +1519,7 @@ def reaper(X, k, rounds=100):
 
 
 # %% tags=["define", "hide-input"]
-def pursuit(M, λ, rounds=200):
+def pursuit(M, λ, rounds=2000):
     """L of eq. 13 for columns M (d, n), by alternating directions."""
     μ = M.size / (
         800 * np.abs(M).sum()
