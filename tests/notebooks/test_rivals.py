@@ -509,3 +509,16 @@ def test_neighbours_of_raw_pixels_are_above_every_printed_mean():
             by_digit.setdefault(record.class_name, []).extend(values)
     assert len(printed) == 13 and len(by_digit) == 10
     assert max(printed) < np.mean([np.mean(values) for values in by_digit.values()])
+
+
+@pytest.mark.prose
+def test_two_rivals_are_ahead_of_what_is_printed_of_them_by_as_much_as_the_page_of_answers_says():
+    of_digits = {"VAE": {}, "MemAE": {}}
+    for record in records.read("rivals", records.BOOK):
+        if (record.tier, record.dataset, record.parameters["protocol"]) == ("demo", "mnist", "miso"):
+            for one in record.results:
+                if one.method in of_digits and one.metric == "auroc":
+                    of_digits[one.method].setdefault(record.class_name, []).append(one.value)
+    means = {name: 100 * np.mean([np.mean(v) for v in of.values()]) for name, of in of_digits.items()}
+    assert [len(of) for of in of_digits.values()] == [10, 10]
+    assert {name: round(mean) for name, mean in means.items()} == {"VAE": 76, "MemAE": 74}
