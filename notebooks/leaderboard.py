@@ -806,7 +806,7 @@ if panels:
     plt.show()
 
 # %% [markdown]
-# **The picture separates little.** Where one class is normal, the bar of the best overlaps with those of most others. Only four to six at the bottom are told apart from it: CRBND with two poolings and ICS's autoencoder by far, then the one-class SVM, R1 of ADe-GAN and, where it was run, Outlier Pursuit. All pairs share one error in twenty, and ranks forget by how much. The pairs below are told apart more often.
+# **The picture separates little.** Where one class is normal, the bar of the best overlaps with those of most others. Only four or five at the bottom are told apart from it: CRBND with two poolings and ICS's autoencoder by far, then the one-class SVM, R1 of ADe-GAN and, where it was run, Outlier Pursuit. All pairs share one error in twenty, and ranks forget by how much. The pairs below are told apart more often.
 
 
 # %% [markdown]

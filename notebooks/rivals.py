@@ -1835,7 +1835,7 @@ for name, mean in plain.items():
     below = (numbers < mean).sum()
     told += f" {name} on raw pixels, without a network, has {mean:.0f} in our runs, above {'all' if below == len(numbers) else below} of these {len(numbers)} printed means."
 for name, row in quoted.dropna(subset="ours").iterrows():
-    there = " and ".join(f"{row[c]:.0f} {c}" for c in columns if row[c] > 0)
+    there = " and ".join(f"{row[c]:.0f} {c}" for c in columns if pd.notna(row[c]))
     told += f" {name} has {row.ours:.0f} on our trunk; printed: {there}."
 tables.Text(told)
 

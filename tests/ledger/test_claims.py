@@ -538,6 +538,12 @@ def test_no_cell_of_the_ledger_has_a_word_that_makes_its_column_wide(committed):
 
 
 @pytest.mark.prose
+def test_what_the_cross_entropy_reaches_is_contested_as_the_pages_of_nln_say(committed):
+    for where, dataset in (("Table 3", "mnist"), ("Table 4", "fashion_mnist")):
+        assert number(committed, where, "mean", "NLN", dataset=dataset)["verdict"] == "contested"
+
+
+@pytest.mark.prose
 def test_no_smoke_record_is_committed(committed):
     assert committed.attrs["left_out"] == 0
     assert set(committed.tier.dropna()) <= {"demo", "paper"}
