@@ -804,8 +804,8 @@ tables.show(readings.shown(of_claim))
 # (nln-loss)=
 # ### The loss, and what α weighs
 #
-# Two of these choices matter most. Section 3.1 names two losses; the number beside Fig. 7 is {ref}`a cross entropy <nln-0075>`, and so is the loss of the
-# public code since November 2021. And $\alpha$ weighs the images in the equations, but the codes in a script of the public code. Here are all four
+# Two of these choices matter most. Section 3.2 names two losses. We read the number beside Fig. 7 as {ref}`a cross entropy <nln-0075>`, and the public code
+# has that loss since November 2021. And $\alpha$ weighs the images in the equations, but the codes in a script of the public code. Here are all four
 # pairs, at the paper's $K$ and $\alpha$, on all ten classes.
 
 
