@@ -168,7 +168,7 @@ class Parameters(RunParameters):
     variant: Literal[
         *("default", "plain_codes", "rescaled_codes", "penalise_E", "middle"),
         *("one_hot", "sequential", "no_gan", "autoencoder", "group_norm", "apart"),
-        "bare_features",
+        *("bare_features", "real_codes"),
     ] = Field(description="one change of the method, for ablations")
 
     @field_validator("d")
@@ -371,7 +371,7 @@ tables.show(splits[shown].card())
 # = \log n_c + \mathbb E\, \mathrm{KL}(U \Vert \hat z_c) \;\ge\; \log n_c .
 # ```
 #
-# (Eq. 6, with the sum that the print lacks; `mixture_penalty`.) It is the cross entropy of the uniform distribution $U$ with the prediction. Its floor is reached only where all patterns are equally likely: $\log 10 = 2.303$ for ten.
+# (Eq. 6, with a sum that our text of the paper lacks; `mixture_penalty`.) It is the cross entropy of the uniform distribution $U$ with the prediction. Its floor is reached only where all patterns are equally likely: $\log 10 = 2.303$ for ten.
 #
 # **A conflict.** At $\lambda = 1$, {eq}`eq-ade-sl` wants $\hat z_c = e_1$. At $\lambda = 0.99$, {eq}`eq-ade-ip` wants $\hat z_c = U$, for almost the same image. A continuous $E \circ G$ has to compromise, and the width of the compromise decides how much of a pattern's neighbourhood still counts as that pattern.
 #
@@ -387,7 +387,7 @@ tables.show(splits[shown].card())
 #
 # **Now count.** A cross entropy over ten patterns starts at 2.3. A Euclidean norm over 784 pixels starts near 14 if every pixel is half wrong, and with $\gamma = 10$ its term is above a hundred. Taken as printed, this is an autoencoder's loss first of all, and patterns get what is left. Per pixel (divide by $\sqrt{c h w}$) all terms are of order one. `recon_norm` is `l2` as printed, `rms` per pixel, or `mse`, its square.
 #
-# **What ties the halves together?** {eq}`eq-ade-adv`, {eq}`eq-ade-sl` and {eq}`eq-ade-ip` live on codes from the *prior*. The reconstruction lives on codes that $E$ gives to *real images*. No loss asks that these lie in the same place. $\hat z_n$ of a real image may be far longer than any prior draw, and its $\hat z_c$ may be flat. Then what is learned about patterns on drawn images need not carry over to real ones. We measure how far apart the two places are.
+# **What ties the halves together?** {eq}`eq-ade-adv`, {eq}`eq-ade-sl` and {eq}`eq-ade-ip` live on codes from the *prior*. The reconstruction lives on codes that $E$ gives to *real images*. No loss asks that these lie in the same place. (In our reading: the paper can be read to mix the codes of real images in {eq}`eq-ade-ip`, which is the variant `real_codes`.) $\hat z_n$ of a real image may be far longer than any prior draw, and its $\hat z_c$ may be flat. Then what is learned about patterns on drawn images need not carry over to real ones. We measure how far apart the two places are.
 #
 # ## The score, and which way it points
 #
@@ -428,6 +428,8 @@ tables.show(splits[shown].card())
 # ```
 #
 # **R3 mixes the two**, $\log p = \log \Phi(z)$ and $\log q = -m$. It points the right way, too.
+#
+# **R4 takes "the normal probability distribution" for its density** $\varphi$, with logarithms on both sides: $\log p = \log \varphi(z)$ and $\log q = -\log m$. It is {eq}`eq-ade-r2` with $S = z^2/2 + \log\sqrt{2\pi}$. By our rule it is not admissible, as it rises on *both* sides of $z = 0$: an image that is redrawn better than usual counts as novel. We record it all the same. The rule is ours, the words fit, and the 1 is such an image.
 
 
 # %% tags=["define"]
@@ -447,6 +449,11 @@ def r2(S, m, n_c):
     return S / n_c - (1 + S) * np.log(m)
 
 
+def r4(z, m, n_c):
+    """Eq. 11 with logarithms on both sides, and the density for P_N."""
+    return r2(-norm.logpdf(z), m, n_c)
+
+
 def r3(z, m, n_c):
     """Eq. 11 with the logarithm of the distribution function and the bare confidence."""
     log_p = norm.logcdf(z)
@@ -459,7 +466,7 @@ def printed_form(log_p, log_q, n_c):
 
 
 # %% [markdown]
-# The other readings fail. The *complement without logarithms*, $P = 1 - \Phi$, makes far images look normal. The *density* makes typical errors look most novel. The *logarithm of the complement* with $\log q = -m$ falls with the error. And $\log q = +\log m$ calls the undecided normal. A toy shows it without a network. *Far* images have a large error and a sure extractor, *near* ones a normal error and an undecided extractor. The table has the AUROC of both kinds:
+# The other readings fail. The *complement without logarithms*, $P = 1 - \Phi$, makes far images look normal. The *density without logarithms* makes typical errors look most novel. The *logarithm of the complement* with $\log q = -m$ falls with the error. And $\log q = +\log m$ calls the undecided normal. A toy shows it without a network. *Far* images have a large error and a sure extractor, *near* ones a normal error and an undecided extractor. The table has the AUROC of both kinds:
 
 # %% tags=["hide-input", "same-in-every-run"]
 z_toy = np.concatenate(
@@ -473,7 +480,8 @@ on_toy = {
     "R2": r2(surprise(z_toy), m_toy, 10),
     "R3": r3(z_toy, m_toy, 10),
     "complement, no logarithms": printed_form(sf, -m_toy, 10),
-    "density": printed_form(norm.pdf(z_toy), -m_toy, 10),
+    "R4": r4(z_toy, m_toy, 10),
+    "density, no logarithms": printed_form(norm.pdf(z_toy), -m_toy, 10),
     "log complement, −m": printed_form(-surprise(z_toy), -m_toy, 10),
     "log complement, +log m": printed_form(-surprise(z_toy), np.log(m_toy), 10),
 }
@@ -491,7 +499,8 @@ order = np.argsort(on_toy["R1"][few])
 assert (np.diff(printed_form(norm.cdf(z_toy), -m_toy, 10)[few][order]) >= -1e-12).all()
 ADMISSIBLE = ("R1", "R2", "R3")
 assert min(table[name][kind] for name in ADMISSIBLE for kind in kinds) > 0.8
-assert all(min(table[name].values()) < 0.5 for name in table if name not in ADMISSIBLE)
+FAILS = [name for name in table if name not in (*ADMISSIBLE, "R4")]
+assert all(min(table[name].values()) < 0.5 for name in FAILS)
 
 # the three readings point the right way everywhere, not only on the toy
 z_grid, m_grid = np.linspace(-4, 12, 200), np.linspace(0.1001, 1, 150)
@@ -763,9 +772,13 @@ def cross_codes(batch, variant="default"):
 def three_kinds(model, batch, of_real):
     """G's images of prior codes, of codes across patterns, and of E's codes `of_real`
     (logits, features) of real images, normalised together."""
-    logits, z_n_hat = of_real
-    codes = prior_codes(batch, model.variant), cross_codes(batch, model.variant)
-    codes = *codes, (as_pattern(logits, model.variant), z_n_hat)
+    real = as_pattern(of_real[0], model.variant), of_real[1]
+    across = cross_codes(batch, model.variant)
+    if model.variant == "real_codes":  # each with its neighbour in the batch
+        lam = batch["lam"]
+        given = [z.detach() for z in real]
+        across = tuple(lam * z + (1 - lam) * z.roll(1, 0) for z in given)
+    codes = prior_codes(batch, model.variant), across, real
     if model.variant == "apart":
         return tuple(model.decode(*pair) for pair in codes)
     z_c, z_n = (torch.cat(parts) for parts in zip(*codes, strict=True))
@@ -791,7 +804,10 @@ def discriminator_loss(model, batch):
     the turns of G and E, which begin with the same weights."""
     of_real = model.E(batch["all"])
     count_batch(model, 2)  # in this turn, and in that of G
-    forged = three_kinds(model, batch, [z.detach() for z in of_real])[0]
+    if model.variant == "sequential":  # E is untrained as yet: none of its codes
+        forged = model.decode(*prior_codes(batch, model.variant))
+    else:
+        forged = three_kinds(model, batch, [z.detach() for z in of_real])[0]
     real, fake = model.D(torch.cat([batch["all"], forged.detach()])).chunk(2)
     l_adv = F.softplus(-real).mean() + F.softplus(fake).mean()
     right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
@@ -874,6 +890,7 @@ ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 Variant = Literal[
     *("default", "plain_codes", "rescaled_codes", "penalise_E", "middle", "one_hot"),
     *("sequential", "no_gan", "autoencoder", "group_norm", "apart", "bare_features"),
+    "real_codes",
 ]
 
 
@@ -1104,7 +1121,7 @@ tables.show(table.rename_axis("measure"), precision=2)
 # %% [markdown]
 # ## Scores
 #
-# We compute R1 to R3, each half alone, and R1 with the *empirical* distribution of held-out errors. One rival needs no network: **pixels**, the distance to the nearest training image.
+# We compute R1 to R4, each half alone, and R1 with the *empirical* distribution of held-out errors. One rival needs no network: **pixels**, the distance to the nearest training image.
 
 
 # %% tags=["hide-input", "remove-output"]
@@ -1128,6 +1145,7 @@ def scores_of(k):
     above = len(held_e) - np.searchsorted(np.sort(held_e), e)
     S_empirical = -np.log((1 + above) / (1 + len(held_e)))
     scores = {"R1": r1(S, m, p.n_c), "R2": r2(S, m, p.n_c), "R3": r3(z, m, p.n_c)}
+    scores |= {"R4": r4(z, m, p.n_c)}
     scores |= {"R1, empirical": r1(S_empirical, m, p.n_c), "error": e, "pattern": -m}
     return scores | {"pixels": pixel_scores(k)}, e, m
 
@@ -1366,7 +1384,7 @@ plt.show()
 # %% [markdown]
 # ## Beside the paper's results
 #
-# The tables are read from the records of finished runs, which come with the book. Training is short: the demo tier makes 4500 steps, where full length is 84,000. So a number below the printed one is "below so far".
+# The tables are read from the records of finished runs, which come with the book. Training is short: the demo tier makes 4500 steps, where full length is about 76,000. So a number below the printed one is "below so far".
 #
 # ### Table 1: MNIST, digit by digit
 #
