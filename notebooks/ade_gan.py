@@ -1406,42 +1406,38 @@ tables.show(table.rename_axis(index="novel digit"), caption=tables.runs(main))
 # %% [markdown]
 # ### How long is the code?
 #
-# Take the GAN away, and the error half is an autoencoder that passes $d$ numbers. {numref}`fig-ade-length` has its AUROC on the left, and the whole method on the right.
+# Take GAN and patterns away, and the error half is an autoencoder that passes $d$ numbers. {numref}`fig-ade-length` has its AUROC on the left. On the right is the whole method, whose $E$ passes its $n_c$ probabilities, too. {doc}`The evidence page <ade_gan_evidence>` has other units.
 
-# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-ade-length", "caption": "AUROC in percent against the length of the code, MNIST, short training. Left: the error of an autoencoder without a GAN, one line per novel digit. Right: the whole method on the digits 1 (dashed) and 8 (solid), R1 in the three units of eq. 7. Dotted: chance. Lengths that have no record are left out."}, "image": {"alt": "Two panels over the number of numbers in the code, from 2 to 40, on a logarithmic axis: lines of the autoencoder's AUROC for several novel digits, and lines of R1 for the digits 1 and 8 in three units of the reconstruction loss"}}
+# %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-ade-length", "caption": "AUROC in percent against the length of the code, MNIST, short training. Left: the error of an autoencoder without a GAN, one line per novel digit. Right: R1 of the whole method as printed, likewise. Dotted: chance. Lengths that have no record are left out."}, "image": {"alt": "Two panels over d, from 2 to 40, on a logarithmic axis: lines of AUROC for several novel digits, on the left of the autoencoder's error, on the right of R1"}}
 at_any = {name: value for name, value in AS_SET.items() if name != "d"}
 ALONE = {"variant": "autoencoder", "method": "error", "recon_norm": "l2"}
 alone_at = records.one_tier(where(recorded, **at_any | ALONE), "d")
-method_at = records.one_tier(where(recorded, method="R1", **at_any), "d", "recon_norm")
-method_at = method_at[method_at.class_name.isin(["1", "8"])]
+whole = {"method": "R1", "recon_norm": "l2", "tier": "demo"}
+method_at = where(recorded, **at_any | whole)
+lengths_of = method_at.groupby("class_name").d.nunique()
+method_at = method_at[method_at.class_name.map(lengths_of) > 1]
 
 
-def along(rows, **settings):
+def along(rows):
     """Mean AUROC over seeds: one row per length of the code, one column per digit."""
-    rows = where(rows, **settings)
     return 100 * rows.groupby(["d", "class_name"]).value.mean().unstack()
 
 
-def curve(axis, values, label, **how):
+def curve(axis, values, **how):
     """One line over lengths of the code, with a point for each that was run."""
     values = values.dropna()
-    axis.plot(values.index, values, marker="o", markersize=4, label=label, **how)
+    axis.plot(values.index, values, marker="o", markersize=4, **how)
 
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
-of_digit = along(alone_at)
-for digit in of_digit:
-    curve(axes[0], of_digit[digit], f"novel {digit}")
-NORMS = {"l2": "as printed", "rms": "per pixel", "mse": "squared, per pixel"}
-for number, (unit, word) in enumerate(NORMS.items()):
-    of_digit = along(method_at, recon_norm=unit)
-    for digit, line in (("8", "-"), ("1", "--")):
-        if digit in of_digit:
-            how = {"color": f"C{number}", "linestyle": line}
-            how |= {"markerfacecolor": "white"} if digit == "1" else {}
-            curve(axes[1], of_digit[digit], f"{digit}, {word}", **how)
-for axis, title in zip(axes, ("autoencoder: error", "ADe-GAN: R1"), strict=True):
-    axis.set(xscale="log", xlabel="numbers in the code", title=title)
+for axis, rows in zip(axes, (alone_at, method_at), strict=True):
+    of_digit = along(rows)
+    for digit in of_digit:
+        how = {"color": f"C{digit}", "label": f"novel {digit}"}
+        curve(axis, of_digit[digit], **how)
+titles = {"autoencoder: error": "d", "ADe-GAN: R1": "d, beside n_c patterns"}
+for axis, (title, label) in zip(axes, titles.items(), strict=True):
+    axis.set(xscale="log", xlabel=label, title=title)
     axis.set(xlim=(1.7, 48), ylim=(0, 100))
     axis.set_xticks([2, 4, 8, 16, 30], labels=["2", "4", "8", "16", "30"])
     axis.minorticks_off()

@@ -55,9 +55,17 @@ NETS = [f"{word}, depth {d}" for word in ARCHES.values() for d in (4, 3, 2, 1, 5
 DEEP, NARROW, SHALLOW = NETS[0], NETS[8], NETS[2]  # default and two of its ablations
 
 printed = published.read("crbnd")
-every = records.to_frame(records.read_with_reference("crbnd", results))
-every = every[(every.tier != "smoke") & every.arch.isin(ARCHES)]
-every = every.assign(net=every.arch.map(ARCHES) + ", depth " + every.depth.astype(str))
+recorded = records.read_with_reference("crbnd", results)
+
+
+def real(these):
+    """The results of records, but for trials and the public code, with the name of A."""
+    rows = records.to_frame(these)
+    rows = rows[(rows.tier != "smoke") & rows.arch.isin(ARCHES)]
+    return rows.assign(net=rows.arch.map(ARCHES) + ", depth " + rows.depth.astype(str))
+
+
+every = real(recorded)
 once = ["dataset", "protocol", "class_name", "tier", "seed", *SETTINGS]
 once += ["method", "metric"]
 # Of a class that was run with and without ablations the run that has both is kept.
@@ -272,7 +280,7 @@ tables.show(table, precision=3)
 # %% [markdown]
 # The numbers per pixel fall with the depth, so the figure cannot tell the two apart. The second implementation
 # (`tools/second_look/crbnd.py`, written from the paper's text alone) can: it was trained on the 8 with other depths *and* widths.
-# **numbers** is how many the narrowest layer holds for a whole image. Compare rows with the same count, then rows with the same depth.
+# **numbers** is how many the narrowest layer holds for a whole image, **squared** the error of A squared instead of eq. 3. Compare rows with the same count, then rows with the same depth.
 
 # %% tags=["hide-input"]
 second = []
@@ -285,27 +293,30 @@ second = [
         "numbers": entry.get("narrowest", 1024),
         "trained": "no" if entry["dead"]["autoencoder"] else "yes",
         "CRBND": entry["auroc"]["classifier"],
-        "error of A": entry["auroc"]["autoencoder"],
+        "error of A": entry["auroc"]["autoencoder_charbonnier"],
+        "squared": entry["auroc"]["autoencoder"],
+        "digit": entry["class"],
     }
     for entry in second
-    if (entry["dataset"], entry["class"], entry["seed"]) == ("mnist", "8", 0)
 ]
-columns = ["poolings", "numbers", "trained", "CRBND", "error of A"]
-by_count = pd.DataFrame(second, columns=columns).sort_values(columns[:2])
-tables.show(by_count.set_index(["poolings", "numbers"]), precision=3)
+columns = ["digit", "poolings", "numbers", "trained", "CRBND", "error of A", "squared"]
+by_count = pd.DataFrame(second, columns=columns).sort_values(columns[:3])
+tables.show(by_count.set_index(columns[:3]), precision=3)
+by_count = where(by_count, digit="8")
 
 # %% tags=["hide-input"]
 said = []
 for score in ("error of A", "CRBND"):
     ranges = by_count.groupby("poolings")[score].agg(["min", "max"])
     words = [f"{low:.2f} to {high:.2f} ({d})" for d, low, high in ranges.itertuples()]
-    said.append(f"AUROC of {score} (poolings): {', '.join(words)}.")
+    said.append(f"AUROC of {score} on the 8 (poolings): {', '.join(words)}.")
 deep, shallow = (by_count[by_count.poolings == d]["error of A"] for d in (4, 2))
 assert deep.min() > shallow.max()  # whatever the count
 tables.Text(" ".join(said))
 
 # %% [markdown]
-# **Depth decides about the error of $A$, and the count hardly matters.** We read it so: a network without long skips copies what
+# **Depth decides about the error of $A$, and the count hardly matters.** For the method of the second implementation it decides less: with two poolings it still ranks at about 85, where ours falls below 65.
+# So what ours loses there is not depth alone. The second one has another classifier, other corruptions and other widths. We read the error so: a network without long skips copies what
 # can be copied patch by patch. What it cannot copy is arrangement, and depth decides how large an arrangement one place has to hold. A code for
 # the whole image does the same after two poolings.
 #
@@ -352,7 +363,8 @@ table = error_table(rows, [*one, "tier"], others).drop(columns="n")
 tables.show(table.rename(columns={"net": "A"}))
 
 # %% [markdown]
-# One digit, with two poolings: at full length the error comes up from below chance to chance, and the method gains six points.
+# Two digits with four poolings, one with two. With four the 8 *loses* five points, and what the classifier adds to the error of its $A$ shrinks; the 5 gains one.
+# F1 at ½ comes down to the trivial one on both. With two poolings the error comes up from below chance to chance, and the method gains four points.
 #
 # ## Two poolings
 #
@@ -409,9 +421,12 @@ def ablation_table(rows):
     return pd.DataFrame(table).T.rename_axis("change")
 
 
-# the runs with ablations, with their methods as set, wherever those were recorded last
-same = ["dataset", "net", "class_name", "seed"]
-with_ablations = shared.merge(where(shared, method="no A")[same].drop_duplicates())
+# the runs with ablations alone: what they are compared with has the same A
+with_ablations = real([r for r in recorded if r.parameters["ablations"]])
+with_ablations = where(
+    with_ablations, **DEFAULTS, protocol="outlier_share", tier="demo"
+)
+with_ablations = tables.ordered(with_ablations, dataset=tables.DATASETS, net=NETS)
 tables.show(ablation_table(with_ablations), caption=tables.runs(with_ablations))
 
 # %% [markdown]
@@ -596,7 +611,9 @@ plt.show()
 #
 # * **Caltech-256**, and with it every number of the paper's Table 1.
 # * **Fig. 3 as numbers.** The paper prints a curve and no value.
-# * **Full length.** A single digit has been run in the paper tier, with two poolings. The column **seeds** says how many there are.
+# * **Full length.** Two digits with four poolings, a single one with two.
+# * **Another error of A.** The paper never says how the error of its autoencoder is measured, nor compares with it. Ours is eq. 3. The squared error ranks
+#   better in the second implementation, by three or four points. Runs record it from December 2026 on.
 # * **Depth four on photographs**, and under the other papers' protocols, where not in a table above.
 # * **CIFAR-10** numbers come from a JPEG-compressed copy and are marked so.
 # * **The public code** is followed in its networks and, under `x_d="code"`, in its negatives, not in its training recipe. Its networks
