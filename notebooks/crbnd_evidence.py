@@ -613,7 +613,7 @@ plt.show()
 # * **Fig. 3 as numbers.** The paper prints a curve and no value.
 # * **Full length.** Two digits with four poolings, a single one with two.
 # * **Another error of A.** The paper never says how the error of its autoencoder is measured, nor compares with it. Ours is eq. 3. The squared error ranks
-#   better in the second implementation, by three or four points. Runs record it from December 2026 on.
+#   better in the second implementation, by up to four points. Runs record it from December 2026 on.
 # * **Depth four on photographs**, and under the other papers' protocols, where not in a table above.
 # * **CIFAR-10** numbers come from a JPEG-compressed copy and are marked so.
 # * **The public code** is followed in its networks and, under `x_d="code"`, in its negatives, not in its training recipe. Its networks

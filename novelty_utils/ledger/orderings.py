@@ -56,7 +56,7 @@ def line(
     pairs = _pairs(order, each, datasets, source)
     if not pairs:
         return about | {
-            "reason": order.why_not or "no run of both is recorded",
+            "reason": order.why_not or order.unequal or "no run of both is recorded",
             "command": order.command.format(**each),
         }
     about |= {"dataset": ", ".join(sorted({sample.dataset for sample in pairs}))}
@@ -64,8 +64,9 @@ def line(
     blocks = [statistics.fmean(s.value for s in of_class) for of_class in classes]
     about |= {"seeds": min(map(len, classes)), "tier": pairs[0].tier, "printed": _printed_order(paper, order, classes)}
     judged = _judged(order, blocks, _how_many(datasets))
-    if order.kind == "greater" and (about["printed"] or 0) < 0:
-        judged["reason"] += "; the printed cells say the opposite"
+    opposed = order.kind == "greater" and (about["printed"] or 0) < 0
+    if opposed:  # what ours would confirm is not what was measured there
+        judged |= {"verdict": MIXED, "reason": judged["reason"] + "; the printed cells say the opposite"}
     recipe, full = recipe_of(of_paper, pairs)
     full &= all(sample.dead is False for sample in pairs)
     outside, judged["verdict"] = (
@@ -73,7 +74,7 @@ def line(
         for found in (NOT_REPRODUCED, judged["verdict"])
     )
     judged["reason"] += how_many_trained(pairs)
-    few = len(blocks) < verdicts.margins().ordering["fewest"]
+    few = opposed or len(blocks) < verdicts.margins().ordering["fewest"]
     judged["inputs"] = json.dumps({"kind": "few" if few else order.kind, "outside": outside})
     return about | judged | {"recipe": recipe} | source.provenance(pairs)
 
@@ -126,6 +127,7 @@ def _pairs(order: Orders, each: Mapping[str, Any], datasets: Sequence[str], sour
             for s in side(order, order.more, each, datasets, source)
             if s[:4] in less
         ]
+    pairs = [s for s in pairs if s.tier == TIERS[0] or not order.unequal]
     most = max(TIERS, key=lambda tier: len(verdicts.by_class([s for s in pairs if s.tier == tier])))
     return [s for s in pairs if s.tier == most]
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import statistics
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -91,12 +92,24 @@ class Claim(_Strict):
 
 
 class Found(NamedTuple):
-    """The values of one reading: per class the mean over seeds; the seeds of the class with fewest."""
+    """The values of one reading by class and seed, and which of these trainings collapsed."""
 
-    values: dict[str, float]
-    seeds: int
-    dead: int  # how many of these trainings collapsed
-    of: int
+    runs: dict[tuple[str, int], float]
+    dead: list[tuple[str, int]]
+
+    def means(self, runs: Collection[tuple[str, int]] | None = None) -> dict[str, float]:
+        """Per class the mean over seeds; over these runs alone, if any are given."""
+        by_class: dict[str, list[float]] = {}
+        for run, value in self.runs.items():
+            if runs is None or run in runs:
+                by_class.setdefault(run[0], []).append(value)
+        return {name: statistics.fmean(values) for name, values in by_class.items()}
+
+    def seeds(self, classes: Sequence[str]) -> int:
+        """Those of the class that has fewest, among the classes with any."""
+        return min(
+            (count for name, count in Counter(name for name, _ in self.runs).items() if name in classes), default=0
+        )
 
 
 @lru_cache
@@ -108,28 +121,34 @@ def claims() -> dict[str, Claim]:
 
 
 def table(claim: Claim, records: Sequence[Record]) -> pd.DataFrame:
-    """One row per choice and value: columns choice, reading, source, default, ours, every, line, tier, seeds, state.
+    """One row per choice and value: choice, reading, source, default, ours, beside, every, line, tier, seeds, state.
 
-    `ours` is the mean over the claim's fixed classes, each of which has a column of its own, `every` that over all
-    classes of the data set where they are recorded. `line` is the printed mean, or that of the method it is against;
-    it is `judged` against it what is over the same classes. Missing numbers are NaN; fractions throughout.
+    `ours` is the mean over the claim's fixed classes, each of which has a column of its own, `beside` that of the
+    default with the same seeds, `every` that over all classes of the data set where they are recorded. `line` is the
+    printed mean, or that of the method it is against; it is `judged` against it what is over the same classes.
+    Missing numbers are NaN; fractions throughout.
     """
     rows = [_row(claim, choice, reading, records) for choice, reading in claim.readings()]
-    return pd.DataFrame(rows).astype({name: float for name in ("ours", "every", "judged", "line", *claim.classes)})
+    return pd.DataFrame(rows).astype(
+        {name: float for name in ("ours", "beside", "every", "judged", "line", *claim.classes)}
+    )
 
 
 def _row(claim: Claim, choice: Choice, reading: Reading, records: Sequence[Record]) -> dict[str, Any]:
     at = claim.parameters | reading.parameters
     found = _found(claim, at, reading, records)
-    few, whole = (_mean(found.values, names) for names in (claim.classes, CLASSES[claim.dataset]))
+    values = found.means()
+    few, whole = (_mean(values, names) for names in (claim.classes, CLASSES[claim.dataset]))
+    same = _found(claim, claim.parameters, choice.default, records).means(found.runs)
     line, of_all = _line(claim, at, reading, records)
     judged = whole if of_all else few
     row = {"choice": choice.what, "reading": reading.says, "default": reading is choice.default}
     row |= {"source": reading.source, "open": choice.open, "ours": few}
-    row |= {name: found.values.get(name) for name in claim.classes} | {"every": whole, "line": line}
-    row |= {"judged": judged, "tier": at["tier"], "seeds": found.seeds}
-    row |= {"trained": f"{found.of - found.dead} of {found.of}" * bool(found.of)}
-    return row | {"state": _state(claim, judged, line, at["tier"] == FULL and not found.dead, bool(found.values))}
+    row |= {name: values.get(name) for name in claim.classes} | {"every": whole, "line": line}
+    row |= {"beside": _mean(same, claim.classes)}
+    row |= {"judged": judged, "tier": at["tier"], "seeds": found.seeds(claim.classes)}
+    row |= {"trained": f"{len(found.runs) - len(found.dead)} of {len(found.runs)}" * bool(found.runs)}
+    return row | {"state": _state(claim, judged, line, at["tier"] == FULL and not found.dead, bool(values))}
 
 
 def _found(claim: Claim, at: dict[str, Any], reading: Reading, records: Sequence[Record], method: str = "") -> Found:
@@ -146,12 +165,7 @@ def _found(claim: Claim, at: dict[str, Any], reading: Reading, records: Sequence
                 newest[key] = max(
                     newest.get(key, ("", 0.0, False)), (record.created, result.value, dead), key=lambda one: one[0]
                 )
-    by_class: dict[str, list[float]] = {}
-    for (class_name, _), (_, value, _) in newest.items():
-        by_class.setdefault(class_name, []).append(value)
-    seeds = min((len(values) for name, values in by_class.items() if name in claim.classes), default=0)
-    means = {name: statistics.fmean(values) for name, values in by_class.items()}
-    return Found(means, seeds, sum(dead for _, _, dead in newest.values()), len(newest))
+    return Found({run: value for run, (_, value, _) in newest.items()}, [run for run in newest if newest[run][2]])
 
 
 def _mean(values: dict[str, float], names: Sequence[str]) -> float | None:
@@ -161,7 +175,7 @@ def _mean(values: dict[str, float], names: Sequence[str]) -> float | None:
 def _line(claim: Claim, at: dict[str, Any], reading: Reading, records: Sequence[Record]) -> tuple[float | None, bool]:
     """What a reading is held against, and whether that is a mean over all classes of the data set."""
     if claim.against:
-        return _mean(_found(claim, at, reading, records, claim.against).values, claim.classes), False
+        return _mean(_found(claim, at, reading, records, claim.against).means(), claim.classes), False
     cells = published.read(claim.paper)
     for column, value in ({"dataset": claim.dataset} | claim.printed).items():
         cells = cells[cells[column] == value]
@@ -208,10 +222,13 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     page = rows.assign(instead=rows.choice.map(default).where(~rows.default, ""))
     page = page[~rows.default | (rows.index == 0)]
     page.loc[0, ["choice", "reading", "source"]] = ["", "the default", ""]
-    for name in ("ours", "every", "line"):
+    page["beside"] = page.beside.mask(page.default)
+    for name in ("ours", "beside", "every", "line"):
         page[name] = page[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
-    page = page[["choice", "reading", "instead", "source", "ours", "every", "line", "trained", "state"]]
-    return page.rename(columns={"instead": "in place of", "every": "all classes", "line": "to reach"})
+    page = page[["choice", "reading", "instead", "source", "ours", "beside", "every", "line", "trained", "state"]]
+    return page.rename(
+        columns={"instead": "in place of", "beside": "default, same seeds", "every": "all classes", "line": "to reach"}
+    )
 
 
 def figure(claim: Claim, rows: pd.DataFrame) -> Figure:

@@ -49,7 +49,8 @@ def read(folder: str | Path, *papers: str) -> list[Repeat]:
 def averaged(firsts: Sequence[Record], again: Sequence[Record]) -> list[Record]:
     """The first records; in place of one that was made again on other hardware stands the mean of both.
 
-    Each kind of hardware counts once, with its newest record. A result that only one of them holds is kept as it is.
+    Each kind of hardware counts once, with its newest record. A result that one of them lacks is left out: beside the
+    others' means it would compare unlike trainings.
     """
     alike = _by_place(again)
     return [_mean([first, *_elsewhere(first, alike[_place(first)])]) for first in firsts]
@@ -90,7 +91,8 @@ def _mean(runs: Sequence[Record]) -> Record:
     for result in (result for run in runs for result in run.results):
         alike[result.method, result.metric, result.note].append(result)
     cpus = " and ".join(dict.fromkeys(run.machine["gpu"] or run.machine["cpu"] for run in runs))
-    changed = {"results": [_mean_result(some) for some in alike.values()], "machine": first.machine | {"cpu": cpus}}
+    held = [some for some in alike.values() if len(some) == len(runs)]
+    changed = {"results": [_mean_result(some) for some in held], "machine": first.machine | {"cpu": cpus}}
     return first.model_copy(update=changed)
 
 

@@ -88,7 +88,9 @@ def test_a_repeat_on_other_hardware_counts_as_much_as_the_first(folder):
     evidence = Evidence("nln", folder)
     (sample,) = evidence.select("AE", "auroc", {"L": 32})
     assert sample.value == pytest.approx((0.9 + 0.5 + 0.2) / 3)
-    assert [s.value for s in evidence.select("AE", "auroc_new", {"L": 32})] == [0.4]
+    assert not evidence.select(
+        "AE", "auroc_new", {"L": 32}
+    )  # beside the means of three it would compare unlike trainings
     assert [s.value for s in evidence.select("AE", "auroc", {"L": 64})] == [0.5]
     assert evidence.provenance([sample])["hardware"] == "x and z and y, 1 thread"
 

@@ -71,6 +71,7 @@ class Orders(_Strict):
     command: str
     set_aside: str = ""  # the reason not to judge it, whatever is recorded
     why_not: str = ""  # the reason that no run of both is recorded, as long as none is
+    unequal: str = ""  # why short runs do not count: they train one side less than the other
     control: bool = False  # a comparison of ours, which the paper does not make
     kind: Literal["greater", "flat"] = "greater"
     notebook: str = ""
