@@ -796,6 +796,7 @@ class Double(CLS):
 
 
 # %% tags=["hide-input"]
+sets_of = {}  # what the third stage drew from
 for method in (CLS, ICS, Control, Random, Double):
     name = method.__name__
     if name not in wanted:
@@ -807,6 +808,7 @@ for method in (CLS, ICS, Control, Random, Double):
         model.network = copy.deepcopy(models["CAE"][k].network)  # one stage 1 for all
         split_of = {ICS: parts[k], Control: parts[k]}  # one stage 2 as well
         sets = split_of.get(method) or model.sets(images, split.train)
+        sets_of[name, k] = sets
         histories[name][k] = model.stage3(images, sets, **how(name, k))
         models[name][k] = model
 
@@ -1058,14 +1060,17 @@ def at_thresholds(y, s_held_out, s_test, boundary=True):
     return found
 
 
-def other_readings(y, train, held_out, test):
+def other_readings(y, train, held_out, test, typical=None):
     """The same codes under the other detectors: their metrics, with the reading behind
-    each name."""
+    each name. typical: the rows of train that the split calls so, where there is one."""
     detectors = {
         "default_tol": ocsvm_scores(train, held_out, test, tol=1e-3, seed=p.seed),
         "shifted": shifted_scores(train, held_out, test, seed=p.seed),
         "distance": distance_scores(train, held_out, test),
     }
+    if typical is not None:
+        few = ocsvm_scores(train[typical], held_out, test, seed=p.seed)
+        detectors["typical"] = few
     scaled_train, scaled_test = standardised(train, test)
     scaled = ocsvm_scores(scaled_train, scaled_test, seed=p.seed)[0]
     found = {"auroc_standardised": metrics.auroc(y, scaled)[0]}
@@ -1115,7 +1120,9 @@ def evaluate(method, k):
         s_test = model.score(images, split.test)
         seconds[k, method] = time.perf_counter() - started
         s_held_out = svm_scores(model.fitted, held_out)
-        more |= other_readings(y, train, held_out, test)
+        typical = sets_of.get((method, k), {}).get("typical")
+        rows = None if typical is None else np.isin(split.train, typical)
+        more |= other_readings(y, train, held_out, test, rows)
         z_noise = model.codes(NOISE, torch.arange(len(NOISE)))
         more |= contraction(train, held_out, z_noise)
     else:
