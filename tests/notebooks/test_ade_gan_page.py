@@ -13,7 +13,17 @@ pytestmark = pytest.mark.slow
 
 AFTER_THE_RECORD = "this_run = "
 QUICK = {'"smoke": 800': '"smoke": 4'}
-VARIANTS = ("plain_codes", "rescaled_codes", "penalise_E", "middle", "one_hot", "group_norm", "apart", "bare_features")
+VARIANTS = (
+    "plain_codes",
+    "rescaled_codes",
+    "penalise_E",
+    "middle",
+    "one_hot",
+    "group_norm",
+    "apart",
+    "bare_features",
+    "real_codes",
+)
 
 
 def run(folder, quick=QUICK, **parameters) -> tuple[dict, dict]:
@@ -34,7 +44,7 @@ def page(tmp_path_factory) -> tuple[dict, dict]:
 def test_a_run_records_every_score_and_its_health(page):
     results = page[1]["results"]
     auroc = {r["method"]: r for r in results if r["metric"] == "auroc"}
-    assert set(auroc) == {"R1", "R2", "R3", "R1, empirical", "error", "pattern", "pixels"}
+    assert set(auroc) == {"R1", "R2", "R3", "R4", "R1, empirical", "error", "pattern", "pixels"}
     assert all(0 <= r["low"] <= r["value"] <= r["high"] <= 1 for r in auroc.values())
     measures = {r["metric"]: r["value"] for r in results if r["method"] == "health"}
     assert measures.keys() >= {"diversity", "within", "patterns used", "confidence", "length", "D", "collapsed"}
