@@ -142,7 +142,7 @@ def test_crbnd_with_four_poolings_joins_where_all_ten_classes_are_there(board):
 def rows_of(table: pd.DataFrame) -> pd.DataFrame:
     """One run per cell of a table class × contestant that is not NaN."""
     long = table.rename_axis("class_name").reset_index().melt("class_name", var_name="name", value_name="auroc")
-    about = {"dataset": "mnist", "protocol": "simo", "seed": 0, "train": 1.0, "ms": 1.0}
+    about = {"dataset": "mnist", "protocol": "simo", "seed": 0, "dead": False, "train": 1.0, "ms": 1.0}
     return long.dropna().assign(**about, hardware="A computer")
 
 
@@ -183,6 +183,74 @@ def test_contestants_without_runs_are_listed_as_not_run(board, monkeypatch):
     assert by.loc["PCA", "±"] == pytest.approx(2.776 * 10 / np.sqrt(5), abs=0.01)
 
 
+# --- dead trainings ------------------------------------------------------------------------------------------------
+
+
+def crbnd(label, value, dead) -> Record:
+    """A record of CRBND's network with the narrow code whose autoencoder died, or did not."""
+    judged = {"error": 0.1, "constant_error": 0.1, "spread": 0.0, "collapsed": dead}
+    cost = {name: {"seconds": 1.0, "collapse": judged} for name in ("A", "CRBND")}
+    found = [auroc("CRBND", value), auroc("CRBND", value, "auroc;share=50")]
+    about = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25, "side": 32}
+    return record("crbnd", label=label, found=found, training=cost, **about, arch="dense64", depth=2)
+
+
+@pytest.fixture
+def planted(board) -> pd.DataFrame:
+    """The rows of ten digits, with PCA at 0.9 on each and a network at 0.95 that died on the 5, at 0.5."""
+    made = [crbnd(str(i), 0.5 if i == 5 else 0.95, dead=i == 5) for i in range(10)]
+    return board["collected"]([*made, *(baseline(label=str(i)) for i in range(10))])
+
+
+def test_a_dead_training_is_listed_and_enters_no_mean(board, planted, monkeypatch):
+    name, digits = "CRBND: dense64", planted[planted.name == "CRBND: dense64"]
+    assert len(digits) == 10
+    assert digits[digits.dead].class_name.tolist() == ["5"]
+    assert not planted[planted.name == "PCA"].dead.any()
+    values = board["block_values"](planted)
+    assert values[name].isna().sum() == 1
+    assert values[name].mean() == pytest.approx(0.95)
+    assert len(board["common_blocks"](values)) == 9
+    for word in planted.hardware.unique():
+        monkeypatch.setitem(board["LETTER"], word, "Z")
+    table, common = board["standings"](planted)
+    row = table.set_index("contestant").loc[name]
+    assert (row.AUROC, row["rank"], len(common)) == (pytest.approx(95), 1, 9)
+    assert (row.classes, row.runs) == ("9 of 10 trained", "9")
+    (share,) = board["share_table"](planted)[lambda t: t[""] == name].to_dict("records")
+    assert (share["AUROC, 50"], share["classes"]) == (pytest.approx(95), "9 of 10 trained")
+
+
+def test_a_dead_training_enters_no_pair(board, planted):
+    (row,) = board["duels"](board["block_values"](planted)).to_dict("records")
+    assert (row["method"], row["won"], row["n"]) == ("CRBND: dense64", 9, 9)
+    assert row["gain"] == pytest.approx(5)
+
+
+def test_a_dead_training_is_drawn_as_a_cross_and_moves_no_bar(board, planted):
+    figure, axis = board["plt"].subplots()
+    board["class_panel"](axis, board["block_values"](planted), "", planted[planted.dead])
+    drawn = {line.get_marker(): list(line.get_xdata()) for line in axis.lines if len(line.get_xdata())}
+    assert drawn["x"] == pytest.approx([50])
+    assert drawn["|"] == pytest.approx([95])  # the best, drawn last
+    board["plt"].close(figure)
+
+
+def test_a_contestant_that_died_everywhere_is_listed_without_a_mean(board, monkeypatch):
+    rows = rows_of(pd.DataFrame({"PCA": [0.9, 0.8], "LOF": [0.5, 0.5]}, index=list("01")))
+    rows.loc[rows.name == "LOF", "dead"] = True
+    monkeypatch.setitem(board["LETTER"], "A computer", "Z")
+    table, _ = board["standings"](rows)
+    row = table.set_index("contestant").loc["LOF"]
+    assert np.isnan(row.AUROC)
+    assert row.classes == "0 of 2 trained"
+
+
+def test_a_living_run_stands_for_a_dead_one_of_the_same_seed(board):
+    for made in ([crbnd("5", 0.5, True), crbnd("5", 0.9, False)], [crbnd("5", 0.9, False), crbnd("5", 0.5, True)]):
+        assert board["collected"](made).auroc.tolist() == [0.9]
+
+
 # --- pairs ---------------------------------------------------------------------------------------------------------
 
 
@@ -191,17 +259,49 @@ def test_a_duel_is_fought_where_both_were_run(board):
     cells = {"PCA": 0.5 + ten, "ICS": 0.6 + 2 * ten, "LOF": [0.9] * 4 + [np.nan] * 6}
     values = board["block_values"](rows_of(pd.DataFrame(cells, index=list("0123456789"))))
     (row,) = board["duels"](values).to_dict("records")  # four classes with LOF are too few
-    assert (row["network"], row["baseline"], row["won"], row["n"]) == ("ICS", "PCA", 10, 10)
+    assert (row["method"], row["baseline"], row["won"], row["n"]) == ("ICS", "PCA", 10, 10)
     assert row["gain"] == pytest.approx(14.5)
     assert row["p"] == pytest.approx(2 / 2**10)  # all ten signs alike, two-sided
     assert board["duel_table"](values).loc["ICS", "PCA"] == "+14.5* (10/10)"
 
 
-def test_many_pairs_need_stronger_evidence(board):
+def against_all(board, names) -> pd.DataFrame:
+    """Values on ten digits of which all these contestants beat all baselines on all ten."""
     ten = np.arange(10) / 100
-    networks = [name for name in board["NAMES"] if name not in board["BASELINES"]]
-    cells = {name: 0.5 + ten for name in board["BASELINES"]} | {name: 0.6 + 2 * ten for name in networks}
-    values = board["block_values"](rows_of(pd.DataFrame(cells, index=list("0123456789"))))
-    found = board["duels"](values)
+    cells = {name: 0.5 + ten for name in board["BASELINES"]} | {name: 0.6 + 2 * ten for name in names}
+    return board["block_values"](rows_of(pd.DataFrame(cells, index=list("0123456789"))))
+
+
+def test_many_pairs_need_stronger_evidence(board):
+    networks = board["FAMILIES"]["the four papers"]
+    found = board["duels"](against_all(board, networks))
     assert len(found) == len(networks) * 5
     assert found.p.min() == pytest.approx(min(1, len(found) * 2 / 2**10))
+
+
+def test_rivals_neither_fight_among_the_papers_methods_nor_cost_them_a_star(board):
+    four, others = board["FAMILIES"].values()
+    assert not {*four} & {*others}
+    assert {*four, *others, *board["BASELINES"]} == {one.name for one in board["CONTESTANTS"]}
+    assert {"Mahalanobis", "REAPER", "Outlier Pursuit", "ImageNet features"} < {*others}
+    alone, among = (board["duels"](against_all(board, names)) for names in (["ICS"], ["ICS", *others]))
+    assert set(among.method) == {"ICS"}
+    assert among.p.tolist() == alone.p.tolist()
+    assert (among.p < 0.05).all()
+    theirs = board["duels"](against_all(board, ["ICS", *others]), "rivals and ImageNet features")
+    assert set(theirs.method) == set(others)
+
+
+def test_the_verdict_follows_the_stars(board):
+    better = against_all(board, ["ICS"])
+    say = board["verdict"]({"simo": better})
+    assert say.startswith("With a star are ahead: ICS of LOF (single inlier")
+    assert "ICS of k-NN" in say
+    assert "is not shown" in board["verdict"]({"simo": better.rename(columns={"ICS": "LOF", "LOF": "ICS"})})
+    few = better.join(
+        pd.DataFrame({name: better.ICS for name in board["FAMILIES"]["the four papers"] if name != "ICS"})
+    )
+    say = board["verdict"]({"simo": few})  # as good, but among so many pairs ten digits earn no star
+    assert "is not shown" in say
+    assert "ICS against k-NN on MNIST, single inlier, multiple outliers: 10 of 10 (p = 0.002)" in say
+    assert "is not shown" in board["verdict"]({})
