@@ -23,7 +23,7 @@ FIVE = ("AE", "VAE", "AAE", "AERes", "AECon")
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
-@pytest.mark.parametrize("arch", ["paper", "code"])
+@pytest.mark.parametrize("arch", ["paper", "code", "public"])
 @pytest.mark.parametrize("name", FIVE)
 def test_every_detector_has_losses_that_teach_the_parts_they_name(name, arch, shape):
     detector = getattr(NLN, name)(arch=arch, L=5)
@@ -58,6 +58,48 @@ def test_the_factors_on_the_terms_of_a_loss_are_the_detectors():
         terms = detector.objectives()[0].loss(detector.build((1, 28, 28)), {"all": X})
         expected = rec * terms["rec"] + 0.3 * terms["adv"] + terms.get("con", 0)
         torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_the_weight_of_the_divergence_is_the_detectors():
+    detector = NLN.VAE(kl=0.1)
+    batch = {"all": torch.rand(4, 1, 28, 28)} | detector.noise(torch.Generator().manual_seed(1), 4)
+    terms = detector.objectives()[0].loss(detector.build((1, 28, 28)), batch)
+    torch.testing.assert_close(terms["loss"], 784 * terms["rec"] + 0.1 * terms["kl"])
+
+
+# --- layers --------------------------------------------------------------------------------------------------------
+
+
+def weights(*modules: torch.nn.Module) -> int:
+    return sum(w.numel() for module in modules for w in module.parameters())
+
+
+def test_the_public_network_has_as_many_weights_as_the_public_code_gives_it():
+    # By hand, from its layers: 2x2 convolutions of 32, a flat map of 7 * 7 * 32, codes of 32.
+    convolution, flat = 4 * 32 * 32 + 32, 7 * 7 * 32
+    encoder = 4 * 32 + 32 + 2 * convolution + 3 * 64 + flat * 32 + 32
+    decoder = 32 * flat + flat + 2 * (convolution + 64) + 4 * 32 + 1
+    model = NLN.Autoencoder(1, 28, 32, "public")
+    assert (weights(model.encoder), weights(model.decoder)) == (encoder, decoder)
+    assert weights(model) == 119_073
+    vae = NLN.VariationalAutoencoder(1, 28, 32, "public")
+    assert weights(vae.encoder, vae.log_variance) == encoder + 2 * (32 * 32 + 32)
+    assert weights(NLN.Autoencoder(1, 28, 32, "code")) == 54_625
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_the_public_network_pools_twice_and_its_way_back_undoes_the_shift_of_its_kernels():
+    model = NLN.Autoencoder(1, 28, 32, "public").eval()
+    X = torch.rand(2, 1, 28, 28)
+    assert model.encoder.trunk[:-1](X).shape == (2, 32, 7, 7)
+    kinds = [type(layer).__name__ for layer in model.encoder.trunk]
+    assert kinds.count("MaxPool2d") == 2
+    back = torch.nn.Sequential(*NLN.public_back(1, 1))
+    transposed = torch.nn.ConvTranspose2d(1, 1, 2)
+    with torch.no_grad():
+        transposed.weight.copy_(back[1].weight.flip(2, 3))
+        transposed.bias.copy_(back[1].bias)
+    torch.testing.assert_close(back(X), transposed(X)[:, :, :-1, :-1])
 
 
 # --- scores --------------------------------------------------------------------------------------------------------
@@ -185,6 +227,7 @@ def test_a_smaller_batch_makes_more_steps_in_as_many_epochs(tmp_path, monkeypatc
         ("batch=0", "batch='0'"),
         ("loss=l1", "loss='l1'"),
         ("adversarial=-1", "adversarial='-1'"),
+        ("kl=-1", "kl='-1'"),
         ("models=AE,BE", "'BE' is not one of AE, VAE, AAE, AE-res, AE-con"),
         ("models=AE,AE", "names a model twice"),
         ("models=", "is not one of"),
