@@ -1381,8 +1381,8 @@ class DeepSVDD(Rival):
         return [training.Objective(self.sphere_loss, ("encoder",), lr=1e-4)]
 
     def train_once(self, images, index, label, *, epochs, **how):
-        """Half of the epochs pretrain an autoencoder; its encoder goes on, in fp32, as
-        bf16 rounds a code to about what is left of its distance."""
+        """Half of the epochs pretrain an autoencoder; its encoder goes on, in fp32: bf16
+        keeps three digits, of codes that soon agree in two."""
         half = max(1, epochs // 2)
         both = [training.Objective(self.pretraining, ("encoder", "decoder"))]
         first, once = {"epochs": half, "objectives": both}, super().train_once

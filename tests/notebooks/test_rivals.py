@@ -63,6 +63,17 @@ def test_memory_asks_by_the_cosine_and_decodes_items_alone():
     torch.testing.assert_close(several, torch.tensor([0.5, 0.5, 0.0]))
 
 
+def test_three_times_the_uniform_weight_as_a_cut_would_leave_nothing_before_training():
+    seen = data.to_side(DIGITS.images[:400], 16).float() / 255
+    for seed in range(3):
+        memory = training.build(lambda: R.Memory(1, 16, 32, 100), seed).eval()
+        with torch.no_grad():
+            z, items = memory.encoder(seen), memory.items
+            w = (F.normalize(z, dim=1) @ F.normalize(items, dim=1).T).softmax(1)
+        assert w.max() < 2 / 100
+        assert not R.shrink(w, 3 / 100).any()
+
+
 def test_entropy_is_that_of_the_weights():
     model = R.Memory(1, 16, 4, 6).eval()
     X = torch.rand(5, 1, 16, 16)
@@ -193,6 +204,23 @@ def test_gpnd_adds_the_logarithms_of_its_densities():
     assert float(s) == pytest.approx(wanted, abs=1e-5)
 
 
+def test_gpnd_weighs_redrawing_twice_as_much_as_codes():
+    model = R.Manifold(1, 16, 4).eval()
+    with torch.no_grad():
+        terms = {
+            name: float(value) for name, value in R.redraw_and_hide(model, {"all": torch.rand(3, 1, 16, 16)}).items()
+        }
+    assert terms["loss"] == pytest.approx(terms["code"] + 2 * terms["rec"], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [R.OCGAN, R.GANomaly, R.SkipGANomaly])
+def test_an_autoencoder_beside_a_discriminator_learns_at_the_rates_of_ae_con(kind):
+    con = {o.updates[0]: o.lr for o in detectors.load("nln").AECon().objectives()}
+    *judges, redraws = kind(side=16).objectives()
+    assert redraws.lr == con["encoder"]
+    assert {judge.lr for judge in judges} == {con["critic"]}
+
+
 def test_ganomaly_encodes_twice():
     network = SimpleNamespace(encoder=lambda X: X.flatten(1), decoder=lambda z: 2 * z, re_encoder=lambda X: X + 1)
     assert R.GANomaly.surprise(network, images([1.0, 2.0])).tolist() == [2 + 3]
@@ -278,6 +306,33 @@ def test_a_collapse_of_deep_svdd_is_told():
     assert model.judge(seen, index)["collapsed"]
 
 
+def test_the_offset_is_the_share_of_the_distance_that_all_codes_have_in_common(monkeypatch):
+    model = R.DeepSVDD(side=16, L=2)
+    model.begin((1, 16, 16))
+    codes = torch.tensor([[1.0, 0.0], [3.0, 0.0]])  # around (2, 0), one away from it each
+    model.network.settle(codes + torch.tensor([0.0, 4.0]))  # c = (2, 4)
+    monkeypatch.setattr(R.training, "apply", lambda *_: codes)
+    found = model.judge(None, torch.arange(2))
+    assert found["error"] == pytest.approx(4**2 + 1)
+    assert found["offset"] == pytest.approx(16 / 17)
+
+
+def test_deep_svdd_pulls_codes_in_fp32_at_a_tenth_of_the_rate(monkeypatch):
+    said = []
+    fit = R.training.fit
+
+    def told(jobs, images, objectives, **how):
+        said.append((objectives[0].lr, how.get("precision"), how["epochs"]))
+        return fit(jobs, images, objectives, **how)
+
+    monkeypatch.setattr(R.training, "fit", told)
+    model = R.DeepSVDD(side=16, batch=8)
+    model.begin((1, 16, 16))
+    model.network = training.build(lambda: model.build((1, 16, 16)), 0)
+    model.train_once(data.to_side(DIGITS.images, 16), torch.arange(16), "svdd", epochs=3, device="cpu")
+    assert said == [(1e-3, None, 1), (1e-4, "fp32", 2)]
+
+
 def test_dead_networks_are_told_and_begun_again(monkeypatch, capsys):
     class Black(R.Autoencoder):
         def forward(self, X):
@@ -306,23 +361,28 @@ def test_a_gan_that_draws_one_image_is_told():
         assert model.judge(seen, index)["collapsed"]
 
 
-@pytest.mark.parametrize(("last", "lost"), [(0.05, True), (0.9, False)])
-def test_a_game_that_the_discriminator_has_won_is_told(last, lost, monkeypatch, capsys):
-    train_once = R.AnoGAN.train_once
+@pytest.mark.parametrize(
+    ("kind", "last", "lost"), [(R.AnoGAN, 0.05, True), (R.AnoGAN, 0.9, False), (R.GANomaly, 0.05, True)]
+)
+def test_a_game_that_the_discriminator_has_won_is_told(kind, last, lost, monkeypatch, capsys):
+    """It kills what rests on it alone."""
+    train_once = kind.train_once
 
     def ended(*given, **how):
         history = train_once(*given, **how)
         return dataclasses.replace(history, terms=history.terms | {"D": [1.3, last]})
 
-    monkeypatch.setattr(R.AnoGAN, "train_once", ended)
+    monkeypatch.setattr(kind, "train_once", ended)
     alive = {"error": 0.1, "constant_error": 0.2, "spread": 1.0, "collapsed": False}
-    monkeypatch.setattr(R.AnoGAN, "judge", lambda self, images, held_out: alive)
-    model = R.AnoGAN(side=16, L=4)
+    monkeypatch.setattr(kind, "judge", lambda self, images, held_out: alive)
+    model = kind(side=16, L=4)
     seen = data.to_side(DIGITS.images[:60], 16)
     model.begin(seen.shape[1:])
-    _, fate = model.train(seen, torch.arange(50), torch.arange(50, 60), "AnoGAN", epochs=1, device="cpu")
-    assert fate["collapse"]["collapsed"] == lost
-    assert capsys.readouterr().out.count("the discriminator has won, its loss is 0.050") == 3 * lost
+    _, fate = model.train(seen, torch.arange(50), torch.arange(50, 60), "x", epochs=1, device="cpu")
+    dead = lost and kind is R.AnoGAN
+    assert fate["collapse"] == alive | {"game": last, "collapsed": dead}
+    trained = 1 + collapse.RESTARTS if dead else 1
+    assert capsys.readouterr().out.count("the discriminator has won, its loss is 0.050") == lost * trained
 
 
 @pytest.mark.parametrize(("rate", "lost"), [(R.ADAM, True), (R.SLOWER, False)])
@@ -471,6 +531,33 @@ def test_the_page_records_every_method_once(page):
         assert cost["seconds"] > 0
         trained = issubclass(names["DETECTORS"][name], names["Rival"])
         assert trained == ("collapse" in cost) == (cost["parameters"] > 0)
+        assert cost["revision"] == getattr(names["DETECTORS"][name], "revision", 1)
+        assert ("offset" in cost.get("collapse", {})) == name.endswith("Deep SVDD")
+    assert {name for name, cost in record.training.items() if "rank" in cost} == {"REAPER", "Outlier Pursuit"}
+
+
+def test_runs_of_earlier_settings_and_dead_ones_count_no_more(page, monkeypatch):
+    names, (record,) = page
+
+    def mine(digit, **more):
+        now = {"auroc": 0.8, "revision": 2, "dead": False} | more
+        results = [records.Result(method=m, metric="auroc", value=now["auroc"]) for m in ("OCGAN", "AE")]
+        how = {"seconds": 1.0, "collapse": {"collapsed": now["dead"]}}
+        training = {"OCGAN": how | {"revision": now["revision"]}, "AE": how}
+        changed = {"tier": "demo", "dataset": "mnist", "class_name": str(digit), "results": results}
+        asked = {"parameters": record.parameters | {"protocol": "miso"}, "training": training}
+        return record.model_copy(update=changed | asked)
+
+    def told(*runs):
+        monkeypatch.setattr(names["records"], "read_with_reference", lambda *_: list(runs))
+        return names["our_means"]("rivals")
+
+    digits = [mine(k) for k in range(9)]
+    assert told(*digits, mine(9)).loc[["AE", "OCGAN"], "mean"].tolist() == pytest.approx([80, 80])
+    assert told(*digits, mine(9, revision=1)).index.tolist() == ["AE"]
+    without = told(*digits, mine(9, auroc=0.1, dead=True)).loc["OCGAN"]
+    assert (without["mean"], without.dead, without.runs) == (pytest.approx(80), 1, 10)
+    assert told().empty
 
 
 def test_the_page_scores_as_the_detector_does(page):
@@ -522,3 +609,20 @@ def test_two_rivals_are_ahead_of_what_is_printed_of_them_by_as_much_as_the_page_
     means = {name: 100 * np.mean([np.mean(v) for v in of.values()]) for name, of in of_digits.items()}
     assert [len(of) for of in of_digits.values()] == [10, 10]
     assert {name: round(mean) for name, mean in means.items()} == {"VAE": 76, "MemAE": 74}
+
+
+@pytest.mark.prose
+def test_the_codes_of_the_first_deep_svdd_lay_beside_the_centre_and_many_items_shared_an_image():
+    offsets, shared = [], []
+    for record in records.read("rivals", records.BOOK):
+        if (record.tier, record.dataset, record.parameters["protocol"]) != ("demo", "mnist", "miso"):
+            continue
+        how = record.training.get("Deep SVDD")
+        if how and how.get("revision", 1) == 1:
+            seen = how["collapse"]
+            offsets.append(1 - seen["constant_error"] * seen["spread"] ** 2 / seen["error"])
+        if "MemAE" in record.training:
+            shared.append(math.exp(record.training["MemAE"]["terms"]["entropy"]))
+    assert len(offsets) == 10
+    assert (round(100 * min(offsets)), round(100 * max(offsets))) == (57, 89)
+    assert 41 < min(shared) <= max(shared) < 43.5
