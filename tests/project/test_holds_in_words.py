@@ -79,7 +79,8 @@ def test_crbnd_with_four_halvings_is_ahead_of_ten_statistics_on_all_ten_digits()
 
 def test_a_code_of_8_numbers_lifts_six_digits_and_the_unit_changes_the_1():
     says(
-        "A code of 8 numbers lifts the six digits that were run by nine points in the mean, the 1 and the 8 among them by none",
+        "A code of 8 numbers lifts the six digits that were run by nine points in the mean",
+        "the 1 and the 8 among them by none",
         "The unit changes the 1",
     )
     at = {"method": "R1", "protocol": "miso", "seed": 0, "n_c": 10, "tier": "demo", "variant": "default"}
