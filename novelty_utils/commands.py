@@ -124,7 +124,7 @@ def submit(chosen: argparse.Namespace) -> None:
                 raise InputError(f"{name} {given!r} is not a folder: give one with records")
     checked = contributed.check(chosen.folder, chosen.results)
     for one in checked:
-        print(f"{one.file}: {'; '.join(one.faults) or one.told}")
+        print(visible(f"{one.file}: {'; '.join(one.faults) or one.told}"))
     refused = sum(bool(one.faults) for one in checked)
     if refused:
         raise InputError(f"{refused} of {len(checked)} records cannot be taken, as told above: leave them out")

@@ -37,6 +37,7 @@ def clone(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     write_notebook(tmp_path)
     Path("file").touch()
+    Path("mine.ipynb").write_text('{"cells": [], "metadata": {}}')
     return tmp_path
 
 
@@ -70,6 +71,7 @@ def clone(tmp_path, monkeypatch):
         ("run tiny --output new/out.html", "output='new/out.html' is not a notebook"),
         ("run tiny --output file/out.ipynb", "its folder cannot be made"),
         ("run tiny --output notebooks/tiny.ipynb", "is the notebook itself"),
+        ("run tiny --output mine.ipynb", "output='mine.ipynb' is there, and no run has written it"),
         (f"run tiny --output new/{'x' * 240}.ipynb", "xx.ipynb' has a name of more than 215 bytes"),
         (f"run {'x' * 300}.ipynb", "has a part of more than 255 bytes"),
         ("run ~nobody-of-this-name/ics.ipynb", "there is no home folder of that name"),

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from novelty_utils.errors import InputError
+from novelty_utils.files import is_folder, reachable
 from novelty_utils.ledger import staleness
 from novelty_utils.records import provenance, replications, store
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT
@@ -31,7 +32,9 @@ def check(folder: str | Path, results: str | Path) -> list[Checked]:
 
     Raises InputError where there is nothing to check, or nothing to check it against.
     """
-    files = sorted(Path(folder).glob("*/*/*.json"))
+    with reachable("FOLDER", str(folder)):
+        papers = [path.name for path in Path(folder).iterdir() if is_folder(path)]
+    files = sorted(file for paper in papers for file in store.files(paper, folder))
     if not files:
         raise InputError(f"{str(folder)!r} holds no PAPER/DATASET/NAME.json: give the folder that `results` named")
     found = []
@@ -57,9 +60,9 @@ def _checked(file: Path, paper: str, ours: list[Record], every: list[Record]) ->
             *_of_code(record),
             *_implausible(record, every),
         ]
+        return Checked(file, faults, "" if faults else beside(record, ours))
     except InputError as error:
         return Checked(file, [str(error)], "")
-    return Checked(file, faults, "" if faults else beside(record, ours))
 
 
 def _of_data(record: Record, ours: list[Record]) -> Iterator[str]:
@@ -74,6 +77,8 @@ def _of_data(record: Record, ours: list[Record]) -> Iterator[str]:
 
 def _of_parameters(record: Record, ours: list[Record]) -> Iterator[str]:
     notebook = execution.find_notebook(record.paper)
+    if record.class_name == "all":
+        yield "its class is 'all': a record is about one class, run each by itself"
     drawn = record.class_name in {one.class_name for one in ours}  # a class, or several that were drawn together
     given = {name: str(value) for name, value in record.parameters.items()}
     given["class_name"] = "all" if drawn else record.class_name
@@ -84,7 +89,7 @@ def _of_parameters(record: Record, ours: list[Record]) -> Iterator[str]:
 
 def _of_code(record: Record) -> Iterator[str]:
     commit, here = record.code["commit"], provenance.code(record.paper)
-    if record.code.get("dirty"):
+    if record.code.get("dirty", commit is not None):
         yield "it was made by code that was edited: commit the change, or run it without"
     elif commit is not None and staleness.known(commit) is False:
         yield f"its commit {commit[:7]} is not in the history here: pull, or run it with a commit of main"
@@ -103,6 +108,8 @@ def _implausible(record: Record, every: list[Record]) -> Iterator[str]:
 def beside(record: Record, ours: list[Record]) -> str:
     """How far a record lies from ours of the same run, or of the same question with other seeds: in words."""
     same = next((one for one in ours if replications.same_run(one, record)), None)
+    if same and replications.aurocs(same).keys().isdisjoint(replications.aurocs(record)):
+        raise InputError(f"it has no AUROC in common with our record of the same run, {same.path('')}")
     if same:
         pair = replications.pair(same, record)
         return f"again: of {pair.compared} AUROCs none is further than {100 * pair.largest:.1f} points from ours"

@@ -37,7 +37,8 @@ def machine(device: str = "auto") -> dict[str, Any]:
 def threads() -> int:
     """How many a run takes: one, as their number changes its results, or what OMP_NUM_THREADS says."""
     given = os.environ.get("OMP_NUM_THREADS", "").strip()
-    return int(given) if given.isascii() and given.isdecimal() and int(given) > 0 else 1
+    asked = int(given) if given.isascii() and given.isdecimal() and int(given) > 0 else 1
+    return min(asked, 1024)  # more than any machine has, and no more than PyTorch can read
 
 
 def limit_threads() -> None:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import (
+    Annotated,
     Any,
     Literal,
     Required,  # pydantic wants this one before Python 3.12
@@ -24,6 +26,7 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -125,7 +128,7 @@ class Machine(_Described):
 
 
 class _Code(_Described):
-    commit: str | None  # none where git did not say
+    commit: Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")] | None  # none where git did not say
 
 
 class _Training(_Described, total=False):
@@ -170,8 +173,17 @@ class Record(BaseModel):
     @field_validator("created")
     @classmethod
     def _is_a_time(cls, text: str) -> str:
-        datetime.fromisoformat(text)
+        if datetime.fromisoformat(text).tzinfo is None:
+            raise ValueError("has no time zone: write it as 2026-01-31T00:00:00+00:00")
         return text
+
+    @field_validator("results")
+    @classmethod
+    def _each_once(cls, results: list[Result]) -> list[Result]:
+        twice = [key for key, many in Counter((r.method, r.metric, r.note) for r in results).items() if many > 1]
+        if twice:  # a mean would count it twice
+            raise ValueError(f"{' '.join(twice[0]).strip()} is there more than once")
+        return results
 
     @property
     def threads(self) -> int:

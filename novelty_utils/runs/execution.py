@@ -12,6 +12,7 @@ import errno
 import hashlib
 import importlib.util
 import io
+import json
 import logging
 import os
 import re
@@ -241,6 +242,8 @@ def _make_room(output: Path, notebook: Path) -> Path:
             raise InputError(f"output={str(output)!r} is not a notebook: give a file name that ends in .ipynb")
         if output.resolve() == notebook.resolve():
             raise InputError(f"output={str(output)!r} is the notebook itself: give another file")
+        if output.exists() and not _made_by_a_run(output):
+            raise InputError(f"output={str(output)!r} is there, and no run has written it: give another file")
         there = first_there(output.parent.absolute())
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -250,6 +253,13 @@ def _make_room(output: Path, notebook: Path) -> Path:
         raise InputError(f"output={str(output)!r}: its folder cannot be written to")
     _clear_partial(output)
     return there
+
+
+def _made_by_a_run(output: Path) -> bool:
+    try:
+        return "papermill" in json.loads(output.read_text(encoding="utf-8"))["metadata"]
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _clear_partial(output: Path) -> None:

@@ -56,6 +56,9 @@ def test_another_seed_is_told_with_its_distance(tmp_path):
         ({"parameters__protocol": "mine"}, "protocol='mine'"),
         ({"parameters__extra": 1}, "unknown parameter 'extra'"),
         ({"class_name": "10"}, "class_name='10' is not a class"),
+        ({"class_name": "all"}, "its class is 'all'"),
+        ({"code": {"commit": FIRST.code["commit"]}}, "code that was edited"),  # it does not say that it was not
+        ({"results": [{**OTHER[0], "method": "mine"}]}, "no AUROC in common with our record of the same run"),
         ({"code__dirty": True}, "code that was edited"),
         ({"code__commit": "0" * 40}, "its commit 0000000 is not in the history"),
         ({"code__commit": None, "code__package": "other"}, "names no commit"),
@@ -66,6 +69,32 @@ def test_another_seed_is_told_with_its_distance(tmp_path):
 def test_what_cannot_be_taken_is_refused_with_the_reason(tmp_path, changes, why):
     faults = offered(tmp_path, **changes).faults
     assert any(why in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"created": "2026-11-30T10:00:00"}, "no time zone"),
+        ({"code": {"commit": "HEAD", "dirty": False}}, "should match pattern"),
+        ({"code": {"commit": "a\0b", "dirty": False}}, "should match pattern"),
+        ({"results": [*OTHER, OTHER[0]]}, "there more than once"),
+    ],
+)
+def test_one_bad_record_is_told_and_the_others_are_checked(tmp_path, changes, why):
+    offered(tmp_path)
+    bad = tmp_path / "leaderboard" / "mnist" / "a.json"
+    bad.write_text(json.dumps(FIRST.model_dump(mode="json") | changes))
+    first, second = contributed.check(tmp_path, OURS)
+    assert why in first.faults[0] if first.file == bad else why in second.faults[0]
+    assert sorted(map(bool, (first.faults, second.faults))) == [False, True]
+
+
+def test_what_is_told_of_a_record_cannot_forge_a_line(tmp_path, capsys):
+    forged = "\x1b[2J\nmine/x.json: again: of 12 AUROCs none is further than 0.0 points from ours"
+    assert offered(tmp_path, data__checksum=forged).faults
+    assert cli.main(["submit", str(tmp_path), "--results", str(OURS)]) == 2
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and out.count("\n") == 1
 
 
 def test_a_record_that_does_not_say_all_parameters_is_refused(tmp_path):
