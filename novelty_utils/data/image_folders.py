@@ -89,13 +89,13 @@ def thirty_percent(n: int) -> list[bool]:
 
 def pictures(files: Iterable[Path], side: int) -> Tensor:
     """These images, uint8 (n, c, side, side), read as `load` does: c = 1 if all are grey by their mode, else 3."""
-    read, largest = [], []
+    read, bits = [], []
     with tqdm(files, desc="read images", unit="image", leave=False, delay=2) as bar:  # gone before an error is told
         for file in bar:
             image, level = opened(file)
             read.append(image.resize((side, side), Image.Resampling.BILINEAR))  # antialiased
-            largest.append(level)
-    tell_dark([level for level in largest if level is not None])
+            bits.append(few_bits(level))
+    tell_dark(bits)
     return stacked(read)
 
 
@@ -157,13 +157,23 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert(mode)
 
 
-def tell_dark(largest: list[int]) -> None:
-    """`largest`: the largest level of each image of 16 bits. Cameras of 10, 12 or 14 bits write into files of 16."""
-    bits = max(largest, default=0).bit_length()
-    if 0 < bits <= 14:
+def few_bits(level: int | None) -> int:
+    """How many of 16 bits an image with this largest level uses, 0 if most of them or if it is of 8, or black.
+
+    Cameras of 10, 12 or 14 bits write into files of 16.
+    """
+    bits = (level or 0).bit_length()
+    return bits if bits <= 14 else 0
+
+
+def tell_dark(bits: Iterable[int]) -> None:
+    """`bits`: of each image as `few_bits` has it; it is judged alone, whatever the others are like."""
+    dark = [used for used in bits if used]
+    if dark:
+        most = max(dark)
         tell(
-            f"the {len(largest)} images of 16 bits use {bits} of them: of 256 grey levels {2 ** max(bits - 8, 0)} are "
-            f"left; multiply their pixels by {2 ** (16 - bits)} to have all"
+            f"{len(dark)} images of 16 bits use {most} of them or fewer: of 256 grey levels {2 ** max(most - 8, 0)} "
+            f"are left; multiply their pixels by {2 ** (16 - most)} if a camera of {most} bits wrote them"
         )
 
 

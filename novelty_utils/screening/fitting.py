@@ -183,7 +183,7 @@ def _read(files: Sequence[Path], side: int) -> tuple[Tensor, dict[str, Any], int
     images = image_folders.stacked([one.small for one in read])
     digests = (hashlib.sha256(image.numpy().data).digest() for image in images)
     first = {digest: n for n, digest in reversed(list(enumerate(digests)))}
-    image_folders.tell_dark([one.level for one in read if one.level is not None])
+    image_folders.tell_dark(image_folders.few_bits(one.level) for one in read)
     about = {
         "widths": _ends(one.size[0] for one in read),
         "heights": _ends(one.size[1] for one in read),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ TOP, BORDERLINE, LISTED = 24, 12, 50  # most anomalous images, those next to the
 WIDE = 200  # pixels of a picture on the page, at most
 SMALL = 64  # a picture of no more pixels is kept without loss
 HEAT = colormaps["magma"]
+FEW_BITS = "uses {} of 16 bits"  # a note about an image that leaves most levels unused, always the last
+BITS = FEW_BITS.format(r"(\d+)")
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
@@ -57,7 +60,13 @@ class Found(NamedTuple):
     @property
     def unlike(self) -> int:
         """How many images differ from all that were fitted, in size or colour."""
-        return len(self.notes) - len(self.unscored)
+        return sum(not re.fullmatch(BITS, self.notes[n]) for n in self.scored.tolist() if n in self.notes)
+
+    @property
+    def bits(self) -> list[int]:
+        """How many of 16 bits the images use that leave most levels unused."""
+        noted = (re.search(f"{BITS}$", self.notes[n]) for n in self.scored.tolist() if n in self.notes)
+        return [int(found[1]) for found in noted if found]
 
 
 class Shown(NamedTuple):

@@ -78,6 +78,7 @@ def score(model: Detector, folder: str | Path, to: str | Path, *, replace: bool 
             done = _table(model, files, unfinished)
             seconds = time.perf_counter() - started
             found = _found(model, folder, files, unfinished)
+            image_folders.tell_dark(found.bits)
             report.write(to / PAGE, model, found)
             unfinished.replace(to / TABLE)
             for other in to.glob(UNFINISHED):  # of what this table is instead of
@@ -149,7 +150,7 @@ def _key(model: Detector, files: Sequence[Path]) -> str:
 
 def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
     """Bring an unfinished table to its end; how many rows this call has added."""
-    rows, levels = _rows_there(path, files), []
+    rows = _rows_there(path, files)
     done = len(rows)
     whole = io.StringIO(newline="")
     _add(whole, [COLUMNS, *rows])
@@ -161,8 +162,6 @@ def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
                 _add(stream, _rows(model, files[done : done + len(part)], part))
                 done += len(part)
                 bar.update(len(part))
-                levels += [one.level for one in part if isinstance(one, Picture) and one.level is not None]
-    image_folders.tell_dark(levels)
     return done - len(rows)
 
 
@@ -207,7 +206,8 @@ def told(file: Path) -> str:
 
 
 def _note(model: Detector, one: Picture) -> str:
-    """In what an image differs from all that the detector was fitted on, where that is known."""
+    """In what an image differs from all that the detector was fitted on, where that is known; if it is dark by its
+    bits."""
     notes, about = [], model.about
     if model.shape[0] == 1 and one.small.mode == "RGB" and np.ptp(np.asarray(one.small), axis=2).any():
         notes.append("in colour, fitted on grey: scored in grey")
@@ -217,6 +217,8 @@ def _note(model: Detector, one: Picture) -> str:
         ends = [f"{w} x {h}" for w, h in zip(about["widths"], about["heights"], strict=True)]
         seen = " to ".join(dict.fromkeys(ends))  # once where all have one size
         notes.append(f"{one.size[0]} x {one.size[1]} pixels, fitted on {seen}")
+    if bits := image_folders.few_bits(one.level):
+        notes.append(report.FEW_BITS.format(bits))
     return "; ".join(notes)
 
 

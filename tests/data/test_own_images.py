@@ -90,16 +90,25 @@ def test_a_transparent_colour_of_16_bits_is_white_or_refused(tmp_path):
 @pytest.mark.parametrize(("bits", "levels"), [(10, 4), (12, 16), (14, 64), (15, 0), (16, 0)])
 def test_cameras_of_fewer_bits_in_files_of_16_are_told(tmp_path, capsys, bits, levels):
     read(tmp_path, tiff((LEVELS * 2**bits // 256).astype(np.uint16)))
-    told = f"note: the 1 images of 16 bits use {bits} of them: of 256 grey levels {levels} are left; multiply"
+    told = f"note: 1 images of 16 bits use {bits} of them or fewer: of 256 grey levels {levels} are left; multiply"
     assert (told in capsys.readouterr().err) == (levels > 0)
 
 
 def test_colours_of_fewer_bits_are_told_as_greys_are(tmp_path, capsys):
     pixels = np.stack([LEVELS * 16] * 3, axis=2)  # of 12 bits
     read(tmp_path, png(pixels))
-    assert "note: the 1 images of 16 bits use 12 of them: of 256 grey levels 16 are left" in capsys.readouterr().err
+    assert (
+        "note: 1 images of 16 bits use 12 of them or fewer: of 256 grey levels 16 are left" in capsys.readouterr().err
+    )
     read(tmp_path, png(pixels * 16))
     assert not capsys.readouterr().err
+
+
+def test_each_image_of_few_bits_is_counted_whatever_lies_beside_it(tmp_path, capsys):
+    for name, factor in (("a", 16), ("b", 4), ("full", 257), ("black", 0)):
+        (tmp_path / name).write_bytes(png(LEVELS * factor))
+    image_folders.pictures(sorted(tmp_path.iterdir()), 2)
+    assert "note: 2 images of 16 bits use 12 of them or fewer: of 256 grey levels 16" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])

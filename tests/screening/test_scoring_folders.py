@@ -139,9 +139,22 @@ def test_images_of_another_size_or_colour_are_scored_and_told(fitted, toy, here,
 
 def test_16_bits_of_which_few_are_used_are_told(fitted, capsys):
     Path("dark").mkdir()
-    Image.fromarray(np.full((10, 12), 4095, np.uint16)).save("dark/a.png")
+    for name, size, level in (("a", (10, 12), 4095), ("b", (10, 12), 65535), ("c", (50, 60), 1023)):
+        Image.fromarray(np.full(size, level, np.uint16)).save(f"dark/{name}.png")
     assert cli.main(["score", "parts.pt", "folder:dark", "--to", "found"]) == 0
-    assert "note: the 1 images of 16 bits use 12 of them" in capsys.readouterr().err
+    size = "60 x 50 pixels, fitted on 12 x 10"
+    assert table().note.tolist() == ["uses 12 of 16 bits", "", f"{size}; uses 10 of 16 bits"]
+    out, err = capsys.readouterr()
+    assert "note: 2 images of 16 bits use 12 of them or fewer" in err
+    assert "unlike:    1 differ" in out
+
+
+def test_16_bits_of_an_interrupted_call_are_told_by_the_next(fitted, counted, capsys):
+    Image.fromarray(np.full((10, 12), 4095, np.uint16)).save("new/000.png")
+    assert cli.main(["score", "parts.pt", "folder:new", "--to", "found"]) == 130
+    assert cli.main(["score", "parts.pt", "folder:new", "--to", "found"]) == 0
+    assert sum(counted[3:]) == 31 - 8
+    assert "note: 1 images of 16 bits use 12 of them" in capsys.readouterr().err
 
 
 def test_hostile_names_are_whole_in_the_table_and_compute_nothing(fitted, here, monkeypatch):
