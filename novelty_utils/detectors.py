@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import hashlib
 import inspect
+import math
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from novelty_utils import data, notebook_cells, training
-from novelty_utils.errors import InputError
+from novelty_utils.errors import InputError, visible
 from novelty_utils.files import reachable
 from novelty_utils.training import checkpoints
 
@@ -294,22 +295,72 @@ def open(path: str | Path, device: str = "auto") -> Detector:
         if not Path(path).is_file():
             raise InputError(f"{path} is not a file: give one that a detector was saved to")
         written = Path(path).read_bytes()
-    saved = checkpoints.unpack(written, torch.device("cpu"))
-    if saved is None or "detector" not in saved:
-        raise InputError(f"{path} is damaged or no saved detector: save it again")
+    saved, to = checkpoints.unpack(written, torch.device("cpu")), training.pick_device(device)
+    damaged = InputError(f"{path} is damaged or no saved detector: save it again with novelty fit --save")
+    if saved is None or "detector" not in saved or type(saved.get("format")) is not int:
+        raise damaged
     if saved["format"] != FORMAT:
         raise InputError(f"{path} has format {saved['format']}, and this version reads {FORMAT}: fit it again")
+    if not _is_whole(saved):
+        raise damaged
     notebook, name = saved["detector"]
-    module = load(notebook)
-    if module.__dict__["SOURCE"] != saved["source"]:
-        told = ", ".join(f"{library} {version}" for library, version in saved["versions"].items())
+    if load(notebook).__dict__["SOURCE"] != saved["source"]:
+        told = visible(", ".join(f"{library} {version}" for library, version in saved["versions"].items()))
         raise InputError(f"{path} was saved by another version of notebook {notebook} ({told}): fit it again")
-    detector = getattr(module, name)(**saved["arguments"])
+    if name not in kinds(notebook):
+        raise damaged
+    try:
+        return _restored(kinds(notebook)[name], saved, to)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # what anybody may have written into a file makes a detector raise almost anything
+        raise damaged from error
+
+
+def _is_whole(saved: dict[str, Any]) -> bool:
+    """Whether a saved detector has everything that `save` writes, each of its type, with scores that are numbers."""
+    types: dict[str, type] = {
+        "source": str,
+        "versions": dict,
+        "arguments": dict,
+        "shape": list,
+        "weights": dict,
+        "fitted": dict,
+    }
+    types |= {"held_out_scores": Tensor, "threshold": float, "examples": Tensor, "about": dict}
+    if not all(isinstance(saved.get(entry), kind) for entry, kind in types.items()):
+        return False
+    detector, held_out, examples = saved["detector"], saved["held_out_scores"], saved["examples"]
+    return (
+        isinstance(detector, list)
+        and [type(word) for word in detector] == [str, str]
+        and [type(side) for side in saved["shape"]] == [int, int, int]
+        and all(isinstance(one, Tensor) for part in ("weights", "fitted") for one in saved[part].values())
+        and (held_out.dtype, held_out.layout, held_out.ndim) == (torch.float64, torch.strided, 1)
+        and len(held_out) > 0
+        and bool(held_out.isfinite().all() and (held_out.diff() >= 0).all())
+        and math.isfinite(saved["threshold"])
+        and examples.dtype == torch.uint8
+        and examples.ndim == 4
+        and len(examples) > 0
+    )
+
+
+def _restored(kind: type[Detector], saved: dict[str, Any], device: torch.device) -> Detector:
+    """The detector with what was saved; it has scored one image, as parts that do not fit raise errors then."""
+    detector, examples = kind(**saved["arguments"]), saved["examples"]
+    side = detector.side
+    if tuple(examples.shape[1:]) != (*saved["shape"][:1], *(saved["shape"][1:] if side is None else (side, side))):
+        raise ValueError("examples of another shape")
     detector.begin(saved["shape"])
+    types = {name: one.dtype for name, one in detector.network.state_dict().items()}
+    if types != {name: one.dtype for name, one in saved["weights"].items()}:
+        raise ValueError("weights of another network")
     detector.network.load_state_dict(saved["weights"], assign=True)  # in the memory layout they were trained in
-    detector.network.eval().to(training.pick_device(device))
+    detector.network.eval().to(device)
     detector.fitted = saved["fitted"]
     detector.held_out_scores_, detector.threshold_ = saved["held_out_scores"].numpy(), saved["threshold"]
-    detector.examples_, detector.about = saved["examples"], saved["about"]
+    detector.examples_, detector.about = examples, saved["about"]
     detector.prepare()
+    detector.score(examples[:1], torch.arange(1))
     return detector

@@ -1,5 +1,6 @@
 """The frame of the detectors, on a small one that a notebook of this test defines."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -169,10 +170,48 @@ def flip(file: Path) -> None:
     file.write_bytes(written)
 
 
+def sealed(file: Path, content: bytes) -> None:
+    """Anything behind its own sha256, which anybody can compute."""
+    file.write_bytes(hashlib.sha256(content).digest() + content)
+
+
+FOREIGN = [
+    {"format": None},
+    {"detector": "toy"},
+    {"detector": ["toy", "dataclass"]},  # a name of the notebook, but no detector
+    {"detector": ["toy", ["Squared"]]},
+    {"shape": None},
+    {"shape": [1, 4]},
+    {"shape": [3, 4, 4]},
+    {"arguments": {"power": "high"}},
+    {"arguments": {"nobody": 1}},
+    {"weights": {}},
+    {"weights": {"1.weight": torch.zeros(2, 2), "1.bias": torch.zeros(2)}},
+    {"weights": {"1.weight": torch.zeros(5, 36).double(), "1.bias": torch.zeros(5).double()}},
+    {"fitted": {}},
+    {"fitted": {"mean": 3}},
+    {"held_out_scores": torch.zeros(0).double()},
+    {"held_out_scores": torch.tensor([1.0, torch.nan]).double()},
+    {"held_out_scores": torch.tensor([2.0, 1.0]).double()},
+    {"held_out_scores": [1.0]},
+    {"held_out_scores": torch.tensor([1j])},
+    {"threshold": float("nan")},
+    {"threshold": float("inf")},
+    {"threshold": "1"},
+    {"examples": torch.zeros(0, 1, 6, 6, dtype=torch.uint8)},
+    {"about": 3},
+]
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
         (flip, "is damaged or no saved detector: save it again"),
+        *((lambda file, of=of: changed(file, **of), "no saved detector: save it again with novelty") for of in FOREIGN),
+        (lambda file: sealed(file, b""), "is damaged or no saved detector: save it again"),
+        (lambda file: sealed(file, file.read_bytes()[32:-500]), "is damaged or no saved detector: save it again"),
+        (lambda file: checkpoints.write(file, [1]), "is damaged or no saved detector: save it again"),
+        (lambda file: checkpoints.write(file, {"detector": ["toy", "Squared"]}), "is damaged or no saved detector"),
         (lambda file: file.write_bytes(b""), "is damaged or no saved detector: save it again"),
         (lambda file: file.write_bytes(file.read_bytes()[:-1]), "is damaged or no saved detector: save it again"),
         (lambda file: checkpoints.write(file, {"at": 3}), "is damaged or no saved detector: save it again"),
