@@ -48,7 +48,7 @@ def under(folder: Path, without: Collection[Path] = ()) -> list[Path]:
     """
     left_out = {path.resolve() for path in without}
     try:
-        found = list(_walk(folder, left_out, set()))
+        found = list(_walk(folder, left_out))
     except OSError as error:
         where = error.filename or folder
         raise InputError(f"{where} cannot be read ({error.strerror}): check the permissions") from error
@@ -57,18 +57,28 @@ def under(folder: Path, without: Collection[Path] = ()) -> list[Path]:
     return found
 
 
-def _walk(folder: Path, left_out: Collection[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
-    about, here = folder.stat(), folder.resolve()
-    if (about.st_dev, about.st_ino) in seen:  # otherwise a link to a folder above would never end
-        return
-    seen.add((about.st_dev, about.st_ino))
-    for path in image_folders.contents(folder):
-        if here / path.name in left_out:
-            continue
+def _walk(folder: Path, left_out: Collection[Path]) -> Iterator[Path]:
+    seen: set[tuple[int, int]] = set()
+    waiting = _entries(folder, left_out, seen)
+    while waiting:  # not a function that calls itself: folders may lie deeper in each other than Python's calls may
+        path = waiting.pop()
         if path.is_dir():
-            yield from _walk(path, left_out, seen)
+            waiting += _entries(path, left_out, seen)
         else:
             yield path
+
+
+def _entries(folder: Path, left_out: Collection[Path], seen: set[tuple[int, int]]) -> list[Path]:
+    """What a folder holds, the first one last; nothing if it has been seen."""
+    about, names = folder.stat(), {path.name for path in left_out}  # a path is resolved only where it may be meant
+    if (about.st_dev, about.st_ino) in seen:  # otherwise a link to a folder above would never end
+        return []
+    seen.add((about.st_dev, about.st_ino))
+    return [
+        path
+        for path in reversed(image_folders.contents(folder))
+        if path.name not in names or folder.resolve() / path.name not in left_out
+    ]
 
 
 def read(files: Iterable[Path], side: int) -> Generator[Picture | InputError]:

@@ -415,6 +415,27 @@ def test_a_killed_process_is_gone_on_from(how, here):
     assert np.allclose(table().score, table("whole").score)
 
 
+# --- looking for images ---------------------------------------------------------------------------------------------
+
+
+def test_folders_come_in_the_order_of_names_and_may_lie_deep_in_each_other(here):
+    deep, depth = here / "deep", sys.getrecursionlimit() + 100
+    for file in ("deep/b/2.png", "deep/b/10.png", "deep/a.png", "deep/c.png"):
+        white(here / file)
+    folders = [deep / "b"]
+    for _ in range(depth):
+        folders.append(folders[-1] / "d")
+        folders[-1].mkdir()
+    last = white(folders[-1] / "e.png")
+    try:
+        found = pictures.under(deep)
+    finally:  # what cleans up calls itself
+        last.unlink()
+        for folder in folders[:0:-1]:
+            folder.rmdir()
+    assert found == [deep / "a.png", deep / "b/10.png", deep / "b/2.png", last, deep / "c.png"]
+
+
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
