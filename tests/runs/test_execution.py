@@ -175,7 +175,8 @@ def test_the_records_of_a_run_are_those_of_its_parameters_and_classes_the_newest
             version=1, paper="tiny", tier=p.tier, dataset=p.dataset, class_name=class_name, seed=p.seed,
             parameters=p.model_dump(exclude=NOT_THE_EXPERIMENT), data={"name": "mnist", "checksum": str(day)},
             results=[Result(method="m", metric="auroc", value=0.5)], training={}, code={"commit": None}, seconds=1.0,
-            machine={"cpu": "a processor", "threads": 1, "gpu": None}, peak_memory_mb=1, created=f"2000-01-0{day}T00:00:00Z",
+            machine={"cpu": "a processor", "threads": 1, "gpu": None}, peak_memory_mb=1,
+            created=f"2000-01-0{day}T00:00:00Z",
         )  # fmt: skip
         store.write(record, "results")
         return record.path("results")
