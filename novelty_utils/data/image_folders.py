@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +112,7 @@ def opened(file: Path) -> tuple[Image.Image, int | None]:
 
     Raises InputError for what is not a readable image, and for pixels whose range nobody knows.
     """
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # for good, as catch_warnings is not for threads
     with readable(str(file)):
         if file.exists() and not file.is_file():
             raise ValueError("not a file")  # a pipe, which would be waited for

@@ -79,6 +79,7 @@ def score(model: Detector, folder: str | Path, to: str | Path, *, replace: bool 
             seconds = time.perf_counter() - started
             found = _found(model, folder, files, unfinished)
             image_folders.tell_dark(found.bits)
+            done = int((found.scored >= len(files) - done).sum())  # of the rows of this call those with a score
             report.write(to / PAGE, model, found)
             unfinished.replace(to / TABLE)
             for other in to.glob(UNFINISHED):  # of what this table is instead of

@@ -124,6 +124,12 @@ def test_a_grey_tiff_is_turned_upright_as_a_png_is(tmp_path, kind, orientation):
     assert png.shape == ((6, 4) if orientation < 5 else (4, 6))
 
 
+def test_a_big_image_is_read_without_a_warning(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3)
+    read(tmp_path, png(LEVELS * 257))
+    assert not recwarn.list
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(InputError, match=r"is not a readable image \(not a file\): repair"):
