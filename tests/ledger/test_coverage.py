@@ -14,7 +14,7 @@ RECORD = store.Record(
     version=1, paper="ics", tier="demo", dataset="mnist", class_name="0", seed=0, parameters={"bn": "torch"},
     data={"name": "mnist", "checksum": "abc"}, results=[store.Result(method="ICS", metric="auroc", value=0.5)],
     training={"ICS": {"seconds": 1}}, machine={"gpu": None, "cpu": "slow", "threads": 1}, code={"commit": None},
-    seconds=1800.0, peak_memory_mb=1, created="2000-01-01T00:00:00",
+    seconds=1800.0, peak_memory_mb=1, created="2000-01-01T00:00:00Z",
 )  # fmt: skip
 
 

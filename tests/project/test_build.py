@@ -308,7 +308,7 @@ def write_record(dataset: str, seconds: float, trained: str, tier: str = "demo",
         parameters=parameters, data={"name": dataset, "checksum": str(seconds)},
         results=[store.Result(method="A", metric="auroc", value=0.9)],
         training={name: {"seconds": 1} for name in trained}, machine={"cpu": "C", "threads": 1, "gpu": gpu},
-        code={"commit": None}, seconds=seconds, peak_memory_mb=1, created="2000-01-01T00:00:00",
+        code={"commit": None}, seconds=seconds, peak_memory_mb=1, created="2000-01-01T00:00:00Z",
     )  # fmt: skip
     store.write(record, "results")
 

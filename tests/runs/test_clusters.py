@@ -38,7 +38,7 @@ write(Record(version=1, paper="tiny", tier="smoke", dataset="digits", class_name
     parameters=p.model_dump(exclude={"device", "results", "class_name"}), data={"name": "digits", "checksum": "abc"},
     results=[Result(method="m", metric="auroc", value=0.5)], training={},
     machine={"gpu": None, "cpu": "c", "threads": 1}, code={"commit": None}, seconds=1.0, peak_memory_mb=1,
-    created="2000-01-01T00:00:00"), p.results)""",
+    created="2000-01-01T00:00:00Z"), p.results)""",
 }
 
 

@@ -63,7 +63,7 @@ RECORD = store.Record(
     version=1, paper="tiny", tier="smoke", dataset="digits", class_name="0", seed=0, parameters={},
     data={"name": "digits", "checksum": "abc"}, results=[store.Result(method="m", metric="auroc", value=0.5)],
     training={}, machine={"gpu": None, "cpu": "slow", "threads": 1}, code={"commit": None}, seconds=90.0,
-    peak_memory_mb=1, created="2000-01-01T00:00:00",
+    peak_memory_mb=1, created="2000-01-01T00:00:00Z",
 )  # fmt: skip
 WORK = f"""\
 import json, os, signal, time
