@@ -1814,7 +1814,7 @@ for name in wanted:
         told += f" {name}: {seen['offset']:.0%} of the distance to the centre is common to all held-out normal images"
         told += ", so its score tells little of them." if seen["offset"] > 0.5 else "."
     if name == "Outlier Pursuit":
-        told += f" Outlier Pursuit's subspace has {costs[shown][name]['rank']} dimensions, by $\\gamma$; those of REAPER and Mahalanobis have {detector('REAPER')[0].components}."
+        told += f" Outlier Pursuit's subspace has {costs[shown][name]['rank']} dimensions, by our γ; those of REAPER and Mahalanobis have {detector('REAPER')[0].components}."
 tables.Text(told)
 
 # %% tags=["hide-input"]
