@@ -30,7 +30,7 @@ GIVEN |= {name: {"side": 16} for name in ("CRBND", "DAE")}  # quicker
 GIVEN |= {"AnoGAN": {"search_steps": 20}}
 # A GAN draws grey at first, and noise is near to grey. The networks of ICS are wide, and soon know 16 images by heart.
 OTHERWISE = {"AnoGAN": 300, "EGBAD": 300, "IGMMGAN": 150, "OCGAN": 300}
-OTHERWISE |= {"AECon public": 400}  # its running averages are Keras's, which follow ten times more slowly
+OTHERWISE |= {"AECon public": 400}  # its averages follow ten times more slowly
 OTHERWISE |= dict.fromkeys(("CAE", "CLS", "ICS", "Control", "Random", "Double"), 20)
 
 
