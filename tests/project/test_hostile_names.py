@@ -36,8 +36,8 @@ def write(folder, seed: int, **changes) -> None:
         parameters={"seed": seed, "tier": "demo", "epochs": EVIL}, data={"name": EVIL, "checksum": EVIL},
         results=[store.Result(method=name, metric="auroc", value=0.9, note=EVIL) for name in ("ICS", "CLS", EVIL)],
         training={name: {"seconds": 1, "precision": EVIL} for name in ("ICS", EVIL)},
-        machine={"gpu": None, "cpu": EVIL, "threads": 1}, code={"commit": None, "version": EVIL}, seconds=9.0, peak_memory_mb=1,
-        created="2000-01-01T00:00:00Z",
+        machine={"gpu": None, "cpu": EVIL, "threads": 1}, seconds=9.0, peak_memory_mb=1,
+        code={"commit": None, "version": EVIL}, created="2000-01-01T00:00:00Z",
     )  # fmt: skip
     store.write(store.Record.model_validate(record.model_copy(update=changes).model_dump()), folder)
 
