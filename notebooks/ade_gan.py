@@ -387,7 +387,7 @@ tables.show(splits[shown].card())
 #
 # **Now count.** A cross entropy over ten patterns starts at 2.3. A Euclidean norm over 784 pixels starts near 14 if every pixel is half wrong, and with $\gamma = 10$ its term is above a hundred. Taken as printed, this is an autoencoder's loss first of all, and patterns get what is left. Per pixel (divide by $\sqrt{c h w}$) all terms are of order one. `recon_norm` is `l2` as printed, `rms` per pixel, or `mse`, its square.
 #
-# **What ties the halves together?** {eq}`eq-ade-adv`, {eq}`eq-ade-sl` and {eq}`eq-ade-ip` live on codes from the *prior*. The reconstruction lives on codes that $E$ gives to *real images*. No loss asks that these lie in the same place. (In our reading: the paper can be read to mix the codes of real images in {eq}`eq-ade-ip`, which is the variant `real_codes`.) $\hat z_n$ of a real image may be far longer than any prior draw, and its $\hat z_c$ may be flat. Then what is learned about patterns on drawn images need not carry over to real ones. We measure how far apart the two places are.
+# **What ties the halves together?** {eq}`eq-ade-adv`, {eq}`eq-ade-sl` and {eq}`eq-ade-ip` live on codes from the *prior*. The reconstruction lives on codes that $E$ gives to *real images*. No loss asks that these lie in the same place. That is our reading. The paper can be read to mix the codes of real images in {eq}`eq-ade-ip`, which is the variant `real_codes`. $\hat z_n$ of a real image may be far longer than any prior draw, and its $\hat z_c$ may be flat. Then what is learned about patterns on drawn images need not carry over to real ones. We measure how far apart the two places are.
 #
 # ## The score, and which way it points
 #

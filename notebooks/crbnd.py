@@ -1643,9 +1643,9 @@ half, best, held_out = (
 tables.Text(
     f"* **The depth of A decides, in our network.** Four poolings are ahead of two on every recorded digit, by {gain('CRBND', 'CRBND, two poolings').mean:.0f} points in the mean. With two, the method ranks worse than ten statistics.\n"
     f"* **The autoencoder is needed**: {gain('CRBND', 'no A').mean:.0f} points on the one digit tried. **The classifier adds to its error**: {gain('CRBND', 'error of A').mean:.0f} points over {gain('CRBND', 'error of A').n} digits. "
-    "On garments, on one digit of the second implementation, and where the error is squared, it need not; see the page of evidence.\n"
+    "On the two garments that were run, and on one digit of the second implementation, it does not; see the page of evidence.\n"
     f"* **Probability ½ is no threshold.** At a share of one half the F1 is {half:.0f} there, {best:.0f} at the best threshold, and {held_out:.0f} at the one that rejects 5 % of held-out normals. Calling everything normal gives {trivial[-1]:.0f}.\n"
-    "* **λ = ½ has little support of its own.** On one digit the order is the paper's, by less than seeds differ.\n"
+    "* **λ = ½ has little support of its own.** On one digit the order is the paper's. One of the three differences is more than seeds differ by.\n"
     "* **Caltech-256 is open.**"
 )
 
