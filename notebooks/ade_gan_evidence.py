@@ -196,9 +196,8 @@ plt.show()
 # %% tags=["hide-input"]
 tables.Text(readings.sentence(table_of_readings))
 
-# %% tags=["hide-input"]
-rows = readings.shown(table_of_readings)
-tables.show(rows[rows.state != readings.NOT_RUN])
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Every reading as a table, with its source", "code_prompt_hide": "Every reading as a table, with its source"}
+tables.show(readings.shown(table_of_readings))
 
 # %% [markdown]
 # ## The readings of eq. 11

@@ -582,12 +582,12 @@ claim = readings.claims()["crbnd-mnist"]
 of_readings = readings.table(claim, replications.counted("crbnd", results))
 tables.Text(readings.sentence(of_readings))
 
-# %% tags=["hide-input"]
-tables.show(readings.shown(of_readings))
-
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-crbnd-readings", "caption": "CRBND on MNIST under one changed choice at a time: large points are means over the digits 8 and 5, small ones the digits, and the line is what ten numbers per image reach."}, "image": {"alt": "Dot plot with one row per choice that the paper leaves open and its values; our means as large points, a vertical line at the control"}}
 readings.figure(claim, of_readings)
 plt.show()
+
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Every reading as a table, with its source", "code_prompt_hide": "Every reading as a table, with its source"}
+tables.show(readings.shown(of_readings))
 
 # %% [markdown]
 # ## Can the printed level be reached?

@@ -198,17 +198,20 @@ def margin(claim: Claim) -> float:
 
 
 def sentence(rows: pd.DataFrame) -> str:
-    """Under which readings the claim holds, in a few words for each state; the default is named once."""
+    """Under which readings the claim holds and fails, by name; of the others how many there are."""
     if rows.empty:
         return "No reading is listed."
-    named = [("the default", rows[rows.default].state.iloc[0])]
-    named += [(f"{row.reading} ({row.choice})", row.state) for row in rows[~rows.default].itertuples()]
-    under = {state: [name for name, found in named if found == state] for state in STATES}
-    said = [f"The claim holds under {_list(under[HOLDS]) or 'none that was run'}."]
-    for state, words in ((SO_FAR, "Below so far, in short runs"), (FAILS, "It fails, at full length")):
-        said += [f"{words}: {_list(under[state])}."] * bool(under[state])
-    for state, words in ((PART, "Not run on all classes"), (NOT_RUN, "Not run")):
-        said += [f"{words}: {_list(under[state])}."] * bool(under[state])
+    others, default = rows[~rows.default], rows[rows.default].state.iloc[0]
+    under = {
+        state: [f"{row.reading} ({row.choice})" for row in others[others.state == state].itertuples()]
+        for state in STATES
+    }
+    holding = ["the default"] * (default == HOLDS) + under[HOLDS]
+    said = [f"The claim holds under {_list(holding) or 'none that was run'}."]
+    said += [f"The default: {default}."] * (default != HOLDS)
+    said += [f"It fails, at full length: {_list(under[FAILS])}."] * bool(under[FAILS])
+    counts = [f"{len(under[state])} {state}" for state in (SO_FAR, PART, NOT_RUN) if under[state]]
+    said += [f"Other readings: {', '.join(counts)}."] * bool(counts)
     return " ".join(said)
 
 
@@ -219,16 +222,15 @@ def _list(names: Sequence[str]) -> str:
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
     """The table for a page: the default once, each other reading beside what it takes the place of; three decimals."""
     default = rows[rows.default].set_index("choice").reading
-    page = rows.assign(instead=rows.choice.map(default).where(~rows.default, ""))
+    page = rows.assign(reading=rows.reading + ", not " + rows.choice.map(default))
     page = page[~rows.default | (rows.index == 0)]
     page.loc[0, ["choice", "reading", "source"]] = ["", "the default", ""]
+    page["choice"] = page.choice.mask(page.choice.duplicated(), "")
     page["beside"] = page.beside.mask(page.default)
     for name in ("ours", "beside", "every", "line"):
         page[name] = page[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
-    page = page[["choice", "reading", "instead", "source", "ours", "beside", "every", "line", "trained", "state"]]
-    return page.rename(
-        columns={"instead": "in place of", "beside": "default, same seeds", "every": "all classes", "line": "to reach"}
-    )
+    page = page[["choice", "reading", "ours", "beside", "every", "line", "trained", "state", "source"]]
+    return page.rename(columns={"beside": "default, same seeds", "every": "all classes", "line": "to reach"})
 
 
 def figure(claim: Claim, rows: pd.DataFrame) -> Figure:

@@ -54,8 +54,7 @@ def test_without_records_every_reading_is_not_run():
     assert rows.ours.isna().all()
     assert rows.default.tolist() == [True, False, False, False]
     assert readings.sentence(rows) == (
-        "The claim holds under none that was run. "
-        "Not run: the default, two (depth), longer (depth) and the error (depth)."
+        "The claim holds under none that was run. The default: not run. Other readings: 3 not run."
     )
 
 
@@ -135,13 +134,13 @@ def test_a_claim_against_another_method_takes_it_from_the_same_records():
     ]  # fmt: skip
 
 
-def test_the_sentence_names_the_default_once_and_each_other_reading_where_it_belongs():
+def test_the_sentence_names_what_holds_and_fails_and_counts_the_others():
     records = [record({"M": 0.95}, name, depth=2) for name in ("1", "8")]
     records += [record({"M": 0.5, "error of A": 0.4}, name) for name in ("1", "8")]
     records += [record({"M": 0.5}, name, tier="paper") for name in ("1", "8")]
     assert readings.sentence(readings.table(claim(), records)) == (
-        "The claim holds under two (depth). Below so far, in short runs: the default and the error (depth). "
-        "It fails, at full length: longer (depth)."
+        "The claim holds under two (depth). The default: below so far. "
+        "It fails, at full length: longer (depth). Other readings: 1 below so far."
     )
 
 
@@ -149,8 +148,8 @@ def test_the_table_for_a_page_has_the_default_once_and_words_for_what_is_missing
     page = readings.shown(readings.table(claim(), [record({"M": 0.5}, name) for name in ("1", "8")]))
     assert page.ours.tolist() == ["0.500", "", "", ""]
     assert page.state.tolist() == [SO_FAR, NOT_RUN, NOT_RUN, NOT_RUN]
-    assert page.reading.tolist() == ["the default", "two", "longer", "the error"]
-    assert page["in place of"].tolist() == ["", "four", "four", "four"]
+    assert page.reading.tolist() == ["the default", "two, not four", "longer, not four", "the error, not four"]
+    assert page.choice.tolist() == ["", "depth", "", ""]
     assert not page.astype(str).isin(["nan", "None"]).any().any()
 
 
