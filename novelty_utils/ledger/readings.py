@@ -220,9 +220,9 @@ def _list(names: Sequence[str]) -> str:
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table for a page: the default once, each other reading beside what it takes the place of; three decimals."""
+    """The table for a page: the default once, the other readings by choice, each with its default; three decimals."""
     default = rows[rows.default].set_index("choice").reading
-    page = rows.assign(reading=rows.reading + ", not " + rows.choice.map(default))
+    page = rows.assign(choice=rows.choice + ": " + rows.choice.map(default))
     page = page[~rows.default | (rows.index == 0)]
     page.loc[0, ["choice", "reading", "source"]] = ["", "the default", ""]
     page["choice"] = page.choice.mask(page.choice.duplicated(), "")
@@ -230,7 +230,14 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     for name in ("ours", "beside", "every", "line"):
         page[name] = page[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
     page = page[["choice", "reading", "ours", "beside", "every", "line", "trained", "state", "source"]]
-    return page.rename(columns={"beside": "default, same seeds", "every": "all classes", "line": "to reach"})
+    return page.rename(
+        columns={
+            "choice": "choice: default",
+            "beside": "default, same seeds",
+            "every": "all classes",
+            "line": "to reach",
+        }
+    )
 
 
 def figure(claim: Claim, rows: pd.DataFrame) -> Figure:
