@@ -389,6 +389,7 @@ NLN_SET = {
     "loss": "squared",
     "adversarial": 1.0,
     "kl": 1.0,
+    "q": "dense",
 }
 CRBND_SET = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25}
 CRBND_SET |= {"side": 32}

@@ -116,6 +116,7 @@ batch = 128  # images per step; the paper does not print it
 loss = "squared"  # what the reconstruction is trained by: squared, or bce
 adversarial = 1.0  # a factor on the adversarial term of AAE, AE-res and AE-con
 kl = 1.0  # weight of the divergence in the loss of the VAE
+q = "dense"  # features of the critic: its dense layer of L numbers, or map: its last map
 L = 32  # dimension of the latent space
 K = 2  # number of neighbours
 alpha = 0.9  # weight of image space against latent space
@@ -150,6 +151,9 @@ class Parameters(RunParameters):
     )
     kl: float = Field(
         ge=0, le=1000, description="weight of the divergence in the VAE's loss"
+    )
+    q: Literal["dense", "map"] = Field(
+        description="features of the critic: a dense layer of L numbers, or its last map"
     )
     L: int = Field(ge=1, le=4096, description="dimension of the latent space")
     K: int = Field(ge=1, description="number of neighbours, eqs. 4, 7, 8")
@@ -686,17 +690,33 @@ def latent_critic_loss(model, batch):
 # ### AE-res: a critic of images
 #
 # {eq}`eq-nln-critic` and {eq}`eq-nln-gan`. The critic is the encoder with one more unit; the features $q$ are the dense layer before it, so $H = L$. (The sigmoid is
-# part of the loss.)
+# part of the loss.) The paper's words can be read otherwise: if the unit *replaces* the dense layer, the layer before it is the last map. `q="map"` is that reading, with
+# $H = 2048$ for 28×28 pixels.
 
 
-# %% tags=["define", "hide-input"]
-class Critic(nn.Module):
-    """d_x before its sigmoid: images -> logits (B, 1); `features` is q, with H = L.
-    Eq. 5."""
+# %% tags=["define"]
+class LastMap(nn.Module):
+    """An encoder without its dense layer: images -> float32 (B, H)."""
 
-    def __init__(self, C, side, L, arch="paper"):
+    def __init__(self, C, arch="paper"):
         super().__init__()
-        self.features, self.verdict = Encoder(C, side, L, arch), nn.Linear(L, 1)
+        trunk, *_ = ARCHITECTURES[arch]
+        self.trunk = trunk(C)
+
+    def forward(self, X):
+        return self.trunk(X).float()
+
+
+class Critic(nn.Module):
+    """d_x before its sigmoid: images -> logits (B, 1); `features` is q: float32 (B, H),
+    where H is L if q is dense. Eq. 5."""
+
+    def __init__(self, C, side, L, arch="paper", q="dense"):
+        super().__init__()
+        *_, channels, times = ARCHITECTURES[arch]
+        dense, H = q == "dense", channels * halves(side, times)[-1] ** 2
+        self.features = Encoder(C, side, L, arch) if dense else LastMap(C, arch)
+        self.verdict = nn.Linear(L if dense else H, 1)
 
     def forward(self, X):
         return self.verdict(self.features(X)).float()
@@ -705,9 +725,9 @@ class Critic(nn.Module):
 class ResidualAutoencoder(Autoencoder):
     """An autoencoder whose images have to pass for real ones."""
 
-    def __init__(self, C, side, L, arch="paper"):
+    def __init__(self, C, side, L, arch="paper", q="dense"):
         super().__init__(C, side, L, arch)
-        self.critic = Critic(C, side, L, arch)
+        self.critic = Critic(C, side, L, arch, q)
 
 
 def res_loss(model, batch, adversarial, loss="squared"):
@@ -738,8 +758,8 @@ class ConsistentAutoencoder(ResidualAutoencoder):
     """The network of AE-res with a second encoder f_con that encodes the reconstruction
     again."""
 
-    def __init__(self, C, side, L, arch="paper"):
-        super().__init__(C, side, L, arch)
+    def __init__(self, C, side, L, arch="paper", q="dense"):
+        super().__init__(C, side, L, arch, q)
         self.re_encoder = Encoder(C, side, L, arch)
 
 
@@ -1002,6 +1022,11 @@ class AERes(AE):
     error: ClassVar[str] = "res"
 
     adversarial: Annotated[float, Field(ge=0)] = 0.01
+    q: Literal["dense", "map"] = "dense"
+
+    def build(self, shape):
+        C, side, _ = shape
+        return self.make(C, side, self.L, self.arch, self.q)
 
     def objectives(self):
         loss = partial(res_loss, adversarial=self.adversarial, loss=self.loss)
@@ -1012,7 +1037,7 @@ class AERes(AE):
 
 
 @dataclass(kw_only=True, eq=False)
-class AECon(AE):
+class AECon(AERes):
     """NLN on the feature-consistent autoencoder: eq. 8."""
 
     make: ClassVar[type[nn.Module]] = ConsistentAutoencoder

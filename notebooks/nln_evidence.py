@@ -52,12 +52,12 @@ recorded = records.read_with_reference("nln", results)
 every = records.to_frame(recorded)
 every = every[(every.tier != "smoke") & every.protocol.isin(["miso", "simo"])]
 same = ["dataset", "protocol", "class_name", "tier", "seed", "L", "arch", "method"]
-same += ["batch", "loss", "adversarial", "kl"]
+same += ["batch", "loss", "adversarial", "kl", "q"]
 every = every.drop_duplicates([*same, "metric", "note"])
 # what a network scored on its way is for Fig. 7 alone
 every = every[every.at_epoch.isna()]
 # the tier with most models; what was run in the other one, too, has a table of its own
-AS_SET = {"batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0}
+AS_SET = {"batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0, "q": "dense"}
 ours = where(every, arch="paper", tier="demo", **AS_SET)
 SETS = [d for d in ("mnist", "fashion_mnist", "cifar10_jpeg") if d in set(ours.dataset)]
 AS_PRINTED = {"cifar10_jpeg": "cifar10"}
@@ -673,7 +673,7 @@ tables.show(best_configurations())
 
 
 # %% tags=["hide-input"]
-WAY = ["tier", "arch", "batch", "loss", "adversarial", "kl"]
+WAY = ["tier", "arch", "batch", "loss", "adversarial", "kl", "q"]
 SHORTLY = {"tier": "demo", "arch": "paper", **AS_SET}
 LAYERS = {
     "code": "layers after the code, pooled three times",

@@ -21,7 +21,7 @@ ICS = {"protocol": "one_class", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": 
 ICS |= {"bn": "torch", "ssim": "gaussian"}
 CRBND = {"protocol": "outlier_share", "arch": "paper", "lam": 0.5, "x_d": "rec", "x_prime": "clean", "side": 32}
 CRBND |= {"blur": 7, "noise": 0.25}
-AUTOENCODERS = {"arch": "paper", "batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0}
+AUTOENCODERS = {"arch": "paper", "batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0, "q": "dense"}
 ADE = {"protocol": "miso", "n_c": 10, "alpha": 1.0, "beta": 1.0, "gamma": 10.0, "recon_norm": "l2", "width": 16}
 ADE |= {"batch": 32, "variant": "default"}
 

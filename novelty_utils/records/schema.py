@@ -40,7 +40,7 @@ VERSION = 1
 # not the same on all data sets, it stands by data set.
 ADDED_LATER: dict[str, dict[str, Any]] = {
     "ics": {"protocol": "one_class", "bn": "torch", "ssim": "gaussian"},
-    "nln": {"batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0},
+    "nln": {"batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0, "q": "dense"},
     "ade_gan": {"protocol": "miso", "d": {"digits": 30, "mnist": 30, "fashion_mnist": 40, "cifar10_jpeg": 64}},
     "crbnd": {"depth": 2},
 }

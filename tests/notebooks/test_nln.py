@@ -67,6 +67,17 @@ def test_the_weight_of_the_divergence_is_the_detectors():
     torch.testing.assert_close(terms["loss"], 784 * terms["rec"] + 0.1 * terms["kl"])
 
 
+@pytest.mark.parametrize(("arch", "H"), [("paper", 128 * 4 * 4), ("code", 32 * 4 * 4), ("public", 32 * 7 * 7)])
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_the_features_of_the_critic_are_its_dense_layer_or_its_last_map(arch, H):
+    X = torch.rand(2, 1, 28, 28)
+    for q, size in (("dense", 5), ("map", H)):
+        for name in ("AERes", "AECon"):
+            network = getattr(NLN, name)(arch=arch, L=5, q=q).build((1, 28, 28))
+            assert network.critic.features(X).shape == (2, size)
+            assert network.critic(X).shape == (2, 1)
+
+
 # --- layers --------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +239,7 @@ def test_a_smaller_batch_makes_more_steps_in_as_many_epochs(tmp_path, monkeypatc
         ("loss=l1", "loss='l1'"),
         ("adversarial=-1", "adversarial='-1'"),
         ("kl=-1", "kl='-1'"),
+        ("q=conv", "q='conv'"),
         ("models=AE,BE", "'BE' is not one of AE, VAE, AAE, AE-res, AE-con"),
         ("models=AE,AE", "names a model twice"),
         ("models=", "is not one of"),
