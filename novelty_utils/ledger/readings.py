@@ -207,16 +207,12 @@ def sentence(rows: pd.DataFrame) -> str:
         for state in STATES
     }
     holding = ["the default"] * (default == HOLDS) + under[HOLDS]
-    said = [f"The claim holds under {_list(holding) or 'none that was run'}."]
+    said = [f"The claim holds under: {'; '.join(holding) or 'none that was run'}."]
     said += [f"The default: {default}."] * (default != HOLDS)
-    said += [f"It fails, at full length: {_list(under[FAILS])}."] * bool(under[FAILS])
+    said += [f"It fails, at full length: {'; '.join(under[FAILS])}."] * bool(under[FAILS])
     counts = [f"{len(under[state])} {state}" for state in (SO_FAR, PART, NOT_RUN) if under[state]]
     said += [f"Other readings: {', '.join(counts)}."] * bool(counts)
     return " ".join(said)
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def test_without_records_every_reading_is_not_run():
     assert rows.ours.isna().all()
     assert rows.default.tolist() == [True, False, False, False]
     assert readings.sentence(rows) == (
-        "The claim holds under none that was run. The default: not run. Other readings: 3 not run."
+        "The claim holds under: none that was run. The default: not run. Other readings: 3 not run."
     )
 
 
@@ -139,7 +139,7 @@ def test_the_sentence_names_what_holds_and_fails_and_counts_the_others():
     records += [record({"M": 0.5, "error of A": 0.4}, name) for name in ("1", "8")]
     records += [record({"M": 0.5}, name, tier="paper") for name in ("1", "8")]
     assert readings.sentence(readings.table(claim(), records)) == (
-        "The claim holds under two (depth). The default: below so far. "
+        "The claim holds under: two (depth). The default: below so far. "
         "It fails, at full length: longer (depth). Other readings: 1 below so far."
     )
 
