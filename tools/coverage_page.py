@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ledger_page import NAMES
 from novelty_utils.files import write_atomically
-from novelty_utils.ledger.tables import verbatim
+from novelty_utils.ledger.tables import DATASETS, verbatim
 from novelty_utils.params import CLASSES
 from novelty_utils.records import store
 from novelty_utils.records.store import Record
@@ -22,10 +22,15 @@ TRAINED = {
     "crbnd": ("CRBND",),
     "ade_gan": ("stage 1",),
     "leaderboard": ("PCA", "k-NN"),  # two of the five: each record has all of them
+    "rivals": (
+        *("AE", "VAE", "MemAE", "AnoGAN", "EGBAD", "IGMM-GAN", "GPND", "OCGAN", "GANomaly", "Skip-GANomaly"),
+        *("Deep SVDD", "soft Deep SVDD", "Mahalanobis", "REAPER", "Outlier Pursuit"),
+    ),
 }
-SHAPES = ("arch", "depth", "d", "L", "recon_norm", "bn", "batch")
+TITLES = NAMES | {"leaderboard": "Baselines", "rivals": "The rivals"}
+SHAPES = ("arch", "depth", "d", "L", "recon_norm", "loss", "bn", "batch", "q")
 CALLED = {"stage 1": "ADe-GAN", "k-NN": "baselines", "PCA": "baselines"}
-FULL = Path("sweeps/full_length.yml")
+FULL, RIVALS = Path("sweeps/full_length.yml"), Path("sweeps/rivals.yml")
 NOT_AT_HAND = ("cifar10",)  # its runs wait for a download
 
 
@@ -40,10 +45,11 @@ class Row(NamedTuple):
 
 
 def write_parts(folder: Path, results: str | Path) -> None:
-    """Into `folder`: coverage_there.md and coverage_missing.md, for book/coverage.md."""
+    """Into `folder`, for book/coverage.md: coverage_there.md, coverage_missing.md and coverage_missing_rivals.md."""
     _write(folder / "coverage_there.md", there(results))
-    listed = sweep_file.read(FULL, {"results": str(results)}) if FULL.exists() else None
-    _write(folder / "coverage_missing.md", "There is no list of runs here.\n" if listed is None else missing(listed))
+    for file, name in ((FULL, "coverage_missing.md"), (RIVALS, "coverage_missing_rivals.md")):
+        listed = sweep_file.read(file, {"results": str(results)}) if file.exists() else None
+        _write(folder / name, "There is no list of runs here.\n" if listed is None else missing(listed, file))
 
 
 def _write(path: Path, text: str) -> None:
@@ -58,7 +64,7 @@ def there(results: str | Path) -> str:
         if kept:
             hours = {tier: sum(r.seconds for r in kept if r.tier == tier) / 3600 for tier in ("demo", "paper")}
             spent = f"{hours['demo']:.1f} hours of computing in the demo tier, {hours['paper']:.1f} at full length"
-            parts.append(f"**{NAMES.get(paper, 'Baselines')}**: {spent}.\n\n{_table(_rows(kept, methods))}")
+            parts.append(f"**{TITLES[paper]}**: {spent}.\n\n{_table(_rows(kept, methods))}")
     return "\n".join(parts)
 
 
@@ -90,7 +96,7 @@ def _table(rows: dict[Row, dict[str, dict[str, set[int]]]]) -> str:
     varies = [name for name in SHAPES if len({variant.get(name) for variant in every}) > 1]
     for row in sorted(rows):
         variant = ", ".join(f"{name}={value}" for name, value in row.variant if name in varies)
-        data = f"{row.dataset}, {row.protocol}".rstrip(", ").replace("_", " ")
+        data = _place(row.dataset, row.protocol)
         counts = [_count(rows[row].get(tier, {}), row.dataset) for tier in ("demo", "paper")]
         alike[variant, data, *counts].append(row.method)
     lines = ["| networks | data, protocol | demo | full length |", "| --- | --- | --- | --- |"]
@@ -98,6 +104,11 @@ def _table(rows: dict[Row, dict[str, dict[str, set[int]]]]) -> str:
         trained = ", ".join(dict.fromkeys(methods)) + f" ({variant})" * bool(variant)
         lines.append(f"| {' | '.join(map(verbatim, [trained, *rest]))} |")
     return "\n".join(lines) + "\n"
+
+
+def _place(dataset: str, protocol: str) -> str:
+    """Such as "Fashion-MNIST, one class"."""
+    return ", ".join(filter(None, (DATASETS.get(dataset, dataset), protocol.replace("_", " "))))
 
 
 def _count(seeds: dict[str, set[int]], dataset: str) -> str:
@@ -111,24 +122,26 @@ def _count(seeds: dict[str, set[int]], dataset: str) -> str:
     return said + some + f", {every} seeds" * (every > 1)
 
 
-def missing(listed: list[Job]) -> str:
-    """What the list of full-length runs still lacks, in its order, with the hours of one core that this would take."""
+def missing(listed: list[Job], file: Path = FULL) -> str:
+    """What the list of runs in a file still lacks, in its order, with the hours of one core that this would take."""
     todo = pending.unfinished(listed)
     if not todo:
         return "Nothing: every run of the list is recorded.\n"
     groups: dict[tuple[str, ...], list[tuple[Job, float | None]]] = defaultdict(list)
     for job, seconds in zip(todo, pending.seconds(todo), strict=True):
         trains = getattr(job.parameters, "methods", getattr(job.parameters, "models", ""))
-        groups[job.paper, trains, job.parameters.dataset, str(job.parameters.seed)].append((job, seconds))
-    lines = [f"{len(todo)} of the {len(listed)} runs of `{FULL}` are missing.\n", "| paper | trains | data | seed |"]
+        place = _place(job.parameters.dataset, getattr(job.parameters, "protocol", ""))
+        groups[job.paper, trains, place, str(job.parameters.seed)].append((job, seconds))
+    lines = [f"{len(todo)} of the {len(listed)} runs of `{file}` are missing.\n", "| paper | trains | data | seed |"]
     lines[1] += " classes | hours of one core |"
     lines.append("| --- | --- | --- | --- | --- | --: |")
-    for (paper, trains, dataset, seed), some in groups.items():
+    for (paper, trains, place, seed), some in groups.items():
         known = [seconds for _, seconds in some if seconds]
         hours = f"{sum(known) / 3600:.1f}" if len(known) == len(some) else "not known"
-        if dataset in NOT_AT_HAND:
+        if some[0][0].parameters.dataset in NOT_AT_HAND:
             hours += ", to be downloaded"
-        classes = ", ".join(dict.fromkeys(job.parameters.class_name for job, _ in some))
-        words = [NAMES[paper], trains.replace(",", ", "), dataset.replace("_", " "), seed, classes, hours]
+        names = list(dict.fromkeys(job.parameters.class_name for job, _ in some))
+        classes = "all ten" if len(names) == 10 else ", ".join(names)
+        words = [TITLES[paper], trains.replace(",", ", "), place, seed, classes, hours]
         lines.append(f"| {' | '.join(map(verbatim, words))} |")
     return "\n".join(lines) + "\n"

@@ -80,12 +80,14 @@ def _estimate(some: list[Job], workers: int) -> str:
         found, where = _comparable(some[0], here, _recorded(some[0]))
     except InputError as error:  # a file of `results` alone: it stops nobody who works elsewhere
         return f"no estimate ({error})"
-    if not found:
+    known = [seconds for job in some if (seconds := _seconds(job, found)) is not None]
+    if not known:
         return "no estimate (there is no record of such a run)"
     median = statistics.median(record.seconds for record in found)
-    hours = sum(_seconds(job, found) for job in some) / min(workers, len(some)) / 3600
+    hours = sum(known) / min(workers, len(some)) / 3600
     basis = f"median of {len(found)} records on {where}: {median:.0f} s"
     basis += "" if where == here else ", yours may differ by a lot"
+    basis += f"; {len(some) - len(known)} runs have no estimate" * (len(known) < len(some))
     return f"about {hours:.2f} h with {workers} at a time ({basis})"
 
 
@@ -96,16 +98,34 @@ def seconds(todo: list[Job]) -> list[float | None]:
         with contextlib.suppress(InputError):
             read[job.paper, job.parameters.results] = _recorded(job)
     found = [_comparable(job, here, read.get((job.paper, job.parameters.results), []))[0] for job in todo]
-    return [_seconds(job, alike) if alike else None for job, alike in zip(todo, found, strict=True)]
+    return [_seconds(job, alike) for job, alike in zip(todo, found, strict=True)]
 
 
-def _seconds(job: Job, found: list[Record]) -> float:
-    """A run with parameters of which there are records, but for the seed, takes as long as these; any other as all."""
-    p, asked = job.parameters, _but_the_seed(job.parameters.model_dump(exclude=store.NOT_THE_EXPERIMENT))
+def _seconds(job: Job, found: list[Record]) -> float | None:
+    """How long a run takes by the records most like it; None if none of them trains one of its networks."""
+    p, alike = job.parameters, _most_alike(job, found)
+    if not alike:
+        return None
     drawn = {r.class_name for r in found}.isdisjoint(p.classes_of(p.dataset))  # a record per draw, not per class
-    alike = [record.seconds for record in found if _but_the_seed(record.parameters) == asked]
-    one = statistics.median(alike or [record.seconds for record in found])
+    one = statistics.median(record.seconds for record in alike)
     return one * (getattr(p, "repetitions", 1) if drawn else len(job.classes))
+
+
+def _most_alike(job: Job, found: list[Record]) -> list[Record]:
+    """The records that were asked for the same but for the seed; or else for the same networks under the same protocol,
+    or for one of its networks; or all, where a notebook does not choose among networks."""
+    asked = job.parameters.model_dump(exclude=store.NOT_THE_EXPERIMENT)
+    names = _networks(asked)
+    alike = [record for record in found if _but_the_seed(record.parameters) == _but_the_seed(asked)]
+    if alike or not names:
+        return alike or found
+    some = [record for record in found if names & _networks(record.parameters)]
+    same = (names, asked.get("protocol"))
+    return [r for r in some if (_networks(r.parameters), r.parameters.get("protocol")) == same] or some
+
+
+def _networks(parameters: Mapping[str, Any]) -> set[str]:
+    return set(filter(None, str(parameters.get("methods", parameters.get("models", ""))).split(",")))
 
 
 def _hardware() -> str:

@@ -32,7 +32,7 @@ def test_classes_and_seeds_are_counted_by_tier(tmp_path):
     write(tmp_path, class_name="2", tier="smoke")
     said = coverage_page.there(tmp_path)
     assert "2.0 hours of computing in the demo tier, 0.5 at full length" in said
-    assert "| ICS | mnist, one class | 2 of 10 (0, 1), 2 seeds | 1 of 10 (1) |" in said
+    assert "| ICS | MNIST, one class | 2 of 10 (0, 1), 2 seeds | 1 of 10 (1) |" in said
 
 
 def test_the_fewest_seeds_of_a_class_are_told(tmp_path):
@@ -58,6 +58,9 @@ def test_what_is_missing_comes_in_the_order_of_the_list_and_goes_when_it_is_reco
     ]
     assert papers[:2] == ["NLN", "NLN"] and {"ICS", "CRBND", "ADe-GAN"} < set(papers)
     assert coverage_page.missing([]).startswith("Nothing")
+    rivals = sweep_file.read(coverage_page.RIVALS, {"results": str(tmp_path)})
+    said = coverage_page.missing(rivals, coverage_page.RIVALS)
+    assert "`sweeps/rivals.yml`" in said and "| The rivals | AnoGAN | MNIST, miso | 0 | all ten |" in said
     monkeypatch.setattr(pending, "unfinished", lambda jobs: jobs[:1])
     assert coverage_page.missing(listed).startswith(f"1 of the {len(listed)} runs")
 
@@ -65,4 +68,21 @@ def test_what_is_missing_comes_in_the_order_of_the_list_and_goes_when_it_is_reco
 @pytest.mark.parametrize("paper", coverage_page.TRAINED)
 def test_every_paper_with_records_has_a_table(paper, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert f"**{coverage_page.NAMES.get(paper, 'Baselines')}**" in coverage_page.there("results")
+    assert f"**{coverage_page.TITLES[paper]}**" in coverage_page.there("results")
+
+
+def test_hours_are_those_of_runs_that_train_the_same_networks(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(pending, "_recorded", lambda job: store.read(job.paper, job.parameters.results))
+    for protocol, seconds in (("miso", 3600.0), ("simo", 360.0)):
+        asked = {"dataset": "mnist", "methods": "Mahalanobis,REAPER,Outlier Pursuit", "protocol": protocol}
+        parameters = asked | {"seed": 0, "tier": "demo"}
+        kept = RECORD.model_copy(update={"paper": "rivals", "seconds": seconds, "parameters": parameters})
+        store.write(kept.model_validate(kept.model_dump()), tmp_path)
+    rows = coverage_page.missing(
+        sweep_file.read(coverage_page.RIVALS, {"results": str(tmp_path)}), coverage_page.RIVALS
+    ).splitlines()
+    hours = {tuple(cell.strip() for cell in row.split("|")[2:5]): row.split("|")[6].strip() for row in rows[4:]}
+    cheap = "Mahalanobis, REAPER, Outlier Pursuit"
+    assert (hours[cheap, "MNIST, miso", "1"], hours[cheap, "MNIST, simo", "1"]) == ("10.0", "1.0")
+    assert hours["AnoGAN", "MNIST, miso", "0"] == "not known"
