@@ -1480,7 +1480,7 @@ tables.show(pd.DataFrame(held))
 # %% [markdown]
 # * **The printed level** is not reached so far. Other lengths and units may reach it; {doc}`the evidence page <ade_gan_evidence>` lists which were run.
 # * **The central claim**, that the pattern adds to the error, does not show as printed. It shows on the 1 per pixel.
-# * **The digit 1** is not found by the error of a norm. The pattern finds it per pixel, a mean square with a short code finds it by its error, and neither nears the printed level so far.
+# * **The digit 1** is not found by the error of a norm. Per pixel the pattern points the right way. A mean square with a short code found it with one seed of three. Neither nears the printed level so far.
 # * **Patterns are not classes**, and real images are not encoded where the prior lives.
 # * **No training at all** gives more: on six of ten digits (0, 2, 3, 5, 6, 8) the nearest training image is above the printed ADe-GAN.
 #
