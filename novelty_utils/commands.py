@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from novelty_utils.errors import InputError, visible
 from novelty_utils.files import first_there, is_folder, reachable, try_writing
 from novelty_utils.ledger import PAPERS
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking, execution
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
@@ -25,8 +25,8 @@ VERDICTS_PAGE = "https://novelty-book.github.io/novelty-book/book/claims.html"
 def run(chosen: argparse.Namespace) -> None:
     if chosen.headless and chosen.output:
         raise InputError("--headless writes no notebook: leave out --output or --headless")
-    notebook = execution.find_notebook(chosen.name)
-    parameters, values = execution.check(notebook, _split(chosen.pairs))
+    notebook = checking.find_notebook(chosen.name)
+    parameters, values = checking.check(notebook, _split(chosen.pairs))
     if parameters.device == "cuda":
         from novelty_utils.training import backends  # loads torch
 
@@ -35,9 +35,9 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.headless:
         execution.run_headless(notebook, values, parameters.results)
     else:
-        output = chosen.output or execution.default_output(notebook, parameters)
+        output = chosen.output or checking.default_output(notebook, parameters)
         print(f"notebook: {execution.run_papermill(notebook, values, output, parameters.results)}")
-    files = execution.recorded(notebook.stem, parameters)
+    files = checking.recorded(notebook.stem, parameters)
     told = files if len(files) <= 3 else [f"{len(files)} in {files[0].parent}"]
     for where in told or [Path(parameters.results)]:  # a notebook may record nothing, or under another name
         print(f"records:  {where}")
@@ -161,7 +161,7 @@ def _split(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def params(chosen: argparse.Namespace) -> None:
-    schema, defaults = execution.read_schema(execution.find_notebook(chosen.name))
+    schema, defaults = checking.read_schema(checking.find_notebook(chosen.name))
     rows = [("name", "type or allowed", "default", "description")]
     for name, about in schema.model_json_schema()["properties"].items():
         rows.append((name, _allowed(about), str(defaults.get(name, "")), about.get("description", "")))

@@ -20,7 +20,7 @@ WINGS = [
     {"evaluation"},
     {"runs"},
     {"ledger"},
-    {"detectors"},
+    {"detectors", "saved_detectors"},
     {"screening"},
     {"commands"},
     {"cli"},

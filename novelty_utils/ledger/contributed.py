@@ -14,7 +14,7 @@ from novelty_utils.ledger import staleness
 from novelty_utils.records import provenance, replications, store
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT
 from novelty_utils.records.store import Record
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking
 
 CLOCKS_APART = timedelta(days=1)  # how far the clock of another machine may be ahead
 
@@ -76,13 +76,13 @@ def _of_data(record: Record, ours: list[Record]) -> Iterator[str]:
 
 
 def _of_parameters(record: Record, ours: list[Record]) -> Iterator[str]:
-    notebook = execution.find_notebook(record.paper)
+    notebook = checking.find_notebook(record.paper)
     if record.class_name == "all":
         yield "its class is 'all': a record is about one class, run each by itself"
     drawn = record.class_name in {one.class_name for one in ours}  # a class, or several that were drawn together
     given = {name: str(value) for name, value in record.parameters.items()}
     given["class_name"] = "all" if drawn else record.class_name
-    parameters, _ = execution.check(notebook, given)
+    parameters, _ = checking.check(notebook, given)
     if missing := set(type(parameters).model_fields) - NOT_THE_EXPERIMENT - set(record.parameters):
         yield f"it does not say {', '.join(sorted(missing))}: run it with the notebook of today"
 

@@ -26,7 +26,7 @@ import pytest
 from novelty_utils import classes, cli, params
 from novelty_utils.errors import InputError
 from novelty_utils.records import provenance, store
-from novelty_utils.runs import execution, pending, sweep_file, sweeps, worker
+from novelty_utils.runs import checking, pending, sweep_file, sweeps, worker
 
 pytestmark = pytest.mark.slow
 
@@ -981,7 +981,7 @@ def test_the_runs_of_a_published_table_are_allowed_and_as_many_as_its_first_line
 
 
 def test_there_are_sweeps_for_all_papers():
-    papers = {execution.find_notebook(str(path)).stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    papers = {checking.find_notebook(str(path)).stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     papers = {paper for paper in papers if not paper.endswith("_evidence")}  # those train nothing
     named = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "sweeps").glob("*.yml"))
     assert {paper for paper in papers if f"notebook: {paper}\n" in named} == papers
