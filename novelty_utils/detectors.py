@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from novelty_utils import data, notebook_cells, saved_detectors, training
-from novelty_utils.errors import InputError
+from novelty_utils.errors import InputError, shown
 
 DEFINES = "define"  # the tag of the cells that make up the module of a notebook
 HELD_OUT = 10  # every tenth normal image is held out, to set the threshold
@@ -54,7 +54,7 @@ def load(name: str) -> ModuleType:
     Raises InputError for an unknown name; the line lists those there are.
     """
     if name not in names():
-        raise InputError(f"no detector is defined in a notebook {name!r}: choose from {', '.join(names())}")
+        raise InputError(f"no detector is defined in a notebook {shown(name)}: choose from {', '.join(names())}")
     notebook = notebooks() / f"{name}.ipynb"
     module = ModuleType(f"novelty_utils.detectors.{name}", f"The definitions of {notebook.name}.")
     sys.modules[module.__name__] = module  # where dataclasses look for a class's module
@@ -156,7 +156,11 @@ class Detector(ABC):
     # What anyone calls.
 
     def begin(self, shape: tuple[int, ...]) -> None:
-        """Untrained networks for images of this shape (c, h, w), before they are brought to `side`; forget the rest."""
+        """Untrained networks for images of this shape (c, h, w), before they are brought to `side`; forget the rest.
+
+        Raises InputError for images too large to be kept.
+        """
+        saved_detectors.refuse_too_large(shape)
         self.__dict__.pop("threshold_", None)
         self.shape = tuple(shape)
         self.fitted: dict[str, Tensor] = {}
