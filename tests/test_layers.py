@@ -13,7 +13,7 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 
 # From the ground up: a module imports its own wing and those below it.
 WINGS = [
-    {"errors", "classes", "params", "files", "progress", "notebook_cells"},
+    {"errors", "classes", "params", "files", "progress", "notebook_cells", "interrupts"},
     {"data"},
     {"training"},
     {"records"},

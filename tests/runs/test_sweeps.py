@@ -960,6 +960,52 @@ def test_ctrl_c_ends_all_runs_and_keeps_the_records(clone, start):
     assert recorded() == ["0"]
 
 
+def pressed_until_it_ends(client: subprocess.Popen) -> None:
+    """Ctrl-C again and again, as a terminal sends it: to the client and its workers."""
+    deadline = time.monotonic() + PATIENCE
+    while client.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(client.pid, signal.SIGINT)
+        time.sleep(0.02)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has said what a signal does."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
+def of_session(leader: int) -> list[str]:
+    """The processes that a client and its workers are."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = file.read_text().rpartition(")")
+            if rest.split()[3] == str(leader) and rest.split()[0] != "Z":
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("moment", ["at once", "as the workers start", "at the gate"])
+def test_any_number_of_ctrl_c_ends_a_sweep_with_one_line_and_no_process_left(moment, clone, start):
+    sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: [0, 1, 2]}}")
+    client = start("--workers", "2")
+    open_gate("0")
+    if moment == "at once":
+        wait_for(lambda: catches(client.pid, signal.SIGTERM), "the beginning", client)
+    elif moment == "as the workers start":
+        wait_for(lambda: len(of_session(client.pid)) > 1, "a worker", client)
+    else:
+        wait_for(lambda: recorded() == ["0"] and len(started()) == 3, "a record and two runs at the gate", client)
+    pressed_until_it_ends(client)
+    code, _, err = ended(client)
+    assert code == 130, err
+    assert re.fullmatch(r"novelty: interrupted[^\n]*\n", err)
+    wait_for(lambda: not of_session(client.pid), "the end of all workers")
+    assert not any(alive(pid) for pid in started().values())
+    assert moment != "at the gate" or recorded() == ["0"]
+
+
 # --- the tables of the papers --------------------------------------------------------------------------------------
 
 
