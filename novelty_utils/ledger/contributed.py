@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from novelty_utils.errors import InputError
+from novelty_utils.errors import InputError, shown
 from novelty_utils.files import is_folder, reachable
 from novelty_utils.ledger import staleness
 from novelty_utils.records import provenance, replications, store
@@ -85,6 +86,9 @@ def _of_parameters(record: Record, ours: list[Record]) -> Iterator[str]:
     parameters, _ = checking.check(notebook, given)
     if missing := set(type(parameters).model_fields) - NOT_THE_EXPERIMENT - set(record.parameters):
         yield f"it does not say {', '.join(sorted(missing))}: run it with the notebook of today"
+    for name, value in parameters.model_dump(exclude=NOT_THE_EXPERIMENT).items():
+        if json.dumps(record.parameters.get(name, value)) != json.dumps(value):
+            yield f"it has {name}={shown(record.parameters[name])}, which is written {shown(value)} in our records"
 
 
 def _of_code(record: Record) -> Iterator[str]:
