@@ -46,11 +46,12 @@ def run(chosen: argparse.Namespace) -> None:
 def fit(chosen: argparse.Namespace) -> int:
     from novelty_utils import screening, training  # they load torch
     from novelty_utils.records import provenance
-    from novelty_utils.screening import pictures
+    from novelty_utils.screening import fitting, pictures
 
     provenance.limit_threads()
     folder = pictures.root(chosen.folder)
     model = screening.choose(chosen.detector, _split(chosen.pairs))
+    fitting.check_device(model, chosen.device)
     training.pick_device(chosen.device)
     how = {name: getattr(chosen, name) for name in ("side", "epochs", "device", "false_alarms", "replace")}
     try:
@@ -64,11 +65,12 @@ def fit(chosen: argparse.Namespace) -> int:
 def score(chosen: argparse.Namespace) -> int:
     from novelty_utils import detectors, screening  # they load torch
     from novelty_utils.records import provenance
-    from novelty_utils.screening import pictures
+    from novelty_utils.screening import fitting, pictures
 
     provenance.limit_threads()
     folder = pictures.root(chosen.folder)
     model = detectors.open(chosen.detector, chosen.device)
+    fitting.check_device(model, chosen.device)
     made = screening.score(model, folder, chosen.to, replace=chosen.replace)
     print("\n".join(made.told()))
     found = made.found
@@ -86,6 +88,8 @@ def sweep(chosen: argparse.Namespace) -> None:
         raise InputError("--workers is for this machine: leave it out, the cluster has its own, or --scheduler")
     if chosen.dry_run and chosen.scheduler:
         raise InputError("--dry-run reckons with this machine alone: leave out --scheduler, or --dry-run")
+    if chosen.dry_run and chosen.hours:
+        raise InputError("--dry-run lists all runs, however long they take: leave out --hours, or --dry-run")
     if chosen.dry_run:
         pending.show(chosen.file, _split(chosen.pairs), chosen.workers)
     else:

@@ -127,6 +127,12 @@ class Detector(ABC):
         names = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in more]
         return cls(**{name: getattr(run, name) for name in names}, **more)
 
+    @classmethod
+    def ignores(cls, option: str) -> bool:
+        """Whether its `learn` takes no notice of an argument, such as epochs: it goes into `**_`."""
+        taken = inspect.signature(cls.learn).parameters
+        return option not in taken and "_" in taken
+
     # What a paper writes.
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:

@@ -74,10 +74,11 @@ def fit(
     side: to which the images are brought, for a detector that has none of its own. Other arguments as for
     `Detector.fit`. Images whose pixels are the same count once: a copy among those held out would be none of the
     others. An interrupted call resumes when it is repeated, from a hidden folder beside `save`, which goes at the end.
-    Raises InputError for a file that is no image, for too few of them, for a `save` that is there already unless
-    `replace`, that cannot be written, or that another process is writing.
+    Raises InputError for an argument that this detector ignores, a file that is no image, for too few of them, for a
+    `save` that is there already unless `replace`, that cannot be written, or that another process is writing.
     """
     folder, path = Path(folder), Path(save)
+    _check_effects(model, epochs, device)
     side = _side(model, side)
     before = _check_target(path, replace)
     files = pictures.under(folder, without=[path])
@@ -104,6 +105,20 @@ def fit(
 
 
 # --- what is checked first -----------------------------------------------------------------------------------------
+
+
+def _check_effects(model: Detector, epochs: int | None, device: str) -> None:
+    """Raise InputError for what would change nothing."""
+    name = type(model).__name__
+    if epochs is not None and model.ignores("epochs"):
+        raise InputError(f"--epochs {epochs}: {name} is not trained in epochs: leave it out")
+    check_device(model, device)
+
+
+def check_device(model: Detector, device: str) -> None:
+    """Raise InputError for a GPU that would have nothing to do; the processor is where such a detector runs."""
+    if device == "cuda" and model.ignores("device"):
+        raise InputError(f"--device cuda: {type(model).__name__} runs on the processor alone: leave it out")
 
 
 def _side(model: Detector, asked: int | None) -> int:

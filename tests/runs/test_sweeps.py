@@ -1091,6 +1091,12 @@ def test_a_dry_run_does_not_pretend_to_ask_a_cluster(capsys):
     assert "leave out --scheduler, or --dry-run" in capsys.readouterr().err
 
 
+def test_a_dry_run_does_not_pretend_to_heed_the_hours(capsys):
+    sweep("grid: {seed: [0]}")
+    assert cli.main(["sweep", "s.yml", "--dry-run", "--hours", "2"]) == 2
+    assert "leave out --hours, or --dry-run" in capsys.readouterr().err
+
+
 def test_a_wrong_value_of_a_table_names_its_file():
     with pytest.raises(InputError, match=r"^s\.yml: beta='-1'"):
         sweep_file.read(sweep("grid: {beta: [-1]}"), {})
