@@ -112,6 +112,7 @@ def claims(chosen: argparse.Namespace) -> None:
         existing = first_there(Path(chosen.output).absolute())
     if not existing.is_dir():
         raise InputError(f"--output {chosen.output!r}: {str(existing)!r} is a file: give a folder for the ledger")
+    try_writing(chosen.output)  # before the minute that the ledger takes
     from novelty_utils.ledger import claims as ledger  # loads pandas and torch, which a refusal need not wait for
     from novelty_utils.ledger import evaluations
 

@@ -20,7 +20,7 @@ from novelty_utils.data import image_folders
 from novelty_utils.detectors import EXAMPLE_BYTES, HELD_OUT, Detector
 from novelty_utils.errors import InputError, visible
 from novelty_utils.evaluation import statistics
-from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing
+from novelty_utils.files import first_there, locked, reachable, refuse_special, remove_empty, try_writing
 from novelty_utils.progress import tqdm
 from novelty_utils.screening import pictures
 from novelty_utils.screening.pictures import Picture
@@ -139,6 +139,7 @@ def _check_target(path: Path, replace: bool) -> Path:
         raise InputError(f"--save {str(path)!r} is a folder: give a file, such as {path / 'parts.pt'}")
     if len(os.fsencode(path.name)) > LONGEST:
         raise InputError(f"--save {str(path)!r} has a name of more than {LONGEST} bytes: give a shorter one")
+    refuse_special(path, f"--save {str(path)!r}")
     if taken and not replace:
         raise InputError(f"--save {str(path)!r} is there already: give another name, or --replace")
     return there if there.is_dir() else there.parent

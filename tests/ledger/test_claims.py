@@ -726,3 +726,11 @@ def test_a_folder_without_records_is_refused_and_no_ledger_is_overwritten(tmp_pa
     assert cli.main(["claims", "--results", str(wrong), "--output", str(tmp_path / "out")]) == 2
     assert "holds no records" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_ledger_that_cannot_be_written_is_refused_before_it_is_computed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "results/ics/digits").mkdir(parents=True)
+    (tmp_path / "results/ics/digits/a.json").write_text("{}")
+    monkeypatch.setattr(claims, "ledger", lambda *_: pytest.fail("computed"))
+    assert cli.main(["claims", "--results", str(tmp_path / "results"), "--output", "/proc/claims"]) == 2
+    assert capsys.readouterr().err.startswith("novelty: cannot write to /proc/claims: ")

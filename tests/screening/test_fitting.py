@@ -278,6 +278,16 @@ def test_a_side_that_is_a_parameter_is_given_as_one(here, capsys):
     assert "--side 64: to CRBND it is given as -p side=64" in capsys.readouterr().err
 
 
+def test_what_is_no_file_is_not_replaced_and_refused_before_the_training(toy, here, capsys, monkeypatch):
+    photos(here / "good", 20)
+    os.mkfifo(here / "pipe")
+    monkeypatch.setattr(toy.Distance, "learn", lambda *_, **__: pytest.fail("trained"))
+    assert cli.main(["fit", "toy.distance", "folder:good", "--save", "pipe", "--replace"]) == 2
+    told = "novelty: --save 'pipe': it is a device or a pipe, and no file; give another name\n"
+    assert capsys.readouterr() == ("", told)
+    assert (here / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
