@@ -179,7 +179,7 @@ class Parameters(RunParameters):
             )
         if len({int(word) for word in words}) < len(words):
             raise InputError(f"shares={value!r} names a share twice; name each once")
-        return value
+        return ",".join(map(str, sorted(map(int, words))))
 
     @model_validator(mode="after")
     def _fit_together(self):

@@ -131,7 +131,8 @@ class Parameters(RunParameters):
                 raise InputError(f"methods: {name!r} is unknown; give {told}")
         if len(set(names)) < len(names):
             raise InputError(f"methods={value!r} names one twice; name each once")
-        return value
+        named = [name for name in METHODS if value == "all" or name in names]
+        return "all" if len(named) == len(METHODS) else ",".join(named)
 
 
 p = Parameters.check(globals())

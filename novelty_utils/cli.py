@@ -6,14 +6,12 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from novelty_utils import __version__, commands
+from novelty_utils import __version__, commands, interrupts
 from novelty_utils.classes import PLAIN
 from novelty_utils.commands import say
 from novelty_utils.errors import InputError, shown
@@ -25,8 +23,14 @@ NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")  # in a RuntimeErr
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 a notebook, a training or an image failed, 2 refused, 130 interrupted."""
-    if threading.current_thread() is threading.main_thread():  # no other may set it
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so a batch system ends a run: as by Ctrl-C
+    try:
+        with interrupts.once(own_process=arguments is None):
+            return _told(arguments)
+    except KeyboardInterrupt:  # within the few lines that are around what tells it
+        return say("interrupted", interrupts.EXIT_CODE)
+
+
+def _told(arguments: Sequence[str] | None) -> int:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its cache if there is no home
     _make_outputs_take_all()
     try:
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return say("the memory is too small for this: give fewer images, a smaller network or smaller batches", 1)
     except KeyboardInterrupt as error:
-        return say(str(error) or "interrupted", 130)
+        return say(str(error) or "interrupted", interrupts.EXIT_CODE)
     except BrokenPipeError:  # as in `novelty claims | head`: what is left goes nowhere
         _forget_output()
         return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from novelty_utils.errors import InputError, visible
 from novelty_utils.files import first_there, is_folder, reachable, try_writing
 from novelty_utils.ledger import PAPERS
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking, execution
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a second to load
@@ -25,8 +25,8 @@ VERDICTS_PAGE = "https://novelty-book.github.io/novelty-book/book/claims.html"
 def run(chosen: argparse.Namespace) -> None:
     if chosen.headless and chosen.output:
         raise InputError("--headless writes no notebook: leave out --output or --headless")
-    notebook = execution.find_notebook(chosen.name)
-    parameters, values = execution.check(notebook, _split(chosen.pairs))
+    notebook = checking.find_notebook(chosen.name)
+    parameters, values = checking.check(notebook, _split(chosen.pairs))
     if parameters.device == "cuda":
         from novelty_utils.training import backends  # loads torch
 
@@ -35,9 +35,9 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.headless:
         execution.run_headless(notebook, values, parameters.results)
     else:
-        output = chosen.output or execution.default_output(notebook, parameters)
+        output = chosen.output or checking.default_output(notebook, parameters)
         print(f"notebook: {execution.run_papermill(notebook, values, output, parameters.results)}")
-    files = execution.recorded(notebook.stem, parameters)
+    files = checking.recorded(notebook.stem, parameters)
     told = files if len(files) <= 3 else [f"{len(files)} in {files[0].parent}"]
     for where in told or [Path(parameters.results)]:  # a notebook may record nothing, or under another name
         print(f"records:  {where}")
@@ -46,11 +46,12 @@ def run(chosen: argparse.Namespace) -> None:
 def fit(chosen: argparse.Namespace) -> int:
     from novelty_utils import screening, training  # they load torch
     from novelty_utils.records import provenance
-    from novelty_utils.screening import pictures
+    from novelty_utils.screening import fitting, pictures
 
     provenance.limit_threads()
     folder = pictures.root(chosen.folder)
     model = screening.choose(chosen.detector, _split(chosen.pairs))
+    fitting.check_device(model, chosen.device)
     training.pick_device(chosen.device)
     how = {name: getattr(chosen, name) for name in ("side", "epochs", "device", "false_alarms", "replace")}
     try:
@@ -64,11 +65,12 @@ def fit(chosen: argparse.Namespace) -> int:
 def score(chosen: argparse.Namespace) -> int:
     from novelty_utils import detectors, screening  # they load torch
     from novelty_utils.records import provenance
-    from novelty_utils.screening import pictures
+    from novelty_utils.screening import fitting, pictures
 
     provenance.limit_threads()
     folder = pictures.root(chosen.folder)
     model = detectors.open(chosen.detector, chosen.device)
+    fitting.check_device(model, chosen.device)
     made = screening.score(model, folder, chosen.to, replace=chosen.replace)
     print("\n".join(made.told()))
     found = made.found
@@ -86,6 +88,8 @@ def sweep(chosen: argparse.Namespace) -> None:
         raise InputError("--workers is for this machine: leave it out, the cluster has its own, or --scheduler")
     if chosen.dry_run and chosen.scheduler:
         raise InputError("--dry-run reckons with this machine alone: leave out --scheduler, or --dry-run")
+    if chosen.dry_run and chosen.hours:
+        raise InputError("--dry-run lists all runs, however long they take: leave out --hours, or --dry-run")
     if chosen.dry_run:
         pending.show(chosen.file, _split(chosen.pairs), chosen.workers)
     else:
@@ -108,6 +112,7 @@ def claims(chosen: argparse.Namespace) -> None:
         existing = first_there(Path(chosen.output).absolute())
     if not existing.is_dir():
         raise InputError(f"--output {chosen.output!r}: {str(existing)!r} is a file: give a folder for the ledger")
+    try_writing(chosen.output)  # before the minute that the ledger takes
     from novelty_utils.ledger import claims as ledger  # loads pandas and torch, which a refusal need not wait for
     from novelty_utils.ledger import evaluations
 
@@ -161,7 +166,7 @@ def _split(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def params(chosen: argparse.Namespace) -> None:
-    schema, defaults = execution.read_schema(execution.find_notebook(chosen.name))
+    schema, defaults = checking.read_schema(checking.find_notebook(chosen.name))
     rows = [("name", "type or allowed", "default", "description")]
     for name, about in schema.model_json_schema()["properties"].items():
         rows.append((name, _allowed(about), str(defaults.get(name, "")), about.get("description", "")))

@@ -11,12 +11,10 @@ import ast
 import dataclasses
 import hashlib
 import inspect
-import math
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
@@ -26,17 +24,13 @@ import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from novelty_utils import data, notebook_cells, training
-from novelty_utils.errors import InputError, visible
-from novelty_utils.files import reachable
-from novelty_utils.training import checkpoints
+from novelty_utils import data, notebook_cells, saved_detectors, training
+from novelty_utils.errors import InputError, shown
 
 DEFINES = "define"  # the tag of the cells that make up the module of a notebook
-FORMAT = 2  # of a saved detector
 HELD_OUT = 10  # every tenth normal image is held out, to set the threshold
 EXAMPLES = 1000  # at most so many training images are kept, to show beside new ones,
 EXAMPLE_BYTES = 2**23  # and at most so many bytes of them
-LIBRARIES = ("torch", "numpy", "scikit-learn")  # whose versions a saved detector names
 
 
 # --- a notebook's definitions as a module --------------------------------------------------------------------------
@@ -60,7 +54,7 @@ def load(name: str) -> ModuleType:
     Raises InputError for an unknown name; the line lists those there are.
     """
     if name not in names():
-        raise InputError(f"no detector is defined in a notebook {name!r}: choose from {', '.join(names())}")
+        raise InputError(f"no detector is defined in a notebook {shown(name)}: choose from {', '.join(names())}")
     notebook = notebooks() / f"{name}.ipynb"
     module = ModuleType(f"novelty_utils.detectors.{name}", f"The definitions of {notebook.name}.")
     sys.modules[module.__name__] = module  # where dataclasses look for a class's module
@@ -133,6 +127,12 @@ class Detector(ABC):
         names = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in more]
         return cls(**{name: getattr(run, name) for name in names}, **more)
 
+    @classmethod
+    def ignores(cls, option: str) -> bool:
+        """Whether its `learn` takes no notice of an argument, such as epochs: it goes into `**_`."""
+        taken = inspect.signature(cls.learn).parameters
+        return option not in taken and "_" in taken
+
     # What a paper writes.
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
@@ -162,7 +162,11 @@ class Detector(ABC):
     # What anyone calls.
 
     def begin(self, shape: tuple[int, ...]) -> None:
-        """Untrained networks for images of this shape (c, h, w), before they are brought to `side`; forget the rest."""
+        """Untrained networks for images of this shape (c, h, w), before they are brought to `side`; forget the rest.
+
+        Raises InputError for images too large to be kept.
+        """
+        saved_detectors.refuse_too_large(shape)
         self.__dict__.pop("threshold_", None)
         self.shape = tuple(shape)
         self.fitted: dict[str, Tensor] = {}
@@ -247,21 +251,7 @@ class Detector(ABC):
         module, name = load(self.notebook), type(self).__name__
         if type(self).__module__ != module.__name__:
             raise InputError(f"{name} is the class of a running page: fit detectors.load({self.notebook!r}).{name}")
-        content = {
-            "format": FORMAT,
-            "detector": [self.notebook, name],
-            "source": module.__dict__["SOURCE"],
-            "versions": {library: metadata.version(library) for library in LIBRARIES},
-            "arguments": self.arguments(),
-            "shape": list(self.shape),
-            "weights": self.network.state_dict(),
-            "fitted": self.fitted,
-            "held_out_scores": torch.from_numpy(self.held_out_scores_),
-            "threshold": self.threshold_,
-            "examples": self.examples_,
-            "about": self.about,
-        }
-        checkpoints.write(Path(path), content)
+        saved_detectors.write(path, self, module.__dict__["SOURCE"])
 
     def sized(self, images: Tensor) -> Tensor:
         """Images as the networks see them: brought to `side`, uint8."""
@@ -291,76 +281,7 @@ def _check_images(images: Tensor) -> None:
 
 def open(path: str | Path, device: str = "auto") -> Detector:
     """The detector in a file that `save` wrote. Raises InputError if it is damaged or of another version."""
-    with reachable("detector", str(path)):
-        if not Path(path).is_file():
-            raise InputError(f"{path} is not a file: give one that a detector was saved to")
-        written = Path(path).read_bytes()
-    saved, to = checkpoints.unpack(written, torch.device("cpu")), training.pick_device(device)
-    damaged = InputError(f"{path} is damaged or no saved detector: save it again with novelty fit --save")
-    if saved is None or "detector" not in saved or type(saved.get("format")) is not int:
-        raise damaged
-    if saved["format"] != FORMAT:
-        raise InputError(f"{path} has format {saved['format']}, and this version reads {FORMAT}: fit it again")
-    if not _is_whole(saved):
-        raise damaged
+    saved, to = saved_detectors.read(path), training.pick_device(device)
     notebook, name = saved["detector"]
-    if load(notebook).__dict__["SOURCE"] != saved["source"]:
-        told = visible(", ".join(f"{library} {version}" for library, version in saved["versions"].items()))
-        raise InputError(f"{path} was saved by another version of notebook {notebook} ({told}): fit it again")
-    if name not in kinds(notebook):
-        raise damaged
-    try:
-        return _restored(kinds(notebook)[name], saved, to)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # what anybody may have written into a file makes a detector raise almost anything
-        raise damaged from error
-
-
-def _is_whole(saved: dict[str, Any]) -> bool:
-    """Whether a saved detector has everything that `save` writes, each of its type, with scores that are numbers."""
-    types: dict[str, type] = {
-        "source": str,
-        "versions": dict,
-        "arguments": dict,
-        "shape": list,
-        "weights": dict,
-        "fitted": dict,
-    }
-    types |= {"held_out_scores": Tensor, "threshold": float, "examples": Tensor, "about": dict}
-    if not all(isinstance(saved.get(entry), kind) for entry, kind in types.items()):
-        return False
-    detector, held_out, examples = saved["detector"], saved["held_out_scores"], saved["examples"]
-    return (
-        isinstance(detector, list)
-        and [type(word) for word in detector] == [str, str]
-        and [type(side) for side in saved["shape"]] == [int, int, int]
-        and all(isinstance(one, Tensor) for part in ("weights", "fitted") for one in saved[part].values())
-        and (held_out.dtype, held_out.layout, held_out.ndim) == (torch.float64, torch.strided, 1)
-        and len(held_out) > 0
-        and bool(held_out.isfinite().all() and (held_out.diff() >= 0).all())
-        and math.isfinite(saved["threshold"])
-        and examples.dtype == torch.uint8
-        and examples.ndim == 4
-        and len(examples) > 0
-    )
-
-
-def _restored(kind: type[Detector], saved: dict[str, Any], device: torch.device) -> Detector:
-    """The detector with what was saved; it has scored one image, as parts that do not fit raise errors then."""
-    detector, examples = kind(**saved["arguments"]), saved["examples"]
-    side = detector.side
-    if tuple(examples.shape[1:]) != (*saved["shape"][:1], *(saved["shape"][1:] if side is None else (side, side))):
-        raise ValueError("examples of another shape")
-    detector.begin(saved["shape"])
-    types = {name: one.dtype for name, one in detector.network.state_dict().items()}
-    if types != {name: one.dtype for name, one in saved["weights"].items()}:
-        raise ValueError("weights of another network")
-    detector.network.load_state_dict(saved["weights"], assign=True)  # in the memory layout they were trained in
-    detector.network.eval().to(device)
-    detector.fitted = saved["fitted"]
-    detector.held_out_scores_, detector.threshold_ = saved["held_out_scores"].numpy(), saved["threshold"]
-    detector.examples_, detector.about = examples, saved["about"]
-    detector.prepare()
-    detector.score(examples[:1], torch.arange(1))
-    return detector
+    saved_detectors.refuse_other_version(path, saved, load(notebook).__dict__["SOURCE"])
+    return saved_detectors.restored(path, kinds(notebook).get(name), saved, to)

@@ -84,6 +84,7 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> 
     folder cannot be written.
     """
     path = Path(path)
+    refuse_special(path, f"cannot write {path}")
     for left in reversed(range(ATTEMPTS)):
         try:
             _write(path, write)
@@ -93,6 +94,13 @@ def write_atomically(path: str | Path, write: Callable[[IO[bytes]], object]) -> 
                 raise _unwritable(path, error) from error
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def refuse_special(path: Path, told: str) -> None:
+    """Raise InputError for a device, a pipe or a socket, whose place a file that is renamed would take: /dev/null's."""
+    with contextlib.suppress(OSError):  # what cannot be looked at is told by who writes it
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{told}: it is a device or a pipe, and no file; give another name")
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -31,18 +32,25 @@ Text = Annotated[str, BeforeValidator(_text)]
 
 
 def several(name: str, value: str, allowed: Sequence[str]) -> str:
-    """A comma-separated choice as it was typed; refused, in one line, where it names something else or one twice."""
+    """A comma-separated choice, in the order of `allowed`, as A,B means B,A.
+
+    Raises InputError, one line, where it names something else or one twice.
+    """
     names = value.split(",")
     for one in names:
         if one not in allowed:
             raise InputError(f"{name}: {one!r} is not one of {', '.join(allowed)}; separate names by commas")
     if len(set(names)) < len(names):
         raise InputError(f"{name}={value!r} names a {name.removesuffix('s')} twice; name each once")
-    return value
+    return ",".join(one for one in allowed if one in names)
 
 
 class RunParameters(BaseModel):
-    """What every notebook takes; a paper adds its own fields in a subclass. Values are checked, never converted."""
+    """What every notebook takes; a paper adds its own fields in a subclass. Values are checked, never converted.
+
+    What is equal is written in one way, as a record is found again by its parameters: 0 for -0, `folder:a` for
+    `folder:./a/`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     classes_of = staticmethod(class_names)  # which data sets a paper knows
@@ -58,7 +66,13 @@ class RunParameters(BaseModel):
     @classmethod
     def _known_dataset(cls, value: str) -> str:
         cls.classes_of(value)
-        return value
+        kind, colon, path = value.partition(":")
+        return f"{kind}:{Path(path)}" if colon else value
+
+    @field_validator("*")
+    @classmethod
+    def _without_a_minus(cls, value: Any) -> Any:
+        return value + 0.0 if isinstance(value, float) else value  # -0.0 becomes 0.0, and all others stay
 
     @model_validator(mode="after")
     def _known_class(self) -> RunParameters:

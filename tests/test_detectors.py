@@ -1,19 +1,16 @@
 """The frame of the detectors, on a small one that a notebook of this test defines."""
 
-import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from notebook_cells import NOTEBOOKS
-from toy_detectors import changed, given_to, pictures
+from toy_detectors import given_to, pictures
 
 from novelty_utils import detectors
 from novelty_utils.errors import InputError
-from novelty_utils.training import checkpoints
 
 
 @pytest.fixture
@@ -142,113 +139,3 @@ def test_the_parameters_of_a_run_are_taken_by_name(toy):
     del Run.norm
     with pytest.raises(AttributeError, match="norm"):
         toy.Distance.of(Run)
-
-
-# --- save and open -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def saved(toy, tmp_path):
-    model = toy.Squared(seed=2, norm="l1").fit(pictures(40))
-    model.save(tmp_path / "model.pt")
-    return model, tmp_path / "model.pt"
-
-
-def test_what_is_opened_scores_as_what_was_saved(saved):
-    model, file = saved
-    again, new = detectors.open(file, device="cpu"), pictures(30, 256)
-    assert type(again) is type(model)
-    assert repr(again) == repr(model)
-    assert np.array_equal(again.decision_function(new), model.decision_function(new))
-    assert np.array_equal(again.predict(new), model.predict(new))
-    assert np.array_equal(again.held_out_scores_, model.held_out_scores_)
-
-
-def flip(file: Path) -> None:
-    written = bytearray(file.read_bytes())
-    written[-100] ^= 1
-    file.write_bytes(written)
-
-
-def sealed(file: Path, content: bytes) -> None:
-    """Anything behind its own sha256, which anybody can compute."""
-    file.write_bytes(hashlib.sha256(content).digest() + content)
-
-
-FOREIGN = [
-    {"format": None},
-    {"detector": "toy"},
-    {"detector": ["toy", "dataclass"]},  # a name of the notebook, but no detector
-    {"detector": ["toy", ["Squared"]]},
-    {"shape": None},
-    {"shape": [1, 4]},
-    {"shape": [3, 4, 4]},
-    {"arguments": {"power": "high"}},
-    {"arguments": {"nobody": 1}},
-    {"weights": {}},
-    {"weights": {"1.weight": torch.zeros(2, 2), "1.bias": torch.zeros(2)}},
-    {"weights": {"1.weight": torch.zeros(5, 36).double(), "1.bias": torch.zeros(5).double()}},
-    {"fitted": {}},
-    {"fitted": {"mean": 3}},
-    {"held_out_scores": torch.zeros(0).double()},
-    {"held_out_scores": torch.tensor([1.0, torch.nan]).double()},
-    {"held_out_scores": torch.tensor([2.0, 1.0]).double()},
-    {"held_out_scores": [1.0]},
-    {"held_out_scores": torch.tensor([1j])},
-    {"threshold": float("nan")},
-    {"threshold": float("inf")},
-    {"threshold": "1"},
-    {"examples": torch.zeros(0, 1, 6, 6, dtype=torch.uint8)},
-    {"about": 3},
-]
-
-
-@pytest.mark.parametrize(
-    ("damage", "told"),
-    [
-        (flip, "is damaged or no saved detector: save it again"),
-        *((lambda file, of=of: changed(file, **of), "no saved detector: save it again with novelty") for of in FOREIGN),
-        (lambda file: sealed(file, b""), "is damaged or no saved detector: save it again"),
-        (lambda file: sealed(file, file.read_bytes()[32:-500]), "is damaged or no saved detector: save it again"),
-        (lambda file: checkpoints.write(file, [1]), "is damaged or no saved detector: save it again"),
-        (lambda file: checkpoints.write(file, {"detector": ["toy", "Squared"]}), "is damaged or no saved detector"),
-        (lambda file: file.write_bytes(b""), "is damaged or no saved detector: save it again"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "is damaged or no saved detector: save it again"),
-        (lambda file: checkpoints.write(file, {"at": 3}), "is damaged or no saved detector: save it again"),
-        (lambda file: changed(file, format=99), "has format 99, and this version reads 2: fit it again"),
-        (
-            lambda file: changed(file, source="0" * 16, versions={"torch": "9.9"}),
-            "was saved by another version of notebook toy (torch 9.9): fit it again",
-        ),
-        (lambda file: changed(file, detector=["other", "Squared"]), "no detector is defined in a notebook 'other'"),
-        (Path.unlink, "is not a file"),
-    ],
-)
-def test_a_file_that_cannot_be_opened_is_told_in_one_line(damage, told, saved):
-    _, file = saved
-    damage(file)
-    with pytest.raises(InputError) as refusal:
-        detectors.open(file)
-    assert told in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-
-
-def test_another_definition_is_another_version_and_another_comment_is_not(saved, folder):
-    _, file = saved
-    path = folder / "toy.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace("# fixed", "# constant"), encoding="utf-8")
-    detectors.load.cache_clear()
-    detectors.open(file)
-    path.write_text(path.read_text(encoding="utf-8").replace("** self.power", "* self.power"), encoding="utf-8")
-    detectors.load.cache_clear()
-    with pytest.raises(InputError, match="another version of notebook toy"):
-        detectors.open(file)
-
-
-def test_the_class_of_a_running_page_is_not_saved(toy, tmp_path):
-    class Distance(toy.Distance):
-        pass
-
-    model = Distance().fit(pictures(20))
-    with pytest.raises(InputError, match=r"a running page: fit detectors.load\('toy'\).Distance"):
-        model.save(tmp_path / "model.pt")

@@ -137,3 +137,12 @@ def test_a_folder_is_kept_to_one_at_a_time_and_free_again_afterwards(tmp_path):
 def test_what_cannot_be_seen_is_spelled_out():
     assert visible("größe 1.png") == "größe 1.png"
     assert visible("a\nb\x1b[31m\u202e\udcff.png") == "a\\nb\\x1b[31m\\u202e\\udcff.png"
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path):
+    """As root, /dev/null itself could be."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"^cannot write .*pipe: it is a device or a pipe, and no file"):
+        write_atomically(tmp_path / "pipe", lambda file: file.write(b"x"))
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

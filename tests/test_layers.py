@@ -13,14 +13,14 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 
 # From the ground up: a module imports its own wing and those below it.
 WINGS = [
-    {"errors", "classes", "params", "files", "progress", "notebook_cells"},
+    {"errors", "classes", "params", "files", "progress", "notebook_cells", "interrupts"},
     {"data"},
     {"training"},
     {"records"},
     {"evaluation"},
     {"runs"},
     {"ledger"},
-    {"detectors"},
+    {"detectors", "saved_detectors"},
     {"screening"},
     {"commands"},
     {"cli"},

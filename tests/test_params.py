@@ -15,7 +15,9 @@ from novelty_utils.data import datasets
 from novelty_utils.errors import InputError
 from novelty_utils.params import RunParameters
 from novelty_utils.records import store
+from novelty_utils.runs import checking, sweep_file
 
+ROOT = Path(__file__).parents[1]
 GOOD = {"dataset": "digits", "class_name": "3", "tier": "smoke", "seed": 0, "device": "auto", "results": "results"}
 
 
@@ -326,6 +328,76 @@ def test_plain_numbers_are_taken():
     for text in ("1e-3", ".5", "0.", "5E-1", "0"):
         assert Parameters.parse(GOOD | {"beta": 0.5}, {"beta": text}).beta == float(text)
     assert Parameters.parse(GOOD | {"beta": 0.5}, {"seed": "007"}).seed == 7
+
+
+def identity(**text: str) -> str:
+    """What a record of a run with these words on the command line is found by."""
+    return sweep_file.asking(Parameters.parse(GOOD | {"beta": 0.5}, text).model_dump())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("beta", ["0", "-0", "-0.0", "+0", "0.0", "0e5", "-0e-9"]),
+        ("beta", ["0.1", "1e-1", ".1", "0.10", "+.1E0", "00.1"]),
+        ("seed", ["1", "01", "+1", "0001"]),
+        ("dataset", ["folder:pictures", "folder:pictures/", "folder:./pictures", "folder:.//pictures/."]),
+    ],
+)
+def test_however_a_value_is_typed_its_run_is_the_same(name, words, pictures, monkeypatch):
+    monkeypatch.chdir(pictures.parent)
+    more = {"class_name": "cat"} if name == "dataset" else {}
+    assert len({identity(**{name: word}, **more) for word in words}) == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [("beta", -0.0), ("beta", 0)])
+def test_a_value_of_papermill_is_that_of_the_command_line(name, value):
+    assert repr(check(**{name: value}).beta) == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name", "words"),
+    [
+        ("ics", "methods", ["CAE,ICS", "ICS,CAE"]),
+        ("nln", "models", ["VAE,AE-con", "AE-con,VAE"]),
+        ("crbnd", "shares", ["10,20", "20,10", "010,20"]),
+        ("rivals", "methods", ["AE,REAPER", "REAPER,AE"]),
+    ],
+)
+def test_a_list_says_the_same_in_any_order(notebook, name, words):
+    file = checking.find_notebook(str(ROOT / "notebooks" / f"{notebook}.ipynb"))
+    found = {getattr(checking.check(file, {name: word})[0], name) for word in words}
+    assert found == {words[0]}
+
+
+def test_all_methods_by_name_are_all():
+    file = checking.find_notebook(str(ROOT / "notebooks" / "rivals.ipynb"))
+    every = checking.check(file, {"methods": "all"})[0].model_json_schema()["properties"]["methods"]["description"]
+    names = every.removeprefix("all, or some of ").replace(", ", ",")
+    assert checking.check(file, {"methods": names})[0].methods == "all"
+
+
+@pytest.mark.prose
+def test_every_committed_record_has_its_parameters_as_they_are_written_today():
+    """Or the same run, asked for again, would not find it."""
+    seen, found = set(), 0
+    for paper in sorted({path.name for path in (ROOT / "results").iterdir() if path.is_dir()}):
+        records = store.read(paper, ROOT / "results")
+        schema, defaults = checking.read_schema(ROOT / "notebooks" / f"{paper}.ipynb") if records else (None, {})
+        for record in records:
+            asked = {name: value for name, value in record.parameters.items() if name != "seed"}
+            if (key := (paper, sweep_file.asking(asked))) not in seen:
+                seen.add(key)
+                drawn = record.class_name not in schema.classes_of(record.dataset)
+                words = {name: str(value) for name, value in asked.items()}
+                typed = {**words, "class_name": "all" if drawn else record.class_name}
+                try:
+                    again = schema.parse(defaults, typed).model_dump()
+                except InputError:  # nobody can ask for it again: rules came later
+                    continue
+                found += 1
+                assert sweep_file.asking({name: again[name] for name in asked}) == key[1]
+    assert found > 0.8 * len(seen) > 50
 
 
 # --- data sets of defects ------------------------------------------------------------------------------------------

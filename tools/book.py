@@ -42,7 +42,7 @@ from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
 from novelty_utils.ledger import claims, evaluations, headlines
 from novelty_utils.records import provenance, replications
-from novelty_utils.runs import execution, pending, sweep_file
+from novelty_utils.runs import checking, execution, pending, sweep_file
 
 BUILD = Path("_build")  # relative: the parameters of a run are printed in the book
 STAGE, EXECUTED, HTML = BUILD / "src", BUILD / "executed", BUILD / "html"
@@ -80,7 +80,7 @@ def costs(runs: list[Run]) -> None:
     for run in runs:
         paired = run.source.with_suffix(".ipynb")
         if _has_parameters(paired):
-            p, _ = execution.check(paired, SMOKE | run.parameters)
+            p, _ = checking.check(paired, SMOKE | run.parameters)
             if p.tier != "smoke" and not _place(run).exists():
                 names = p.classes_of(p.dataset)
                 classes = tuple(names[label] for label in p.labels())
@@ -129,7 +129,7 @@ def _values(notebook: Path, parameters: dict[str, str]) -> dict[str, Any]:
     """What is injected into a notebook; nothing into one that trains nothing and has no parameters."""
     if not _has_parameters(notebook):
         return {}
-    checked, values = execution.check(notebook, SMOKE | parameters)
+    checked, values = checking.check(notebook, SMOKE | parameters)
     return {"dataset": checked.dataset} | values
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from novelty_utils.files import write_atomically
 from novelty_utils.ledger import readings
 from novelty_utils.ledger.readings import FULL, Claim
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "sweeps" / "readings.yml"
@@ -32,7 +32,7 @@ def text(claims: list[Claim]) -> str:
 
 def _runs(claim: Claim) -> list[dict[str, Any]]:
     """The parameters of its runs, but for those at full length, and those with a parameter the notebook has not yet."""
-    schema, _ = execution.read_schema(ROOT / "notebooks" / f"{claim.paper}.ipynb")
+    schema, _ = checking.read_schema(ROOT / "notebooks" / f"{claim.paper}.ipynb")
     every = [claim.run | claim.parameters | reading.parameters for _, reading in claim.readings()]
     short = [given for given in every if given["tier"] != FULL]
     known = [{k: v for k, v in given.items() if k in schema.model_fields} for given in short]

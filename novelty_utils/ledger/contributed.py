@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from novelty_utils.errors import InputError
+from novelty_utils.errors import InputError, shown
 from novelty_utils.files import is_folder, reachable
 from novelty_utils.ledger import staleness
 from novelty_utils.records import provenance, replications, store
 from novelty_utils.records.schema import NOT_THE_EXPERIMENT
 from novelty_utils.records.store import Record
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking
 
 CLOCKS_APART = timedelta(days=1)  # how far the clock of another machine may be ahead
 
@@ -76,15 +77,18 @@ def _of_data(record: Record, ours: list[Record]) -> Iterator[str]:
 
 
 def _of_parameters(record: Record, ours: list[Record]) -> Iterator[str]:
-    notebook = execution.find_notebook(record.paper)
+    notebook = checking.find_notebook(record.paper)
     if record.class_name == "all":
         yield "its class is 'all': a record is about one class, run each by itself"
     drawn = record.class_name in {one.class_name for one in ours}  # a class, or several that were drawn together
     given = {name: str(value) for name, value in record.parameters.items()}
     given["class_name"] = "all" if drawn else record.class_name
-    parameters, _ = execution.check(notebook, given)
+    parameters, _ = checking.check(notebook, given)
     if missing := set(type(parameters).model_fields) - NOT_THE_EXPERIMENT - set(record.parameters):
         yield f"it does not say {', '.join(sorted(missing))}: run it with the notebook of today"
+    for name, value in parameters.model_dump(exclude=NOT_THE_EXPERIMENT).items():
+        if json.dumps(record.parameters.get(name, value)) != json.dumps(value):
+            yield f"it has {name}={shown(record.parameters[name])}, which is written {shown(value)} in our records"
 
 
 def _of_code(record: Record) -> Iterator[str]:

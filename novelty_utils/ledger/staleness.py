@@ -28,7 +28,7 @@ WRITES = ("records.write(", "records.write_run(")  # a notebook's cell with one 
 NO_PART = {"parameters", "colab"}  # the tags of cells that a record does not rest on
 # Modules that show and keep results, but have no part in them; also under the names that they had before.
 ONLY_TELL = {"records", "schema", "provenance", "files", "plots", "published", "readings", "repeats", "progress"}
-ONLY_TELL |= {"ledger", "evaluation.statistics", "evaluation.movable"}
+ONLY_TELL |= {"ledger", "evaluation.statistics", "evaluation.movable", "saved_detectors"}
 TODAY = "today"  # in place of a commit: the files as they are now
 
 

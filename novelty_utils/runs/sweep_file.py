@@ -28,7 +28,7 @@ from novelty_utils import notebook_cells
 from novelty_utils.errors import InputError
 from novelty_utils.params import RunParameters
 from novelty_utils.records import store
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking
 
 MOST_RUNS = 100_000  # of one grid
 LARGEST = 1_000_000  # values in a file
@@ -156,11 +156,11 @@ def _jobs(grid: Mapping[str, Any], overrides: Mapping[str, str], file: Path) -> 
         found = f"notebook={grid['notebook']!r} is not one name" if "notebook" in grid else "notebook is missing"
         raise InputError(f"{file}: {found}: name one, such as ics")
     try:
-        notebook = execution.find_notebook(grid["notebook"])
+        notebook = checking.find_notebook(grid["notebook"])
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     _refuse_other_name(notebook)
-    schema, defaults = execution.read_schema(notebook)
+    schema, defaults = checking.read_schema(notebook)
     fixed = _mapping(grid.get("parameters", {}), file, what="parameters")
     lists = _mapping(grid.get("grid", {}), file, what="grid")
     if not lists:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from novelty_utils import interrupts
 from novelty_utils.errors import InputError
 from novelty_utils.files import try_writing, write_atomically
 from novelty_utils.progress import tqdm
@@ -137,13 +138,13 @@ def _client(todo: list[Job], workers: int | None, scheduler: str | None) -> Iter
             client.close(timeout=5)
         return
     gpus = pending.gpus(todo)
-    try:
-        cluster = _local(gpus, min(len(todo), workers or len(gpus) or pending.cores()))
-    except RuntimeError as error:
-        raise RunError(f"dask cannot start its workers here ({error})") from error
-    with cluster, Client(cluster) as client:
-        client.run(worker.ignore_interrupt)
-        yield client, gpus
+    with contextlib.ExitStack() as stack:
+        try:
+            with interrupts.held():  # a terminal interrupts the workers as well: that is left to the sweep
+                cluster = stack.enter_context(_local(gpus, min(len(todo), workers or len(gpus) or pending.cores())))
+        except RuntimeError as error:
+            raise RunError(f"dask cannot start its workers here ({error})") from error
+        yield stack.enter_context(Client(cluster)), gpus
 
 
 def _refuse_silent(address: str) -> None:

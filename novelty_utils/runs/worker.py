@@ -157,11 +157,6 @@ def _execute(arguments: Sequence[str], log: Path, environment: Mapping[str, str]
             process.stdin.close()
 
 
-def ignore_interrupt() -> None:
-    """Leave Ctrl-C to the sweep; called in the workers that it started, which a terminal would interrupt as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def end_with_parent() -> None:
     """Kill this process and its children once the process that started it is gone, however that came to pass.
 

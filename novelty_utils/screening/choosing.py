@@ -61,5 +61,5 @@ def _value(typed: str) -> int | float | str:
     if INTEGER.fullmatch(typed) and len(typed) < 20:
         return int(typed)
     if NUMBER.fullmatch(typed) and not INTEGER.fullmatch(typed) and math.isfinite(float(typed)):
-        return float(typed)
+        return float(typed) + 0.0  # without the minus of -0.0
     return typed

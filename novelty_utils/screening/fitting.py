@@ -20,7 +20,7 @@ from novelty_utils.data import image_folders
 from novelty_utils.detectors import EXAMPLE_BYTES, HELD_OUT, Detector
 from novelty_utils.errors import InputError, visible
 from novelty_utils.evaluation import statistics
-from novelty_utils.files import first_there, locked, reachable, remove_empty, try_writing
+from novelty_utils.files import first_there, locked, reachable, refuse_special, remove_empty, try_writing
 from novelty_utils.progress import tqdm
 from novelty_utils.screening import pictures
 from novelty_utils.screening.pictures import Picture
@@ -74,10 +74,11 @@ def fit(
     side: to which the images are brought, for a detector that has none of its own. Other arguments as for
     `Detector.fit`. Images whose pixels are the same count once: a copy among those held out would be none of the
     others. An interrupted call resumes when it is repeated, from a hidden folder beside `save`, which goes at the end.
-    Raises InputError for a file that is no image, for too few of them, for a `save` that is there already unless
-    `replace`, that cannot be written, or that another process is writing.
+    Raises InputError for an argument that this detector ignores, a file that is no image, for too few of them, for a
+    `save` that is there already unless `replace`, that cannot be written, or that another process is writing.
     """
     folder, path = Path(folder), Path(save)
+    _check_effects(model, epochs, device)
     side = _side(model, side)
     before = _check_target(path, replace)
     files = pictures.under(folder, without=[path])
@@ -106,6 +107,20 @@ def fit(
 # --- what is checked first -----------------------------------------------------------------------------------------
 
 
+def _check_effects(model: Detector, epochs: int | None, device: str) -> None:
+    """Raise InputError for what would change nothing."""
+    name = type(model).__name__
+    if epochs is not None and model.ignores("epochs"):
+        raise InputError(f"--epochs {epochs}: {name} is not trained in epochs: leave it out")
+    check_device(model, device)
+
+
+def check_device(model: Detector, device: str) -> None:
+    """Raise InputError for a GPU that would have nothing to do; the processor is where such a detector runs."""
+    if device == "cuda" and model.ignores("device"):
+        raise InputError(f"--device cuda: {type(model).__name__} runs on the processor alone: leave it out")
+
+
 def _side(model: Detector, asked: int | None) -> int:
     name, own = type(model).__name__, model.side
     if asked is not None and own is not None:
@@ -124,6 +139,7 @@ def _check_target(path: Path, replace: bool) -> Path:
         raise InputError(f"--save {str(path)!r} is a folder: give a file, such as {path / 'parts.pt'}")
     if len(os.fsencode(path.name)) > LONGEST:
         raise InputError(f"--save {str(path)!r} has a name of more than {LONGEST} bytes: give a shorter one")
+    refuse_special(path, f"--save {str(path)!r}")
     if taken and not replace:
         raise InputError(f"--save {str(path)!r} is there already: give another name, or --replace")
     return there if there.is_dir() else there.parent

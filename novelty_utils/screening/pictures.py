@@ -18,6 +18,7 @@ from novelty_utils.files import is_folder, reachable, user_path
 
 READERS = min(4, os.cpu_count() or 1)  # threads: Pillow lets others run while it decodes
 AHEAD = 256  # images that may be read before they are asked for
+PIXELS = 2**26  # and at most so many pixels of them: 256 images of 512 x 512
 
 
 class Picture(NamedTuple):
@@ -82,18 +83,23 @@ def _entries(folder: Path, left_out: Collection[Path], seen: set[tuple[int, int]
 
 
 def read(files: Iterable[Path], side: int) -> Generator[Picture | InputError]:
-    """Each image, or what is wrong with it, in order; at most `AHEAD` of them are in memory."""
+    """Each image, or what is wrong with it, in order; at most `AHEAD` of them are in memory, or fewer large ones."""
     waiting: deque[Future[Picture | InputError]] = deque()
     pool = ThreadPoolExecutor(READERS)
     try:
         for file in files:
             waiting.append(pool.submit(_read, file, side))
-            if len(waiting) > AHEAD:
+            if len(waiting) > at_once(AHEAD, side):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def at_once(most: int, side: int) -> int:
+    """How many images of this side are held at a time: `most`, or fewer, down to one, where they are large."""
+    return max(1, min(most, PIXELS // side**2))
 
 
 def _read(file: Path, side: int) -> Picture | InputError:

@@ -33,7 +33,7 @@ from novelty_utils.training import checkpoints
 
 COLUMNS = ["path", "score", "above_threshold", "p_value", "note"]
 TABLE, PAGE, UNFINISHED = "scores.csv", "report.html", "scores.*.unfinished.csv"
-BATCH = 256
+BATCH = 256  # images scored at a time
 FORMULA = tuple("=+-@\t")  # a spreadsheet would compute a cell that begins with one of them
 
 
@@ -159,7 +159,7 @@ def _table(model: Detector, files: Sequence[Path], path: Path) -> int:
     with path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         bar = tqdm(total=len(files), initial=done, desc="score", unit="image", leave=False)
         with bar, contextlib.closing(pictures.read(files[done:], model.shape[1])) as waiting:
-            while part := list(islice(waiting, BATCH)):
+            while part := list(islice(waiting, pictures.at_once(BATCH, model.shape[1]))):
                 _add(stream, _rows(model, files[done : done + len(part)], part))
                 done += len(part)
                 bar.update(len(part))

@@ -18,7 +18,7 @@ from novelty_utils.ledger import claims, evidence, matching, published
 from novelty_utils.params import DEFECT_CLASSES, RunParameters
 from novelty_utils.records import store
 from novelty_utils.records.store import Record, Result
-from novelty_utils.runs import execution, sweep_file
+from novelty_utils.runs import checking, sweep_file
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def order(table: pd.DataFrame, claim: str) -> dict:
 def test_every_rule_is_about_a_printed_cell_and_names_things_that_exist(paper):
     printed, of_paper = published.read(paper).to_dict("records"), published.rules(paper)
     for rule in [*of_paper.cells, *of_paper.orders]:
-        schema, _ = execution.read_schema(ROOT / "notebooks" / f"{rule.notebook or paper}.ipynb")
+        schema, _ = checking.read_schema(ROOT / "notebooks" / f"{rule.notebook or paper}.ipynb")
         named = set(rule.parameters) | set(getattr(rule, "varies", ())) | set(getattr(rule, "each", ()))
         sides = getattr(rule, "row", []) or [getattr(rule, "more", {}), getattr(rule, "less", {})]
         named |= {name for side in sides for name in side} - {"method", "metric", "note", "constant"}
@@ -107,7 +107,7 @@ FREE = {
 
 @pytest.mark.parametrize("paper", FREE)
 def test_a_rule_says_every_parameter_that_changes_a_number_so_that_it_mixes_no_two_networks(paper):
-    schema, _ = execution.read_schema(ROOT / "notebooks" / f"{paper}.ipynb")
+    schema, _ = checking.read_schema(ROOT / "notebooks" / f"{paper}.ipynb")
     needed = set(schema.model_fields) - set(RunParameters.model_fields) - FREE[paper]
     for rule in [*published.rules(paper).cells, *published.rules(paper).orders]:
         if rule.notebook in ("", paper) and not getattr(rule, "set_aside", ""):
@@ -127,7 +127,7 @@ def test_the_values_of_the_rules_pass_the_schema_of_their_notebook():
         for rule in [*published.rules(paper).cells, *published.rules(paper).orders]:
             notebook = ROOT / "notebooks" / f"{rule.notebook or paper}.ipynb"
             whole = {"class_name": "all"} if rule.parameters.get("protocol") == "inlier_categories" else {}
-            execution.check(notebook, whole | {name: str(value) for name, value in rule.parameters.items()})
+            checking.check(notebook, whole | {name: str(value) for name, value in rule.parameters.items()})
 
 
 # --- the ledger of a few records -----------------------------------------------------------------------------------
@@ -601,7 +601,7 @@ def test_the_commands_are_ones_that_the_command_line_takes(committed):
         shape = (words[2], *((name, value) for name, value in pairs.items() if name not in ("class_name", "seed")))
         if shape not in seen and pairs.get("protocol") != "inlier_categories":  # its classes are draws, by number
             seen.add(shape)
-            execution.check(ROOT / "notebooks" / f"{words[2]}.ipynb", pairs)
+            checking.check(ROOT / "notebooks" / f"{words[2]}.ipynb", pairs)
     assert len(seen) > 5
 
 
@@ -726,3 +726,11 @@ def test_a_folder_without_records_is_refused_and_no_ledger_is_overwritten(tmp_pa
     assert cli.main(["claims", "--results", str(wrong), "--output", str(tmp_path / "out")]) == 2
     assert "holds no records" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_ledger_that_cannot_be_written_is_refused_before_it_is_computed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "results/ics/digits").mkdir(parents=True)
+    (tmp_path / "results/ics/digits/a.json").write_text("{}")
+    monkeypatch.setattr(claims, "ledger", lambda *_: pytest.fail("computed"))
+    assert cli.main(["claims", "--results", str(tmp_path / "results"), "--output", "/proc/claims"]) == 2
+    assert capsys.readouterr().err.startswith("novelty: cannot write to /proc/claims: ")

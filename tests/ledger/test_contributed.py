@@ -15,9 +15,9 @@ OURS = ROOT / "results"
 FIRST = next(r for r in store.read("leaderboard", OURS) if (r.dataset, r.class_name, r.seed) == ("mnist", "3", 0))
 
 
-def offered(folder: Path, **changes) -> contributed.Checked:
+def offered(folder: Path, first: store.Record = FIRST, **changes) -> contributed.Checked:
     """What is said of one of our own records with these changes; dots lead into it."""
-    content = FIRST.model_dump(mode="json")
+    content = first.model_dump(mode="json")
     for name, value in changes.items():
         *way, last = name.split("__")
         inner = content
@@ -48,6 +48,19 @@ def test_another_seed_is_told_with_its_distance(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("beta", -0.0, "it has beta=-0.0, which is written 0.0 in our records"),
+        ("alpha", 1, "it has alpha=1, which is written 1.0 in our records"),
+        ("methods", "ICS,CAE", "it has methods='ICS,CAE', which is written 'CAE,ICS' in our records"),
+    ],
+)
+def test_a_value_that_is_written_otherwise_would_make_a_second_record_and_is_refused(tmp_path, name, value, why):
+    first = next(record for record in store.read("ics", OURS) if record.dataset == "mnist")
+    assert offered(tmp_path, first, **{f"parameters__{name}": value}).faults[0] == why
+
+
+@pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"tier": "smoke", "parameters__tier": "smoke"}, "no evidence"),
@@ -55,6 +68,7 @@ def test_another_seed_is_told_with_its_distance(tmp_path):
         ({"dataset": "folder:x", "parameters__dataset": "folder:x"}, "we have no record of 'folder:x'"),
         ({"parameters__protocol": "mine"}, "protocol='mine'"),
         ({"parameters__extra": 1}, "unknown parameter 'extra'"),
+        ({"parameters__seed": 0.0}, "seed='0.0': write a whole number plainly"),
         ({"class_name": "10"}, "class_name='10' is not a class"),
         ({"class_name": "all"}, "its class is 'all'"),
         ({"code": {"commit": FIRST.code["commit"]}}, "code that was edited"),  # it does not say that it was not

@@ -11,7 +11,7 @@ from novelty_utils.ledger import published, readings
 from novelty_utils.ledger.readings import FAILS, HOLDS, NOT_RUN, PART, SO_FAR, Claim
 from novelty_utils.params import CLASSES
 from novelty_utils.records.schema import Record, Result
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking
 
 pytestmark = pytest.mark.slow
 
@@ -185,7 +185,7 @@ def test_the_list_names_things_that_exist(name):
     about = readings.claims()[name]
     assert set(about.classes) <= set(CLASSES[about.dataset])
     assert len({choice.what for choice in about.choices}) == len(about.choices)
-    schema, _ = execution.read_schema(readings_sweep.ROOT / "notebooks" / f"{about.paper}.ipynb")
+    schema, _ = checking.read_schema(readings_sweep.ROOT / "notebooks" / f"{about.paper}.ipynb")
     unknown = (set(about.parameters) | set(about.run)) - set(schema.model_fields)
     assert not unknown
     rows = readings.table(about, [])

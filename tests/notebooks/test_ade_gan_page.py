@@ -7,7 +7,7 @@ import pytest
 from notebook_cells import NOTEBOOKS, names_after, refused
 
 from novelty_utils import detectors
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def test_every_variant_runs_and_is_recorded(variant, tmp_path):
 
 
 def test_the_page_knows_the_variants_that_its_detector_knows():
-    schema, _ = execution.read_schema(NOTEBOOKS / "ade_gan.ipynb")
+    schema, _ = checking.read_schema(NOTEBOOKS / "ade_gan.ipynb")
     assert schema.model_fields["variant"].annotation == detectors.load("ade_gan").Variant
 
 

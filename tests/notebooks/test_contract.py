@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from novelty_utils import data, detectors
+from novelty_utils import data, detectors, training
 from novelty_utils.detectors import Detector
 from novelty_utils.errors import InputError
 from novelty_utils.evaluation import metrics
@@ -201,6 +201,29 @@ def test_other_images_and_a_call_before_fit_are_refused_in_one_line(fitted, tmp_
     for call in (*calls, lambda: new.p_values(fitted.scores), lambda: new.save(tmp_path / "new")):
         refused(call, "call fit first")
     assert not list(Path(tmp_path).iterdir())
+
+
+class TrainingError(Exception):
+    """Raised in place of a training."""
+
+
+@pytest.mark.parametrize("asked", [*found()])
+def test_what_is_trained_takes_epochs_and_a_device_and_what_is_not_says_that_it_ignores_epochs(asked, monkeypatch):
+    notebook, name, arguments = asked
+    seen = []
+
+    def fit(*_, device, **__):
+        seen.append(device)
+        raise TrainingError
+
+    monkeypatch.setattr(training, "fit", fit)
+    model = getattr(detectors.load(notebook), name)(**arguments)
+    try:
+        model.fit(TRAIN, epochs=3, device="cpu")
+    except TrainingError:
+        assert seen == ["cpu"]
+    assert bool(seen) != model.ignores("epochs")
+    assert not (seen and model.ignores("device"))
 
 
 def refused(call, word: str) -> None:

@@ -19,7 +19,7 @@ import editions
 import times_page
 from novelty_utils.errors import InputError
 from novelty_utils.records import store
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking, execution
 
 pytestmark = pytest.mark.slow
 
@@ -190,7 +190,7 @@ def test_the_committed_editions_can_be_run_and_show_two_further_runs_of_every_pa
     for run in book.asked(edition):
         paired = run.source.with_suffix(".ipynb")
         if book._has_parameters(paired):
-            checked, _ = execution.check(paired, book.SMOKE | run.parameters)
+            checked, _ = checking.check(paired, book.SMOKE | run.parameters)
             assert (checked.tier == "demo") == (file == "demo.yml" and run.page in named)
     counted = Counter(one.of for one in edition.further)
     assert all(counted[paper] >= 2 for paper in ("ics", "nln", "crbnd", "ade_gan"))

@@ -16,7 +16,7 @@ import editions
 import novelty_utils
 import release
 from crossref import ROOT, read_book
-from novelty_utils.runs import execution
+from novelty_utils.runs import checking
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
@@ -111,7 +111,7 @@ def test_continuous_integration_has_a_job_for_every_run_of_the_book(capsys):
         words = shlex.split(run["parameters"])
         assert all(flag == "-p" for flag in words[::2])
         given = dict(word.split("=", 1) for word in words[1::2])
-        execution.check(execution.find_notebook(run["notebook"]), given)
+        checking.check(checking.find_notebook(run["notebook"]), given)
 
 
 # --- releases ------------------------------------------------------------------------------------------------------

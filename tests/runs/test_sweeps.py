@@ -26,7 +26,7 @@ import pytest
 from novelty_utils import classes, cli, params
 from novelty_utils.errors import InputError
 from novelty_utils.records import provenance, store
-from novelty_utils.runs import execution, pending, sweep_file, sweeps, worker
+from novelty_utils.runs import checking, pending, sweep_file, sweeps, worker
 
 pytestmark = pytest.mark.slow
 
@@ -960,6 +960,52 @@ def test_ctrl_c_ends_all_runs_and_keeps_the_records(clone, start):
     assert recorded() == ["0"]
 
 
+def pressed_until_it_ends(client: subprocess.Popen) -> None:
+    """Ctrl-C again and again, as a terminal sends it: to the client and its workers."""
+    deadline = time.monotonic() + PATIENCE
+    while client.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(client.pid, signal.SIGINT)
+        time.sleep(0.02)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has said what a signal does."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
+def of_session(leader: int) -> list[str]:
+    """The processes that a client and its workers are."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = file.read_text().rpartition(")")
+            if rest.split()[3] == str(leader) and rest.split()[0] != "Z":
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("moment", ["at once", "as the workers start", "at the gate"])
+def test_any_number_of_ctrl_c_ends_a_sweep_with_one_line_and_no_process_left(moment, clone, start):
+    sweep(f"parameters: {{gate: {clone / 'gate'}}}\ngrid: {{class_name: [0, 1, 2]}}")
+    client = start("--workers", "2")
+    open_gate("0")
+    if moment == "at once":
+        wait_for(lambda: catches(client.pid, signal.SIGTERM), "the beginning", client)
+    elif moment == "as the workers start":
+        wait_for(lambda: len(of_session(client.pid)) > 1, "a worker", client)
+    else:
+        wait_for(lambda: recorded() == ["0"] and len(started()) == 3, "a record and two runs at the gate", client)
+    pressed_until_it_ends(client)
+    code, _, err = ended(client)
+    assert code == 130, err
+    assert re.fullmatch(r"novelty: interrupted[^\n]*\n", err)
+    wait_for(lambda: not of_session(client.pid), "the end of all workers")
+    assert not any(alive(pid) for pid in started().values())
+    assert moment != "at the gate" or recorded() == ["0"]
+
+
 # --- the tables of the papers --------------------------------------------------------------------------------------
 
 
@@ -981,7 +1027,7 @@ def test_the_runs_of_a_published_table_are_allowed_and_as_many_as_its_first_line
 
 
 def test_there_are_sweeps_for_all_papers():
-    papers = {execution.find_notebook(str(path)).stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    papers = {checking.find_notebook(str(path)).stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     papers = {paper for paper in papers if not paper.endswith("_evidence")}  # those train nothing
     named = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "sweeps").glob("*.yml"))
     assert {paper for paper in papers if f"notebook: {paper}\n" in named} == papers
@@ -1043,6 +1089,12 @@ def test_a_dry_run_does_not_pretend_to_ask_a_cluster(capsys):
     sweep("grid: {seed: [0]}")
     assert cli.main(["sweep", "s.yml", "--dry-run", "--scheduler", "tcp://127.0.0.1:1"]) == 2
     assert "leave out --scheduler, or --dry-run" in capsys.readouterr().err
+
+
+def test_a_dry_run_does_not_pretend_to_heed_the_hours(capsys):
+    sweep("grid: {seed: [0]}")
+    assert cli.main(["sweep", "s.yml", "--dry-run", "--hours", "2"]) == 2
+    assert "leave out --hours, or --dry-run" in capsys.readouterr().err
 
 
 def test_a_wrong_value_of_a_table_names_its_file():

@@ -69,6 +69,7 @@ def test_parameters_are_taken_as_they_are_typed():
     model = screening.choose("ics", {"rho": "5", "beta": "1e-4", "rec": "sum", "seed": "3"})
     assert (model.rho, model.beta, model.rec, model.seed) == (5, 1e-4, "sum", 3)
     assert screening.choose("ade_gan", {"side": "32"}).side == 32
+    assert {repr(screening.choose("ade_gan", {"alpha": zero}).alpha) for zero in ("0", "-0", "-0.0", "0.0")} == {"0.0"}
 
 
 @pytest.mark.parametrize(

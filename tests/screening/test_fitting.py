@@ -278,6 +278,45 @@ def test_a_side_that_is_a_parameter_is_given_as_one(here, capsys):
     assert "--side 64: to CRBND it is given as -p side=64" in capsys.readouterr().err
 
 
+def test_what_is_no_file_is_not_replaced_and_refused_before_the_training(toy, here, capsys, monkeypatch):
+    photos(here / "good", 20)
+    os.mkfifo(here / "pipe")
+    monkeypatch.setattr(toy.Distance, "learn", lambda *_, **__: pytest.fail("trained"))
+    assert cli.main(["fit", "toy.distance", "folder:good", "--save", "pipe", "--replace"]) == 2
+    told = "novelty: --save 'pipe': it is a device or a pipe, and no file; give another name\n"
+    assert capsys.readouterr() == ("", told)
+    assert (here / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("pca --epochs 3", "--epochs 3: PCA is not trained in epochs: leave it out"),
+        ("knn --epochs 1", "--epochs 1: KNN is not trained in epochs: leave it out"),
+        ("pretrained --epochs 3", "--epochs 3: EffNetKNN is not trained in epochs: leave it out"),
+        ("rivals.Mahalanobis --epochs 3", "--epochs 3: Mahalanobis is not trained in epochs: leave it out"),
+        ("pca --device cuda", "--device cuda: PCA runs on the processor alone: leave it out"),
+    ],
+)
+def test_an_option_that_the_detector_ignores_is_refused(line, told, here, capsys):
+    photos(here / "good", 20)
+    assert cli.main(["fit", *line.split(), "folder:good", "--save", "x.pt"]) == 2
+    assert capsys.readouterr() == ("", f"novelty: {told}\n")
+    assert [path.name for path in here.iterdir()] == ["good"]
+
+
+def test_the_processor_is_where_a_detector_without_a_network_runs_and_a_gpu_is_refused_for_it(
+    here, capsys, monkeypatch
+):
+    photos(here / "good", 20)
+    monkeypatch.setattr(training, "pick_device", lambda _: torch.device("cpu"))  # as if there was a GPU
+    assert cli.main(["fit", "knn", "folder:good", "--save", "x.pt", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert cli.main(["score", "x.pt", "folder:good", "--to", "found", "--device", "cuda"]) == 2
+    assert capsys.readouterr() == ("", "novelty: --device cuda: KNN runs on the processor alone: leave it out\n")
+    assert sorted(path.name for path in here.iterdir()) == ["good", "x.pt"]
+
+
 # --- what is interrupted -------------------------------------------------------------------------------------------
 
 KILLED = """

@@ -461,3 +461,8 @@ def test_the_table_is_read_by_python_itself_too(fitted):
     with Path("found/scores.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [float(row["score"]) for row in rows] == table().score.tolist()
+
+
+@pytest.mark.parametrize(("side", "count"), [(32, 256), (512, 256), (2**12, 4), (2**13, 1), (10**6, 1)])
+def test_the_larger_the_images_of_a_detector_the_fewer_are_held_at_a_time(side, count):
+    assert pictures.at_once(256, side) == count
