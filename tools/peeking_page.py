@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 
+from novelty_utils import records
 from novelty_utils.evaluation import plots
 from novelty_utils.files import write_atomically
 from novelty_utils.ledger import verdicts
@@ -21,7 +22,7 @@ ICS = {"protocol": "one_class", "rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": 
 ICS |= {"bn": "torch", "ssim": "gaussian"}
 CRBND = {"protocol": "outlier_share", "arch": "paper", "lam": 0.5, "x_d": "rec", "x_prime": "clean", "side": 32}
 CRBND |= {"blur": 7, "noise": 0.25}
-AUTOENCODERS = {"arch": "paper", "batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0, "q": "dense"}
+AUTOENCODERS = {"arch": "paper"} | records.added_later("nln")
 ADE = {"protocol": "miso", "n_c": 10, "alpha": 1.0, "beta": 1.0, "gamma": 10.0, "recon_norm": "l2", "width": 16}
 ADE |= {"batch": 32, "variant": "default"}
 

@@ -1,7 +1,7 @@
 """What a run leaves behind: what a record says, where it is kept, and what it was made by."""
 
 from novelty_utils.records.run import trained, write_run
-from novelty_utils.records.schema import Record, Result, metric_at
+from novelty_utils.records.schema import Record, Result, added_later, metric_at
 from novelty_utils.records.store import (
     BOOK,
     DamagedRecordError,
@@ -22,6 +22,7 @@ __all__ = [
     "Record",
     "Result",
     "RunMeter",
+    "added_later",
     "make",
     "metric_at",
     "one_tier",

@@ -52,8 +52,9 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
 NOT_THE_EXPERIMENT = {"device", "results", "class_name"}  # where it ran, not what was run
 
 
-def added_later(paper: str, dataset: str) -> dict[str, Any]:
-    """What the first records of a paper on a data set do not name, and had."""
+def added_later(paper: str, dataset: str = "") -> dict[str, Any]:
+    """Parameters that the first records of a paper do not name, and what those had; on a data set, where it was not the
+    same on all."""
     values = ADDED_LATER.get(paper, {}).items()
     by_dataset = {name: value[dataset] for name, value in values if isinstance(value, dict) and dataset in value}
     return {name: value for name, value in values if not isinstance(value, dict)} | by_dataset

@@ -5,12 +5,13 @@ import pytest
 from notebook_cells import NOTEBOOKS, names_of
 from scipy.stats import wilcoxon
 
+from novelty_utils import records
 from novelty_utils.ledger import readings
 from novelty_utils.records import store
 
 pytestmark = pytest.mark.prose
 
-AS_SET = {"arch": "paper", "batch": 128, "loss": "squared", "adversarial": 1.0, "kl": 1.0}
+AS_SET = {"arch": "paper"} | records.added_later("nln")
 
 
 def as_set() -> list[store.Record]:
@@ -144,7 +145,7 @@ def test_what_copies_better_has_the_worse_reconstruction_and_the_better_codes(ti
 
 def test_with_one_class_normal_the_printed_recipe_redraws_worse_and_so_do_layers_after_the_code_on_digits(tables):
     trainings = tables["trained_how"]()
-    trainings = store.where(trainings, batch=128, loss="squared", adversarial=1.0, kl=1.0)
+    trainings = store.where(trainings, **records.added_later("nln"))
     key = ["dataset", "protocol", "method", "L", "class_name", "seed"]
     short, printed = (trainings[(trainings.arch == "paper") & (trainings.tier == t)] for t in ("demo", "paper"))
     both = short.merge(printed, on=key, suffixes=("", "_printed"))
