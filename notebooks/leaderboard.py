@@ -462,12 +462,14 @@ def runs_of(record, one):
     row["protocol"] = SAME.get(
         record.parameters["protocol"], record.parameters["protocol"]
     )
-    row["train"] = sum(record.training[entry]["seconds"] for entry in one.trained)
+    of_it = [record.training[entry] for entry in one.trained]
+    row["revision"] = max(how.get("revision", 1) for how in of_it)  # of its settings
+    row["train"] = sum(how["seconds"] for how in of_it)
     timed = record.training.get(one.timed, {})
     if "scoring_seconds" in timed:
         row["ms"] = 1000 * timed["scoring_seconds"] / timed["scored_images"]
     # a name of a processor may stand for several, with and without bf16
-    used = {record.training[entry].get("precision") for entry in one.trained} - {None}
+    used = {how.get("precision") for how in of_it} - {None}
     row["hardware"] = ", ".join([provenance.hardware(record.machine), *sorted(used)])
     if one.timed and has(record, one.at):
         row |= {metric: v for metric, v in values.items() if "share=" in metric}
@@ -485,8 +487,8 @@ SHORT = {d: tables.DATASETS[d] for d in ("mnist", "fashion_mnist", "cifar10_jpeg
 
 def collected(every):
     """One row per contestant and run, from records of whatever paper: of the demo tier,
-    the one in which all have been run, and never twice. Dead trainings are among them:
-    see `living`."""
+    the one in which all have been run, of the latest settings, and never twice. Dead
+    trainings are among them: see `living`."""
     rows = [
         row
         for record in every
@@ -495,12 +497,13 @@ def collected(every):
         for row in runs_of(record, one)
     ]
     share = [f"auroc;share={s}" for s in (10, 20, 30, 40, 50)]
-    columns = [*KEY, "auroc", "dead", "train", "ms", "hardware", *share]
+    columns = [*KEY, "auroc", "dead", "revision", "train", "ms", "hardware", *share]
     columns += [
         f"f1;rule={r};share={s}" for r in ("best", "held_out") for s in (10, 50)
     ]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table = table[table.protocol.isin(PROTOCOLS)]
+    table = table[table.revision == table.groupby("name").revision.transform("max")]
     classes = table.groupby(["name", "dataset", "protocol"]).class_name
     ready = classes.transform("nunique").eq(10) | ~table.name.isin(COMING)
     table = table[ready]
