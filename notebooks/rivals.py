@@ -16,7 +16,7 @@
 # # The rivals: what the four papers measure themselves against
 #
 # The tables of the four papers hold more numbers of others than of their own. Hardly one comes with a word on who ran it, on which network and with what preprocessing. So who is ahead of whom?
-# This page builds the rivals on *one* trunk and gives each the same number of steps. A method is one screen: its idea, its score, its network and loss, and what its authors tuned it on.
+# This page builds the rivals on *one* trunk and gives each the same number of steps. A method is one screen: its idea, its score, its network and loss, and what its authors tuned it on. {ref}`All of them in one table <rivals-all>` end the page. Which leads of the four papers are kept beside them, {ref}`the leaderboard tells <board-leads>`.
 
 # %% tags=["hide-input", "same-in-every-run"] mystnb={"figure": {"name": "fig-rivals-idea", "caption": "What is compared (red) to score an image x, row by row: a copy redrawn from a code z; a drawing found by searching for its code, dashed; a drawing whose code E gives at once; the code of the image and that of its copy; a code and the centre that was fixed at the start; the image and its projection onto a subspace."}, "image": {"alt": "Six small diagrams of nodes and arrows, one per family of methods; in each a red arc joins the two nodes whose distance is the score"}}
 import matplotlib.pyplot as plt
@@ -67,7 +67,7 @@ plt.show()
 #
 # **Reading:** about 20 minutes. **Running:** about a minute of one CPU core at the smallest tier.
 #
-# **You need** autoencoders, GANs and ROC curves: {doc}`nln` and {doc}`ade_gan` derive what is used here. {doc}`Protocols and metrics <../book/protocols>` are a page.
+# **You need** autoencoders, GANs and ROC curves: {doc}`NLN <nln>` and {doc}`ADe-GAN <ade_gan>` derive what is used here. {doc}`Protocols and metrics <../book/protocols>` are a page.
 # ```
 #
 # ## Setup
@@ -178,27 +178,28 @@ from novelty_utils.training import collapse
 # %% [markdown]
 # ## Fixed beforehand
 #
-# The choices in the table were made before any score of a rival was seen. These were changed later, the first four before a number of theirs stood in this book:
+# The choices in the folded table were made before any score of a rival was seen; later changes stand below. Where a paper and its public code agree, we take what they say. *Quoted* means: read in code or notes on the paper, not in the paper.
 #
-# * The smoke tier has 200 steps, because GANomaly had not begun to learn before.
-# * What counts as a collapse of Deep SVDD was set lower, after runs on the digits in which codes shrank *and ranked well*. How well images are ranked is told by test labels, so this limit is not free of them.
-# * The discriminators of AnoGAN, EGBAD and OCGAN got a quarter of the rate. At the full one, in trials on MNIST, the loss of each fell to $0.02$ or less within four hundred steps, so that the other side had nothing to learn from. No record of a trial was kept.
-# * With that came EGBAD's dropout, and the level $0.1$ below which a game counts as lost.
-# * Deep SVDD's second half learns at its authors' rate since 2026-12-01, a tenth of ours until then. In the runs before, most of the distance was one that all images shared (see {ref}`its section <rivals-svdd>`). That was found by comparing offset and variance of the codes, without labels. But the AUROCs of those runs had been seen by then.
-# * GANomaly, Skip-GANomaly and OCGAN learn by the rule below since 2026-12-01. Their autoencoders had DCGAN's rate until then, a fifth of that of all other autoencoders.
-# * GPND has the later weights of its public code since 2026-12-01.
-#
-# Numbers of earlier settings are kept in their records, but count no more: each method's settings have a revision, and the tables below take the present one.
-#
-# Where a paper and its public code agree, we take what they say. *Quoted* means: read in code or notes on the paper, not in the paper.
-#
-# **Length.** Where a paper's training is out of reach, we shorten all alike: the same number of steps and of images per step for every network, as on the page of {doc}`nln`. No epoch is picked: the last one counts. Networks score in evaluation mode.
+# **Length.** Where a paper's training is out of reach, we shorten all alike: the same number of steps and of images per step for every network, as on the page of {doc}`NLN <nln>`. No epoch is picked: the last one counts. Networks score in evaluation mode.
 #
 # An epoch is not split. With nine digits of MNIST as normal, the demo tier is 3 epochs of 380 steps: Deep SVDD pretrains for one of three, and OCGAN mines in the last third. All train for the same 1140 steps there.
 #
 # **Rates** that were made for longer training are raised by one rule. Autoencoders learn at NLN's rate, a discriminator beside them at that of NLN's critic. GANs without an autoencoder learn at DCGAN's {cite:p}`radford2016`.
+#
+# ```{admonition} What was changed after the first runs
+# :class: dropdown
+# Numbers of earlier settings are kept in their records, but count no more. Each method's settings have a revision, and the tables below take the present one. The first four changes came before a number of a rival stood in this book.
+#
+# * The smoke tier has 200 steps, because GANomaly had not begun to learn before.
+# * What counts as a collapse of Deep SVDD was set lower, after runs on the digits in which codes shrank *and ranked well*. How well images are ranked is told by test labels, so this limit is not free of them.
+# * The discriminators of AnoGAN, EGBAD and OCGAN got a quarter of the rate. At the full one, in trials on MNIST, the loss of each fell to $0.02$ or less within four hundred steps. Then the other side had nothing to learn from. No record of a trial was kept.
+# * With that came EGBAD's dropout, and the level $0.1$ below which a game counts as lost.
+# * Deep SVDD's second half learns at its authors' rate since 2026-12-01, a tenth of ours until then. In the runs before, most of the distance was one that all images shared (see {ref}`its section <rivals-svdd>`). That was found by comparing offset and variance of the codes, without labels. But the AUROCs of those runs had been seen by then.
+# * GANomaly, Skip-GANomaly and OCGAN learn by the rule above since 2026-12-01. Their autoencoders had DCGAN's rate until then, a fifth of that of all other autoencoders.
+# * GPND has the later weights of its public code since 2026-12-01.
+# ```
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"] mystnb={"code_prompt_show": "Show the settings of every method, and their sources"}
 STEPS = {"smoke": 200, "demo": 1000, "paper": 20_000}[p.tier]  # of 128 images
 SEARCH = {"smoke": 20, "demo": 100, "paper": 500}[p.tier]  # steps of AnoGAN's search
 
@@ -614,7 +615,7 @@ class VAE(AE):
 # ```
 #
 # The loss adds the entropy of $\hat w$, so that few items share an image. How few remain is decided by $\lambda$. A cosine is at most 1, and with it no weight of the softmax can exceed its uniform value $1/N$ by more than a factor $e^2$: without a cut all items stay in.
-# Our $\lambda = 1/N$ is the loosest of the paper's range, $1/N$ to $3/N$. It only cuts what is below average: in our runs on MNIST, as many as 42 of 100 items share an image, by $e^H$ with the entropy $H$ at the end of training. At the other end, $3/N$, this network could not begin: before training no weight is above $2/N$, so all would be cut, and no gradient would reach encoder or items. (The public code, made for videos,
+# Our $\lambda = 1/N$ is the loosest of the paper's range, $1/N$ to $3/N$. It only cuts what is below average. In our runs on MNIST as many as 42 of 100 items share an image, by $e^H$ with the entropy $H$ at the end of training. At the other end, $3/N$, this network could not begin. Before training no weight is above $2/N$, so all would be cut, and no gradient would reach encoder or items. (The public code, made for videos,
 # takes the inner product in place of the paper's cosine: its issue 12.)
 #
 # **Tuned on.** MNIST and CIFAR-10 with one normal class, and three data sets of surveillance videos. ADe-GAN's table has it as MAE, with nine normal classes.
@@ -1430,14 +1431,14 @@ class SoftDeepSVDD(DeepSVDD):
 # %% [markdown]
 # ## Beside it: the codes of the plain autoencoder
 #
-# Is it the training towards a centre that helps, or would any code do? Two classic boundaries on the codes $z$ of the *plain* autoencoder above answer it: the Mahalanobis distance, with mean $m$ and a covariance $\Sigma$ that is pulled towards a sphere by Ledoit and Wolf's rule,
+# Is it the training towards a centre that helps, or would any code do? Two classic boundaries on the codes $z$ of the *plain* autoencoder above answer it. One is the Mahalanobis distance, with mean $m$ and a covariance $\Sigma$ that is pulled towards a sphere by Ledoit and Wolf's rule,
 #
 # ```{math}
 # :label: eq-rivals-mahalanobis
-# s(x) = (z - m)^\top \Sigma^{-1} (z - m) ,
+# s(x) = (z - m)^\top \Sigma^{-1} (z - m) .
 # ```
 #
-# and a one-class SVM {cite:p}`scholkopf2001`, which leaves a share $\nu$ of the training codes outside. Both are scikit-learn's. Nearest neighbours among codes are on the page of {doc}`nln`.
+# The other is a one-class SVM {cite:p}`scholkopf2001`, which leaves a share $\nu$ of the training codes outside. Both are scikit-learn's. Nearest neighbours among codes are on the page of {doc}`NLN <nln>`.
 
 
 # %% tags=["define", "hide-input"]
@@ -1498,7 +1499,7 @@ class CodesOCSVM(CodesMahalanobis):
 # \min_{L + C = M} \lVert L \rVert_* + \lambda \sum_i \lVert C_i \rVert_2, \qquad \lambda = \frac{3}{7 \sqrt{\gamma n}}, \qquad s(x) = \lVert x - \Pi_L x \rVert .
 # ```
 #
-# **Tuned on.** All were made to find outliers *within* the images that they are fitted to, and CRBND's Table 1 quotes them for that, on Caltech-256. Here they learn from normal images only. Then there is nothing to be robust against, and you should expect what PCA gives with as many dimensions. For Outlier Pursuit that number is not asked for: $\lambda$ makes it, and $\lambda$ comes from the share $\gamma$ of outliers that we assume. It is told below.
+# **Tuned on.** All were made to find outliers *within* the images that they are fitted to, and CRBND's Table 1 quotes them for that, on Caltech-256. Here they learn from normal images only. Then there is nothing to be robust against, and you should expect what PCA gives with as many dimensions. Outlier Pursuit is not asked for that number. It follows from $\lambda$, and $\lambda$ from the share $\gamma$ of outliers that we assume. It is told below.
 
 
 # %% tags=["define", "hide-input"]
@@ -1674,7 +1675,7 @@ corner = draw.normal([0.3, -2.2], 0.15, (30, 2))
 points = np.concatenate([along, corner])
 (pca_direction,) = decomposition.PCA(1).fit(points).components_
 (reaper_direction,) = reaper(points - median(points), 1).T
-figure, axis = plt.subplots(figsize=(6, 3.4))
+figure, axis = plt.subplots(figsize=(5, 2.5))
 axis.scatter(*along.T, s=10, color=plots.NORMAL, label="normal")
 axis.scatter(*corner.T, s=10, color=plots.NOVEL, label="outliers")
 lines = {"PCA": (pca_direction, points.mean(0), "--")}
@@ -1683,7 +1684,7 @@ for name, (direction, centre, style) in lines.items():
     ends = centre + np.outer([-2.5, 2.5], direction)
     axis.plot(*ends.T, style, color="0.3", label=name)
 axis.set(aspect="equal", xlim=(-3, 3), ylim=(-2.8, 1.6), xticks=[], yticks=[])
-axis.legend(fontsize=8, loc="upper left")
+axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
@@ -1691,7 +1692,7 @@ plt.show()
 #
 # Train, look whether it lives, score. The two boundaries on codes share the network of the AE, and IGMM-GAN that of EGBAD, where that is trained, too. Test labels are read for the metrics alone.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "hide-output"] mystnb={"code_prompt_show": "Show the {type} of the training"}
 DETECTORS = {
     **{"AE": AE, "VAE": VAE, "MemAE": MemAE, "AnoGAN": AnoGAN, "EGBAD": EGBAD},
     **{"IGMM-GAN": IGMMGAN, "GPND": GPND, "OCGAN": OCGAN},
@@ -1783,7 +1784,9 @@ records.write_run(
 )
 
 # %% [markdown]
-# This run, for the class shown. A network counts as dead if it redraws no better than the mean image, or nearly all images alike. AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, count by the second alone. They and OCGAN are dead, too, if the discriminator of images has won: a mean loss below $0.1$ in the last epoch, where guessing has $2 \log 2$. GPND, GANomaly and Skip-GANomaly learn from redrawing as well, so a game that they lose is told, but does not count as death. Deep SVDD counts by the spread of its codes; its offset, the first term of {eq}`eq-rivals-offset`, is told.
+# **What counts as dead.** A network that redraws no better than the mean image, or nearly all images alike. AnoGAN, EGBAD and IGMM-GAN, whom no loss asks to redraw, count by the second alone. They and OCGAN are dead, too, if the discriminator of images has won: a mean loss below $0.1$ in the last epoch, where guessing has $2 \log 2$. GPND, GANomaly and Skip-GANomaly learn from redrawing as well: a game that they lose is told, but is no death. Deep SVDD counts by the spread of its codes; its offset, the first term of {eq}`eq-rivals-offset`, is told.
+#
+# This run, for the class shown; parameters and times are {ref}`at the end <rivals-all>`.
 
 # %% tags=["hide-input"]
 this_run = []
@@ -1795,11 +1798,8 @@ for r in found[shown]:
             {
                 "method": r.method,
                 "AUROC": r.value,
-                "95 % interval": f"{r.low:.3f} to {r.high:.3f}",
+                "95\xa0% interval": f"{r.low:.3f} to {r.high:.3f}",
                 "alive": {None: "–", False: "yes", True: "no"}[dead],
-                "parameters": f"{cost['parameters']:,}",
-                "training, s": round(cost["seconds"], 1),
-                "ms per image": 1000 * cost["scoring_seconds"] / cost["scored_images"],
             }
         )
 display(tables.show(pd.DataFrame(this_run), precision=3))  # noqa: F821
@@ -1934,6 +1934,145 @@ tables.Text(told)
 # | ALOCC {cite:p}`sabokrou2018`, G2D {cite:p}`pourreza2021` | CRBND | not yet: both live on the moment at which their game is stopped (in FastEstimator's notebook of ALOCC, twenty epochs go from far below chance to nearly perfect), and that rule has to be fixed first |
 # | DKNN {cite:p}`bergman2020` | NLN | a public ResNet trained on ImageNet, to whose weights we had no access; {doc}`pretrained` runs the same idea on weights that can be had |
 # | R-graph {cite:p}`you2017`, LRR {cite:p}`liu2013` | CRBND | they explain each image by all others *of the test*, so that a score is not an image's own; learned from normal images alone, LRR projects onto their span |
+
+# %% [markdown]
+# (rivals-all)=
+# ## All in one table
+#
+# **lines** counts the code above of network, loss and score, without docstrings and without what all share: the trunk, and how they train. **parameters** are those of images of 32×32 grey pixels, discriminators included. **training** in seconds and **ms** per image are medians of the recorded short runs, on CPUs with other work beside some. The rest is the mean AUROC in percent over the classes in brackets, by present settings, without runs that died. A dash: not run yet.
+
+# %% tags=["hide-input", "same-in-every-run"]
+import ast
+import inspect
+import textwrap
+
+SHARED = {Detector, Rival, Pixels, Encoder, Decoder, Autoencoder, Critic, With}
+SHARED |= {trunk, flat, error, distance_1, real_or_fake, fooled, joined, rows, some}
+ASIDE = {"judge", "redraw"}  # neither network nor loss nor score
+
+
+def names_in(code):
+    """The names that a function's code uses, those of functions within it included."""
+    inner = [part for part in code.co_consts if inspect.iscode(part)]
+    return set(code.co_names).union(*map(names_in, inner))
+
+
+def functions_of(kind):
+    """A class's own functions, those inherited from this page included and those that a
+    dataclass has made left out."""
+    own = {}
+    for one in reversed(kind.__mro__):
+        if one.__module__ != kind.__module__ or one in SHARED:
+            continue
+        for name, f in vars(one).items():
+            f = inspect.unwrap(getattr(f, "__func__", f))
+            made = not inspect.isfunction(f) or f.__code__.co_filename.startswith(
+                "<string"
+            )
+            if not made and name not in ASIDE:
+                asks = "super" in f.__code__.co_names  # for what it replaces, too
+                own[name] = [*(own.get(name, []) if asks else []), f]
+    return [f for of_name in own.values() for f in of_name]
+
+
+def parts_of(kind):
+    """All functions of this page that a method rests on, without what all share."""
+    found, left = set(), [kind]
+    while left:
+        thing = left.pop()
+        if thing in found or thing in SHARED:
+            continue
+        found.add(thing)
+        if isinstance(thing, type):
+            left += functions_of(thing)
+            continue
+        used = (
+            globals().get(name) for name in names_in(inspect.unwrap(thing).__code__)
+        )
+        left += [
+            one
+            for one in used
+            if (inspect.isfunction(one) or isinstance(one, type))
+            and one.__module__ == kind.__module__
+        ]
+    return {inspect.unwrap(one) for one in found if inspect.isfunction(one)}
+
+
+def lines(function):
+    """The lines of its code, without docstring, comments and empty ones."""
+    source = textwrap.dedent(inspect.getsource(function))
+    body, told = ast.parse(source).body[0].body, set()
+    if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        told = set(range(body[0].lineno, body[0].end_lineno + 1))
+    code = enumerate(source.splitlines(), 1)
+    return sum(n not in told and line.strip()[:1] not in ("", "#") for n, line in code)
+
+
+def parameters_of(kind):
+    """The parameters of its network for grey images of 32×32 pixels."""
+    if not issubclass(kind, Rival):
+        return 0
+    network = training.build(lambda: kind().build((1, 32, 32)), 0)
+    return sum(w.numel() for w in network.parameters())
+
+
+def recorded():
+    """What the short runs of the present settings found, a row per method and run: rows of
+    `records.to_frame` with the seconds of training and the ms per image."""
+    runs = records.read_with_reference("rivals", p.results)
+    runs = [current(run) for run in runs if run.tier == "demo"]
+    found = []
+    for run in runs:
+        for row in where(records.to_frame([run]), metric="auroc").to_dict("records"):
+            how = run.training[row["method"]]
+            ms = 1000 * how["scoring_seconds"] / how["scored_images"]
+            found.append(row | {"train": how["seconds"], "ms": ms})
+    asked = ["method", "protocol", "dataset", "class_name", "value", "collapsed"]
+    return pd.DataFrame(found, columns=[*asked, "train", "ms"])
+
+
+SHORT = {"one_class": "one class", "simo": "SIMO", "miso": "MISO"}
+ASKED = [(k, d) for k in SHORT for d in ("mnist", "fashion_mnist", "cifar10_jpeg")]
+
+
+def all_in_one(found):
+    """The closing table, and which protocols and data sets have no run yet."""
+    alive = found[~found.collapsed.eq(True)]
+    table = []
+    for name, kind in DETECTORS.items():
+        mine = where(alive, method=name)
+        row = {"method": name, "lines": sum(map(lines, parts_of(kind)))}
+        row |= {"parameters": f"{parameters_of(kind):,}"}
+        row |= {"training, s": mine.train.median(), "ms": mine.ms.median()}
+        for k, d in ASKED:
+            values = (
+                where(mine, protocol=k, dataset=d).groupby("class_name").value.mean()
+            )
+            words = (
+                f"{100 * values.mean():.1f} ({len(values)})" if len(values) else None
+            )
+            row[f"{SHORT[k]}, {tables.DATASETS[d]}"] = words
+        table.append(row)
+    table = pd.DataFrame(table)
+    empty = [name for name in table if table[name].isna().all()]
+    return table.drop(columns=empty), [name for name in empty if "," in name]
+
+
+table, empty = all_in_one(recorded())
+looks = {"training, s": "{:.3g}", "ms": "{:.2g}"}
+looks = {name: look for name, look in looks.items() if name in table}
+display(tables.show(table, looks))  # noqa: F821
+told = table["training, s"].isna() if "training, s" in table else table.lines.notna()
+waiting = table.method[told]
+told = f"{len(table) - len(waiting)} of {len(table)} methods have recorded runs."
+if len(waiting):
+    told += f" Not run yet: {', '.join(waiting)}."
+if empty := [name for name in empty if name != "training, s"]:
+    told += f" No method has been run yet on {'; '.join(empty)}."
+tables.Text(told)
+
+# %% [markdown]
+# **Who is ahead, then?** Which of the four papers' leads over these rivals are kept on the same images, {ref}`the leaderboard <board-leads>` says, by as many runs as there are.
 #
 # ```{admonition} Take away
 # * The dozen differ in one term of the loss and one line of the score. What is quoted as the difference of methods is as much a difference of trunks, of lengths and of who chose the epoch.

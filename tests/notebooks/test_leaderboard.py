@@ -122,6 +122,19 @@ def test_a_run_with_other_parameters_is_another_method(board):
     assert np.isnan(row["ms"])  # a record older than the measurement
 
 
+def test_of_a_rival_only_the_latest_settings_count(board):
+    def svdd(value, label, **revision):
+        cost = {"Deep SVDD": {"seconds": 1.0, "scoring_seconds": 0.1, "scored_images": 100} | revision}
+        return record("rivals", label=label, found=[auroc("Deep SVDD", value)], training=cost)
+
+    earlier, later = ([svdd(v, str(k), **how) for k in range(10)] for v, how in ((0.5, {}), (0.7, {"revision": 2})))
+    for every in ([*earlier, *later], [*later, *earlier], [*earlier, *later, baseline()]):
+        found = board["collected"](every)
+        assert set(found[found.name == "Deep SVDD"].auroc) == {0.7}
+    assert "Deep SVDD" not in set(board["collected"]([*earlier, *later[:9]]).name)  # it waits for all ten
+    assert set(board["collected"](earlier).auroc) == {0.5}
+
+
 def test_outlier_share_counts_as_simo_and_a_run_of_both_once(board):
     made = [baseline(protocol="outlier_share"), baseline(protocol="simo")]
     assert board["collected"](made).protocol.tolist() == ["simo"]
