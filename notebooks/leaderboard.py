@@ -383,15 +383,7 @@ class Contestant(NamedTuple):
 
 ICS_SET = {"rho": 10.0, "alpha": 1.0, "beta": 1e-5, "rec": "mean", "start": "continue"}
 ICS_SET |= {"bn": "torch", "ssim": "gaussian"}
-NLN_SET = {
-    "L": 32,
-    "arch": "paper",
-    "batch": 128,
-    "loss": "squared",
-    "adversarial": 1.0,
-    "kl": 1.0,
-    "q": "dense",
-}
+NLN_SET = {"L": 32, "arch": "paper"} | records.added_later("nln")
 CRBND_SET = {"lam": 0.5, "x_d": "rec", "x_prime": "clean", "blur": 7, "noise": 0.25}
 CRBND_SET |= {"side": 32}
 U_NET = CRBND_SET | {"arch": "paper"}
