@@ -850,7 +850,7 @@ tables.show(of_pairs, caption="Mean AUROC in percent, demo tier, seed 0.")
 
 # %% [markdown]
 # **What looked like a shortfall of the method may be choices of ours.** Trained by the cross entropy, AE-con comes within two points of Table 3,
-# whatever $\alpha$ weighs. The VAE comes within two points of Table 4 if $\alpha$ weighs the codes as well, and with one of the two alone it does not.
+# whatever $\alpha$ weighs. So it does by the squared error, if its critic has no dense layer, as section 4.3 can be read. The VAE comes within two points of Table 4 if $\alpha$ weighs the codes as well, and with one of the two alone it does not.
 #
 # A cross entropy is a larger number than a squared error. So the reconstruction also weighs more against the divergence of the VAE and against the
 # adversarial term of AE-con. The paper prints none of these weights.
