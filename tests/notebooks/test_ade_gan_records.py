@@ -66,12 +66,14 @@ def test_per_pixel_the_pattern_wakes_up_and_the_1_gains_most(short):
     assert of.R1["4"] < of.error["4"]
 
 
-def test_no_error_takes_the_1_for_novel_unless_it_is_a_mean_square():
+def test_no_error_of_a_norm_takes_the_1_for_novel_and_that_of_a_mean_square_hangs_on_the_seed():
     rows = store.to_frame(store.read("ade_gan", RESULTS))
     rows = store.where(rows, dataset="mnist", protocol="miso", class_name="1", method="error", metric="auroc")
     squared = rows.recon_norm == "mse"
     assert len(rows[~squared]) and (rows[~squared].value < 0.5).all()
-    assert rows[squared & (rows.d == 8)].value.item() == pytest.approx(0.62, abs=0.005)
+    of_seed = rows[squared & (rows.d == 8)].groupby("seed").value.mean()
+    assert of_seed[0] == pytest.approx(0.62, abs=0.005)
+    assert (of_seed.drop(0) < 0.5).all() and len(of_seed) >= 3
 
 
 def test_an_autoencoder_finds_the_0_through_8_numbers_far_better_than_through_40():
@@ -113,6 +115,7 @@ def test_patterns_are_not_classes_and_real_images_are_not_encoded_where_the_prio
     rows = store.to_frame(store.read("ade_gan", RESULTS))
     rows = store.where(rows, protocol="miso", dataset="mnist", d=30, n_c=10, variant="default", method="health")
     rows = store.where(rows, alpha=1.0)
+    rows = rows[rows.recon_norm != "mse"]
     assert rows[rows.metric == "NMI"].value.max() < 0.3
     assert rows[rows.metric == "length"].value.min() > 1.2
     printed = store.where(rows, recon_norm="l2").groupby("metric").value.mean()
