@@ -95,14 +95,16 @@ def test_codes_of_a_small_spread_may_have_an_svm_far_below_the_distance():
             if found.get((method, "code_spread"), 1.0) < 1e-5**0.5:
                 gap = found[method, "auroc_distance"] - found[method, "auroc"]
                 gaps[record.class_name, method, record.seed] = gap
-    mild = {
+    behind = {
         ("shirt", "CLS", 0),
+        ("t-shirt", "CLS", 3),
+        ("t-shirt", "ICS", 3),
         ("t-shirt", "CLS", 0),
         ("t-shirt", "Control", 1),
         ("bag", "Control", 0),
         ("bag", "ICS", 0),
     }
-    assert {run for run, gap in gaps.items() if gap > 0.04} == mild
+    assert {run for run, gap in gaps.items() if gap > 0.04} == behind
 
 
 def test_in_the_control_that_came_apart_closeness_had_done_its_work_on_the_typical_codes():
