@@ -123,7 +123,7 @@ show_classes(where(per_pixel, n_c=10), "mnist")
 #
 # ## Is the digit 1 found?
 #
-# **Not by the error of a norm, at any length of the code that was run.** An autoencoder redraws a 1 better than the digits that it has learned. So a score that rises with the error has to find the 1 by the pattern. As printed, the pattern fails: it is barely above chance with one seed and clearly wrong with two. Per pixel it points the right way with both seeds. It lifts R1 from far below one half to just below it, far from the printed 0.768 and about where the nearest training image is.
+# **Not by the error of a norm, at any length of the code that was run.** An autoencoder redraws a 1 better than the digits that it has learned. So a score that rises with the error has to find the 1 by the pattern. As printed, the pattern fails: it is barely above chance with one seed of four and clearly wrong with the others. Per pixel it points the right way with both seeds. It lifts R1 from far below one half to just below it, far from the printed 0.768 and about where the nearest training image is.
 
 # %% tags=["hide-input"]
 short_code = where(every_length, dataset="mnist", d=8, recon_norm="mse", tier="demo")
