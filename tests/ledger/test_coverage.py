@@ -65,6 +65,7 @@ def test_what_is_missing_comes_in_the_order_of_the_list_and_goes_when_it_is_reco
     assert coverage_page.missing(listed).startswith(f"1 of the {len(listed)} runs")
 
 
+@pytest.mark.prose
 @pytest.mark.parametrize("paper", coverage_page.TRAINED)
 def test_every_paper_with_records_has_a_table(paper, monkeypatch):
     monkeypatch.chdir(ROOT)
