@@ -623,7 +623,7 @@ tables.show(found)
 #
 # ## Is the printed level reached?
 #
-# **Not so far.** The paper reports one configuration per data set. Here it is beside ours, where that model and $L$ were recorded.
+# **Not with our first choices.** The paper reports one configuration per data set. Here it is beside ours, where that model and $L$ were recorded.
 
 
 # %% tags=["hide-input"]
