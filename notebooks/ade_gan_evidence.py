@@ -141,7 +141,7 @@ if len(of_seed) > 1:
 tables.Text(told)
 
 # %% [markdown]
-# In that unit $\gamma = 10$ leaves reconstruction hardly any weight, and the 8 is found ten points worse than with the norm. So read the rows below with one seed on the 1 with care: thirty points may be luck.
+# In that unit $\gamma = 10$ leaves reconstruction hardly any weight, and R1 finds the 8 eight points worse than with the norm, on the same seed. So read the rows below with one seed on the 1 with care: thirty points may be luck.
 #
 # R4 calls images novel that are redrawn *better* than usual. In a run that was made again it has 52 on the 1, where R1 has 21, and on the 8 it is eleven points behind R1. A fourth seed agrees: 55 where R1 has 17, and sixteen points behind on the 8. The first records have no R4, so its row under the readings is of that seed alone.
 #

@@ -636,7 +636,7 @@ def two_machines():
 
 paper = published.cells("ics", "Table 4").rename(index=tables.DATASETS).stack()
 machines = two_machines()
-tables.show(machines, caption="AUROC in percent, short runs on one processor.")
+tables.show(machines, caption="AUROC in percent, one run per row and method.")
 
 # %% tags=["hide-input"]
 ahead = machines["typical alone"] - machines["all images"]
